@@ -1,0 +1,12 @@
+//! Capture files: classic pcap and pcapng, read (plain, gzip, zstd, from a pipe) and written.
+//!
+//! The crate knows files, never packet contents. Reading never fails on bad bytes once the kind of file is known: what
+//! is good is kept, what was skipped is a [`Problem`] with its place.
+
+mod batch;
+mod info;
+mod linktype;
+
+pub use batch::{Batch, Direction, Record};
+pub use info::{CaptureInfo, Compression, Format, Interface, InterfaceStats, NameRecord, Problem, ProblemKind};
+pub use linktype::LinkType;
