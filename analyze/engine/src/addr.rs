@@ -1,0 +1,55 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An IPv4 or IPv6 address in 16 bytes; IPv4 is held as IPv4-mapped IPv6 (RFC 4291 2.5.5.2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Addr(pub [u8; 16]);
+
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+impl Addr {
+    /// Four bytes of an IPv4 header.
+    pub fn v4(bytes: [u8; 4]) -> Self {
+        let mut addr = [0; 16];
+        addr[..12].copy_from_slice(&MAPPED);
+        addr[12..].copy_from_slice(&bytes);
+        Self(addr)
+    }
+
+    /// Sixteen bytes of an IPv6 header.
+    pub fn v6(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether it is an IPv4 address.
+    pub fn is_v4(self) -> bool {
+        self.0[..12] == MAPPED
+    }
+
+    /// The standard library's form.
+    pub fn ip(self) -> IpAddr {
+        let [.., a, b, c, d] = self.0;
+        if self.is_v4() { Ipv4Addr::new(a, b, c, d).into() } else { Ipv6Addr::from(self.0).into() }
+    }
+}
+
+impl From<IpAddr> for Addr {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::v4(ip.octets()),
+            IpAddr::V6(ip) => Self::v6(ip.octets()),
+        }
+    }
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip().fmt(f)
+    }
+}
+
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip().fmt(f)
+    }
+}

@@ -1,0 +1,1 @@
+//! State over packets. Track remembers and never judges.

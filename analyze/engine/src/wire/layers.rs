@@ -1,0 +1,154 @@
+use crate::Addr;
+
+macro_rules! layer_names {
+    ($($variant:ident = $name:literal;)*) => {
+        /// A protocol layer, by the name reports give it.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        #[repr(u8)]
+        pub enum Layer { $(#[doc = $name] $variant,)* }
+
+        impl Layer {
+            /// All layers in a fixed order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Name in tables and reports.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+
+        impl Default for Layers {
+            fn default() -> Self {
+                Self { list: [Layer::ALL[0]; Layers::MAX], len: 0, outers: [Outer::default(); Layers::MAX_TUNNELS],
+                    tunnels: 0, fragment: None, interface_index: None, stop: Stop::End }
+            }
+        }
+    };
+}
+
+layer_names! {
+    Ethernet = "ethernet";
+    Sll = "sll";
+    Sll2 = "sll2";
+    Null = "null";
+    Vlan = "vlan";
+    Mpls = "mpls";
+    Arp = "arp";
+    Ipv4 = "ipv4";
+    Ipv6 = "ipv6";
+    Ipv6Ext = "ipv6-ext";
+    Tcp = "tcp";
+    Udp = "udp";
+    Icmp = "icmp";
+    Icmpv6 = "icmpv6";
+    Vxlan = "vxlan";
+    VxlanGpe = "vxlan-gpe";
+    Geneve = "geneve";
+    Gre = "gre";
+    Erspan = "erspan";
+    WireGuard = "wireguard";
+}
+
+/// A kind of tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum TunnelKind {
+    /// VXLAN (RFC 7348).
+    #[default]
+    Vxlan,
+    /// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe).
+    VxlanGpe,
+    /// Geneve (RFC 8926).
+    Geneve,
+    /// GRE (RFC 2784, 2890).
+    Gre,
+    /// ERSPAN types I to III: a mirror, not a path.
+    Erspan,
+    /// IP in IP, any two versions (RFC 2003, 2473, 4213).
+    IpIp,
+    /// WireGuard: opaque, the outer packet stays the innermost.
+    WireGuard,
+}
+
+/// One encapsulation: the outer pair and the tunnel's identifier.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Outer {
+    /// Kind of tunnel.
+    pub kind: TunnelKind,
+    /// Outer source.
+    pub src: Addr,
+    /// Outer destination.
+    pub dst: Addr,
+    /// VNI, GRE key or ERSPAN session; `None` where the header has none.
+    pub id: Option<u32>,
+    /// Outer UDP destination port; 0 where the tunnel is no UDP.
+    pub port: u16,
+    /// Bytes of the outer IP packet, headers included.
+    pub ip_len: u32,
+}
+
+/// The innermost fragment that stopped decoding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Fragment {
+    /// Identification of the datagram.
+    pub id: u32,
+    /// Offset of this part in the datagram's payload, bytes.
+    pub offset: u32,
+    /// Whether more parts follow.
+    pub more: bool,
+    /// Protocol of the reassembled payload.
+    pub proto: u8,
+    /// Where the fragment's payload starts in the frame.
+    pub payload_offset: u32,
+    /// Payload bytes on the wire.
+    pub payload_len: u32,
+    /// Payload bytes captured.
+    pub payload_caplen: u32,
+}
+
+/// Why decoding ended where it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Stop {
+    /// Everything there is to decode was decoded.
+    #[default]
+    End,
+    /// The capture cut the frame inside this layer.
+    Snapped(Layer),
+    /// The bytes of this layer contradict its format.
+    Malformed(Layer),
+    /// A layer this crate does not decode, by its name.
+    Undecoded(&'static str),
+    /// More layers than [`Layers::MAX`], or more tunnels than [`Layers::MAX_TUNNELS`].
+    TooDeep,
+}
+
+/// The layers of one frame, outermost first.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    list: [Layer; Self::MAX],
+    len: u8,
+    outers: [Outer; Self::MAX_TUNNELS],
+    tunnels: u8,
+    /// The fragment that the innermost packet is, when it is one.
+    pub fragment: Option<Fragment>,
+    /// SLL2 interface index.
+    pub interface_index: Option<u32>,
+    /// Why decoding ended.
+    pub stop: Stop,
+}
+
+impl Layers {
+    /// Layers kept of one frame.
+    pub const MAX: usize = 32;
+    /// Tunnels followed in one frame.
+    pub const MAX_TUNNELS: usize = 8;
+
+    /// The layers, outermost first.
+    pub fn list(&self) -> &[Layer] {
+        self.list.get(..self.len.into()).unwrap_or_default()
+    }
+
+    /// The encapsulations, outermost first.
+    pub fn outers(&self) -> &[Outer] {
+        self.outers.get(..self.tunnels.into()).unwrap_or_default()
+    }
+}
