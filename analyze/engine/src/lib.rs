@@ -5,10 +5,15 @@
 
 mod addr;
 mod chunk;
+pub mod finding;
+mod options;
 pub mod packet;
+pub mod table;
 pub mod track;
 pub mod wire;
 
 pub use addr::Addr;
 pub use chunk::Chunk;
+pub use finding::Report;
+pub use options::{Endpoint, FrameFilter, Options, Restrict};
 pub use packet::Packet;

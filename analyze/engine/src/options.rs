@@ -1,0 +1,47 @@
+use crate::{Addr, wire::DecodeConfig};
+use kcap_file::LinkType;
+
+/// A filter over whole frames, such as a compiled BPF program.
+pub trait FrameFilter: Send {
+    /// Whether the frame is to be analysed.
+    fn accepts(&mut self, link: LinkType, frame: &[u8], orig_len: u32) -> bool;
+}
+
+/// An address and port.
+pub type Endpoint = (Addr, u16);
+
+/// Which packets to analyse; the default is all. The parts are combined by AND; `hosts` and `ports` match the innermost
+/// packet, either direction, any of the list.
+#[derive(Default)]
+pub struct Restrict {
+    /// From this time on, nanoseconds since the epoch.
+    pub since_ns: Option<i64>,
+    /// Up to this time, nanoseconds since the epoch.
+    pub until_ns: Option<i64>,
+    /// Addresses.
+    pub hosts: Vec<Addr>,
+    /// Ports.
+    pub ports: Vec<u16>,
+    /// One connection, whose story the report then tells.
+    pub connection: Option<(Endpoint, Endpoint)>,
+    /// A filter over the outer frame.
+    pub frames: Option<Box<dyn FrameFilter>>,
+}
+
+/// How to analyse.
+pub struct Options {
+    /// Threads; the result does not depend on it.
+    pub threads: usize,
+    /// Bytes that trackers may hold together.
+    pub memory: u64,
+    /// How to decode.
+    pub decode: DecodeConfig,
+    /// What to analyse.
+    pub restrict: Restrict,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { threads: 2, memory: 512 << 20, decode: DecodeConfig::default(), restrict: Restrict::default() }
+    }
+}

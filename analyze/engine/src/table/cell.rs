@@ -1,0 +1,124 @@
+use super::{
+    Column, ColumnType,
+    column::{Labels, Texts},
+};
+use crate::Addr;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// A value that a table cell can hold.
+pub trait Cell {
+    /// Column type it needs.
+    const TYPE: ColumnType;
+    /// Whether it can be absent.
+    const NULLABLE: bool = false;
+
+    /// Appends it to a column of its type; a column of another type is left as it is.
+    fn push(&self, column: &mut Column);
+
+    /// Appends an absent value.
+    fn push_null(column: &mut Column)
+    where
+        Self: Sized,
+    {
+        column.push_null();
+    }
+}
+
+/// Nanoseconds since the epoch, for a `ts` column (microseconds, UTC).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time(pub i64);
+
+/// A text that repeats in many rows (file and point names, states): shared, and a dictionary column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// A fixed text.
+    Static(&'static str),
+    /// A text made at run time.
+    Shared(Arc<str>),
+}
+
+impl Label {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+impl Default for Label {
+    fn default() -> Self {
+        Self::Static("")
+    }
+}
+
+impl From<&'static str> for Label {
+    fn from(text: &'static str) -> Self {
+        Self::Static(text)
+    }
+}
+
+impl From<Arc<str>> for Label {
+    fn from(text: Arc<str>) -> Self {
+        Self::Shared(text)
+    }
+}
+
+macro_rules! plain_cell {
+    ($($ty:ty => $column:ident, $value:expr;)*) => {
+        $(impl Cell for $ty {
+            const TYPE: ColumnType = ColumnType::$column;
+
+            fn push(&self, column: &mut Column) {
+                if let Column::$column(values) = column {
+                    let value: fn(&$ty) -> _ = $value;
+                    values.push(value(self));
+                }
+            }
+        })*
+    };
+}
+
+plain_cell! {
+    i32 => Int32, |v| *v;
+    i64 => Int64, |v| *v;
+    f64 => Float64, |v| *v;
+    bool => Bool, |v| *v;
+    Time => Time, |v| v.0.div_euclid(1000);
+}
+
+macro_rules! text_cell {
+    ($($ty:ty => $column:ident($inner:ty), $push:expr;)*) => {
+        $(impl Cell for $ty {
+            const TYPE: ColumnType = ColumnType::$column;
+
+            fn push(&self, column: &mut Column) {
+                if let Column::$column(values) = column {
+                    let push: fn(&$ty, &mut $inner) = $push;
+                    push(self, values);
+                }
+            }
+        })*
+    };
+}
+
+text_cell! {
+    &'static str => Text(Texts), |v, c| c.push_with(|text| text.push_str(v));
+    String => Text(Texts), |v, c| c.push_with(|text| text.push_str(v));
+    Addr => Text(Texts), |v, c| c.push_with(|text| { let _ = write!(text, "{v}"); });
+    Label => Label(Labels), |v, c| c.push(v);
+}
+
+impl<T: Cell> Cell for Option<T> {
+    const TYPE: ColumnType = T::TYPE;
+    const NULLABLE: bool = true;
+
+    fn push(&self, column: &mut Column) {
+        match self {
+            Some(value) => value.push(column),
+            None => T::push_null(column),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Tables: typed rows of facts, gathered in columns and handed to a sink. Table counts and never judges.
+//!
+//! Rules of schema 1 (readable by Spark, DuckDB, pyarrow, polars alike): times are `ts_ns` (nanoseconds, 64-bit signed)
+//! beside `ts` (microseconds, UTC); counters are 64-bit signed, ports 32-bit; no unsigned 64-bit, no nanosecond
+//! datetime; names are snake_case with their unit; a row carries `capture`, `point` and the frame it rests on.
+
+mod cell;
+mod column;
+
+pub use cell::{Cell, Label, Time};
+pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
+
+/// Version of all tables together, in every file's metadata as `kcap.schema`.
+pub const SCHEMA_VERSION: &str = "1";
+
+/// A row of a table: a struct whose fields are its columns. Made by [`table!`].
+pub trait Row {
+    /// The table.
+    const SPEC: TableSpec;
+
+    /// Appends the row to the columns, which are those of `SPEC`, in its order.
+    fn push(&self, columns: &mut [Column]);
+}
+
+/// Defines a table: a row struct, its columns with their documentation, and how a row becomes columns.
+///
+/// A column is a field; its doc line is the column's documentation, unit included; its type says the column type.
+macro_rules! table {
+    (
+        $(#[doc = $doc:literal])+
+        $name:literal => pub struct $row:ident { $( $(#[doc = $field_doc:literal])+ pub $field:ident: $ty:ty, )+ }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, Default)]
+        pub struct $row { $( $(#[doc = $field_doc])+ pub $field: $ty, )+ }
+
+        impl $crate::table::Row for $row {
+            const SPEC: $crate::table::TableSpec = $crate::table::TableSpec {
+                name: $name,
+                doc: concat!($($doc),+),
+                columns: &[$(
+                    $crate::table::ColumnSpec {
+                        name: stringify!($field),
+                        ty: <$ty as $crate::table::Cell>::TYPE,
+                        nullable: <$ty as $crate::table::Cell>::NULLABLE,
+                        doc: concat!($($field_doc),+),
+                    },
+                )+],
+            };
+
+            fn push(&self, columns: &mut [$crate::table::Column]) {
+                let mut columns = columns.iter_mut();
+                $(
+                    if let Some(column) = columns.next() {
+                        $crate::table::Cell::push(&self.$field, column);
+                    }
+                )+
+            }
+        }
+    };
+}
+pub(crate) use table;
