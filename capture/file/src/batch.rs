@@ -30,7 +30,7 @@ pub struct Record {
     pub direction: Direction,
 }
 
-/// A run of consecutive frames of one file, with the bytes they lie in. Recycled: [`Batch::clear`] keeps the memory.
+/// A run of consecutive frames of one file, with the bytes they lie in. Recycled: hand a used batch to the next read.
 ///
 /// Where a batch ends depends on the bytes of the file only, never on how they arrived.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub struct Batch {
     pub unit: u32,
     /// Number of the first record as Wireshark numbers frames: 1 for the first of a file.
     pub first_frame: u64,
-    /// The bytes that the records lie in.
+    /// The bytes that the records lie in. What no record points at means nothing.
     pub data: Vec<u8>,
     /// The frames, in file order.
     pub records: Vec<Record>,
@@ -57,9 +57,8 @@ impl Batch {
         self.data.get(start..start + record.caplen as usize).unwrap_or_default()
     }
 
-    /// Empties the batch and keeps its memory.
+    /// Empties the batch and keeps its memory: `data` keeps its length too, so that the next fill need not zero it.
     pub fn clear(&mut self) {
-        self.data.clear();
         self.records.clear();
     }
 }

@@ -52,7 +52,8 @@ pub struct Interface {
     pub speed: Option<u64>,
     /// `opt_comment`s.
     pub comments: Vec<String>,
-    /// Last statistics the file has of it.
+    /// Last statistics the file has of it. Complete in [`CaptureInfo::interfaces`] when the file is read; the copy in
+    /// a batch is as old as the newest interface.
     pub stats: InterfaceStats,
 }
 
@@ -72,7 +73,7 @@ pub struct InterfaceStats {
 }
 
 /// A name resolution record: an address and its names.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct NameRecord {
     /// The address.
     pub address: IpAddr,
@@ -108,6 +109,8 @@ pub enum ProblemKind {
     MalformedBlock,
     /// A packet names an interface that the file does not describe.
     UnknownInterface,
+    /// Bytes that are no compressed data follow the compressed data.
+    TrailingGarbage,
     /// The operating system could not read on.
     ReadFailed,
 }
@@ -145,6 +148,10 @@ pub struct CaptureInfo {
     pub os: Option<String>,
     /// See `hardware`.
     pub application: Option<String>,
+    /// Frames longer than the snap length of their interface; they are kept whole.
+    pub longer_than_snaplen: u64,
+    /// Names, comments and custom blocks beyond what is kept of one file (16 MiB).
+    pub metadata_left_out: u64,
     /// Sum of `epb_dropcount`: packets lost between packets of the file.
     pub dropped_between: u64,
     /// pcapng sections.
@@ -153,7 +160,7 @@ pub struct CaptureInfo {
     pub unknown_blocks: u64,
     /// Decryption secrets blocks (never kept).
     pub secrets_blocks: u64,
-    /// Custom blocks: enterprise number and data, as far as they are kept (see the reader's limit).
+    /// Custom blocks: enterprise number and data, as far as they are kept (see `metadata_left_out`).
     pub custom_blocks: Vec<(u32, Vec<u8>)>,
     /// What was wrong, in file order; capped, the rest counted in `problems_left_out`.
     pub problems: Vec<Problem>,
