@@ -68,6 +68,11 @@ impl<T: Default> Values<T> {
         &self.values
     }
 
+    /// The rows that have no value, ascending.
+    pub fn nulls(&self) -> &[u32] {
+        &self.nulls
+    }
+
     /// Takes values and the rows that have none, ascending.
     pub fn into_parts(self) -> (Vec<T>, Vec<u32>) {
         (self.values, self.nulls)
