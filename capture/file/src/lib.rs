@@ -4,9 +4,16 @@
 //! is good is kept, what was skipped is a [`Problem`] with its place.
 
 mod batch;
+mod bytes;
+mod error;
 mod info;
+mod kind;
 mod linktype;
+mod read;
 
 pub use batch::{Batch, Direction, Record};
+pub use error::ReadError;
 pub use info::{CaptureInfo, Compression, Format, Interface, InterfaceStats, NameRecord, Problem, ProblemKind};
+pub use kind::FileKind;
 pub use linktype::LinkType;
+pub use read::{Reader, Source};
