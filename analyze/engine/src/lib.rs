@@ -15,5 +15,5 @@ pub mod wire;
 pub use addr::Addr;
 pub use chunk::Chunk;
 pub use finding::Report;
-pub use options::{Endpoint, FrameFilter, Options, Restrict};
+pub use options::{FrameFilter, Options, Restrict};
 pub use packet::Packet;

@@ -1,3 +1,4 @@
+use crate::track::Endpoint;
 use crate::{Addr, wire::DecodeConfig};
 use kcap_file::LinkType;
 
@@ -6,9 +7,6 @@ pub trait FrameFilter: Send {
     /// Whether the frame is to be analysed.
     fn accepts(&mut self, link: LinkType, frame: &[u8], orig_len: u32) -> bool;
 }
-
-/// An address and port.
-pub type Endpoint = (Addr, u16);
 
 /// Which packets to analyse; the default is all. The parts are combined by AND; `hosts` and `ports` match the innermost
 /// packet, either direction, any of the list.

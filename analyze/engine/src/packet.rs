@@ -52,6 +52,7 @@ bits! {
     set_dont_fragment dont_fragment = 3, "the innermost IPv4 header has DF set.";
     set_reassembled is_reassembled = 4, "the packet was put together from fragments; its payload is in the chunk's extra bytes.";
     set_mirrored is_mirrored = 5, "the packet came inside ERSPAN, so it was seen elsewhere.";
+    set_hides_interface hides_interface = 8, "the capture does not tell on which interface the frame was seen (SLL).";
     set_other_host is_other_host = 6, "the link header says the frame was for another host (SLL packet type 3).";
 }
 

@@ -19,7 +19,7 @@ macro_rules! layer_names {
 
         impl Default for Layers {
             fn default() -> Self {
-                Self { list: [Layer::ALL[0]; Layers::MAX], len: 0, outers: [Outer::default(); Layers::MAX_TUNNELS],
+                Self { list: [Layer::Ethernet; Layers::MAX], len: 0, outers: [Outer::default(); Layers::MAX_TUNNELS],
                     tunnels: 0, fragment: None, interface_index: None, stop: Stop::End }
             }
         }
@@ -32,11 +32,13 @@ layer_names! {
     Sll2 = "sll2";
     Null = "null";
     Vlan = "vlan";
+    Llc = "llc";
     Mpls = "mpls";
     Arp = "arp";
     Ipv4 = "ipv4";
     Ipv6 = "ipv6";
     Ipv6Ext = "ipv6-ext";
+    Ah = "ah";
     Tcp = "tcp";
     Udp = "udp";
     Icmp = "icmp";
@@ -49,24 +51,32 @@ layer_names! {
     WireGuard = "wireguard";
 }
 
-/// A kind of tunnel.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum TunnelKind {
-    /// VXLAN (RFC 7348).
-    #[default]
-    Vxlan,
-    /// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe).
-    VxlanGpe,
-    /// Geneve (RFC 8926).
-    Geneve,
-    /// GRE (RFC 2784, 2890).
-    Gre,
-    /// ERSPAN types I to III: a mirror, not a path.
-    Erspan,
-    /// IP in IP, any two versions (RFC 2003, 2473, 4213).
-    IpIp,
-    /// WireGuard: opaque, the outer packet stays the innermost.
-    WireGuard,
+macro_rules! tunnel_kinds {
+    ($($variant:ident = $name:literal, $doc:literal;)*) => {
+        /// A kind of tunnel.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+        pub enum TunnelKind { #[default] $(#[doc = $doc] $variant,)* }
+
+        impl TunnelKind {
+            /// All kinds in a fixed order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Name in tables, reports and arguments.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+tunnel_kinds! {
+    Vxlan = "vxlan", "VXLAN (RFC 7348).";
+    VxlanGpe = "vxlan-gpe", "VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe).";
+    Geneve = "geneve", "Geneve (RFC 8926).";
+    Gre = "gre", "GRE (RFC 2784, 2890), over IP or UDP (RFC 8086).";
+    Erspan = "erspan", "ERSPAN types I to III: a mirror, not a path.";
+    IpIp = "ipip", "IP in IP, any two versions (RFC 2003, 2473, 4213).";
+    WireGuard = "wireguard", "WireGuard: opaque, the outer packet stays the innermost.";
 }
 
 /// One encapsulation: the outer pair and the tunnel's identifier.
@@ -150,5 +160,22 @@ impl Layers {
     /// The encapsulations, outermost first.
     pub fn outers(&self) -> &[Outer] {
         self.outers.get(..self.tunnels.into()).unwrap_or_default()
+    }
+
+    pub(super) fn reset(&mut self) {
+        (self.len, self.tunnels) = (0, 0);
+        (self.fragment, self.interface_index, self.stop) = (None, None, Stop::End);
+    }
+
+    pub(super) fn push(&mut self, layer: Layer) -> Result<(), Stop> {
+        *self.list.get_mut(usize::from(self.len)).ok_or(Stop::TooDeep)? = layer;
+        self.len = self.len.saturating_add(1);
+        Ok(())
+    }
+
+    pub(super) fn push_outer(&mut self, outer: Outer) -> Result<(), Stop> {
+        *self.outers.get_mut(usize::from(self.tunnels)).ok_or(Stop::TooDeep)? = outer;
+        self.tunnels = self.tunnels.saturating_add(1);
+        Ok(())
     }
 }

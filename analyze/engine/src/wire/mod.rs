@@ -1,21 +1,142 @@
 //! Frames to packets: pure functions over bytes. Wire parses and never remembers.
+//!
+//! One file a protocol, one line a claim in `layers!`: each decoder reads its header, notes its layer and says what
+//! comes [`Next`]. Nothing here fails: what ended the walk is in [`Layers::stop`].
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod ah;
+pub mod arp;
+mod decode_as;
+mod erspan;
+mod ethernet;
+mod geneve;
+mod gre;
+pub mod icmp;
+mod ipip;
+mod ipv4;
+mod ipv6;
+mod ipv6_ext;
 mod layers;
+mod llc;
+mod mpls;
+mod null;
+mod raw;
+mod sll;
+mod sll2;
+pub mod tcp;
+#[cfg(test)]
+mod tests;
+mod udp;
+mod undecoded;
+mod vlan;
+mod vxlan;
+mod vxlan_gpe;
+mod walk;
+mod wireguard;
 
-pub use layers::{Layer, Layers, Outer, Stop, TunnelKind};
+pub use decode_as::{DecodeAs, DecodeAsError};
+pub use layers::{Fragment, Layer, Layers, Outer, Stop, TunnelKind};
 
 use crate::packet::Packet;
 use kcap_file::LinkType;
+use walk::{Step, Walk};
 
 /// What decoding may be told.
 #[derive(Clone, Debug, Default)]
 pub struct DecodeConfig {
-    /// Extra UDP ports of tunnels: `--decode-as udp/8473=vxlan`.
+    /// Extra UDP destination ports of tunnels: `--decode-as udp/8473=vxlan` (see [`DecodeAs`]).
     pub udp_tunnels: Vec<(u16, TunnelKind)>,
+}
+
+/// The IP version whose protocol numbers are meant: ICMP and the extension headers belong to one of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Version {
+    V4,
+    V6,
+}
+
+/// What the bytes at the walk's place are, in the number space of the header before them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    /// A frame of a link type.
+    Link(LinkType),
+    /// An Ethernet protocol (IEEE 802 numbers).
+    EtherType(u16),
+    /// 802.2 logical link control.
+    Llc,
+    /// An IP protocol number.
+    Ip(Version, u8),
+    /// Payload of UDP to this port.
+    Udp(u16),
+    /// What the user says it is.
+    Tunnel(TunnelKind),
+    /// Nothing that is a layer.
+    End,
+}
+
+macro_rules! layers {
+    ($($claim:pat => $decode:path;)*) => {
+        #[inline]
+        fn step(next: Next, walk: &mut Walk<'_>) -> Step {
+            match next {
+                $($claim => $decode(walk),)*
+                other => undecoded::stop(other),
+            }
+        }
+    };
+}
+
+use Next::{EtherType, Ip, Link, Tunnel, Udp};
+use Version::{V4, V6};
+
+// What claims which number: the one place where protocol numbers are matched.
+layers! {
+    Link(LinkType::ETHERNET) => ethernet::decode;
+    Link(LinkType::LINUX_SLL) => sll::decode;
+    Link(LinkType::LINUX_SLL2) => sll2::decode;
+    Link(LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14) => raw::decode;
+    Link(LinkType::IPV4) => ipv4::decode;
+    Link(LinkType::IPV6) => ipv6::decode;
+    Link(LinkType::NULL) => null::decode;
+    Link(LinkType::LOOP) => null::decode_loop;
+    EtherType(ethernet::IPV4) => ipv4::decode;
+    EtherType(ethernet::IPV6) => ipv6::decode;
+    EtherType(0x0806) => arp::decode;
+    EtherType(0x8100 | 0x88a8 | 0x9100 | 0x9200) => vlan::decode;
+    EtherType(0x8847 | 0x8848) => mpls::decode;
+    EtherType(0x6558) => ethernet::decode;
+    EtherType(gre::ERSPAN_II | gre::ERSPAN_III) => erspan::decode;
+    Next::Llc => llc::decode;
+    Ip(V6, 0 | 43 | 60 | 135 | 139 | 140) => ipv6_ext::decode;
+    Ip(V6, 44) => ipv6_ext::fragment;
+    Ip(V4, 1) => icmp::decode_v4;
+    Ip(V6, 58) => icmp::decode_v6;
+    Ip(_, 4) => ipip::ipv4;
+    Ip(_, 6) => tcp::decode;
+    Ip(_, 17) => udp::decode;
+    Ip(_, 41) => ipip::ipv6;
+    Ip(_, 47) => gre::decode;
+    Ip(_, 51) => ah::decode;
+    Udp(vxlan::PORT | vxlan::PORT_LINUX) => vxlan::on_port;
+    Udp(vxlan_gpe::PORT) => vxlan_gpe::on_port;
+    Udp(geneve::PORT) => geneve::on_port;
+    Udp(gre::PORT) => gre::on_port;
+    Udp(_) => udp::by_shape;
+    Tunnel(TunnelKind::Vxlan) => vxlan::decode;
+    Tunnel(TunnelKind::VxlanGpe) => vxlan_gpe::decode;
+    Tunnel(TunnelKind::Geneve) => geneve::decode;
+    Tunnel(TunnelKind::Gre) => gre::decode;
+    Tunnel(TunnelKind::WireGuard) => wireguard::decode;
 }
 
 /// Decodes one frame to its innermost packet. `wire_len` is the length the frame had on the wire. Offsets in `packet`
 /// are relative to `frame`. Never fails: what stopped it is in [`Layers::stop`].
+///
+/// All of `layers` is set anew, and all of `packet` except `ts_ns`, `index` and `point`; `direction` stays where the
+/// link header does not say. Where a tunnel's inside has no IP or ARP header that could be decoded, the packet is the
+/// outer one and the last of [`Layers::outers`] describes it. Ports, and as much of `seq` as was captured, are filled
+/// also in a first fragment and where the transport header is cut or malformed.
+#[inline]
 pub fn decode(
     frame: &[u8],
     link: LinkType,
@@ -24,5 +145,52 @@ pub fn decode(
     packet: &mut Packet,
     layers: &mut Layers,
 ) {
-    let _ = (frame, link, wire_len, config, packet, layers);
+    let Packet { ts_ns, index, point, direction, .. } = *packet;
+    *packet = Packet { ts_ns, index, point, direction, ..Packet::default() };
+    layers.reset();
+    let caplen = frame.len() as u32;
+    let wire = wire_len.max(caplen);
+    let mut walk = Walk { bytes: frame, offset: 0, wire, cut: caplen < wire, packet, layers, config };
+    run(Link(link), &mut walk);
+}
+
+/// Goes on where [`decode`] met a fragment: `bytes` is the payload put together, `wire_len` its length on the wire, and
+/// `packet` and `layers` are what [`decode`] made of one of its fragments. Offsets in `packet` become relative to
+/// `bytes`. Tunnels inside are followed like in a frame.
+pub fn decode_transport(
+    proto: u8,
+    bytes: &[u8],
+    wire_len: u32,
+    is_v4: bool,
+    config: &DecodeConfig,
+    packet: &mut Packet,
+    layers: &mut Layers,
+) {
+    let fragment_len = layers.fragment.take().map_or(0, |fragment| fragment.payload_len);
+    packet.ip_len = packet.ip_len.saturating_sub(fragment_len).saturating_add(wire_len);
+    (packet.src_port, packet.dst_port, packet.seq) = (0, 0, 0);
+    packet.bits.set_reassembled();
+    let wire = wire_len.max(bytes.len() as u32);
+    let cut = (bytes.len() as u32) < wire;
+    let mut walk = Walk { bytes, offset: 0, wire, cut, packet, layers, config };
+    walk.transport(proto);
+    run(Ip(if is_v4 { V4 } else { V6 }, proto), &mut walk);
+}
+
+#[inline]
+fn run(first: Next, walk: &mut Walk<'_>) {
+    let mut next = first;
+    let stop = loop {
+        match step(next, walk) {
+            Ok(Next::End) => break Stop::End,
+            Ok(following) => next = following,
+            Err(stop) => break stop,
+        }
+    };
+    match stop {
+        Stop::Malformed(_) => walk.packet.bits.set_malformed(),
+        Stop::Snapped(_) => walk.packet.bits.set_snapped(),
+        _ => {}
+    }
+    walk.layers.stop = stop;
 }

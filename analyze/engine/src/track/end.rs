@@ -1,0 +1,140 @@
+//! What is left of a connection when it ends.
+
+use super::endpoint::Endpoint;
+use super::event::{ConnState, Flow, LegSeen, Rejection, Reset, Side};
+use super::flow::{Cold, Hot, Leg, Seen};
+use super::key::End;
+use super::lane::{Lane, Rare};
+use crate::track::IcmpCode;
+
+const TCP: u8 = 6;
+
+/// Sums a connection up.
+pub(crate) fn ended(hot: &Hot, mut cold: Cold, unit: u32, evicted: bool) -> Flow {
+    let (orig, resp) = (cold.orig, cold.orig.other());
+    let first = Leg { point: hot.point, tunnel: hot.tunnel, lanes: hot.lanes, rare: std::mem::take(&mut cold.rare), ..Leg::default() };
+    cold.legs.insert(0, first);
+    let resent_syn = side(hot, &cold, orig).syns > 1;
+    Flow {
+        unit,
+        orig: Endpoint { addr: cold.src, port: cold.src_port },
+        resp: Endpoint { addr: cold.dst, port: cold.dst_port },
+        proto: cold.proto,
+        first_ns: cold.first_ns,
+        last_ns: hot.last_ns,
+        first: cold.first,
+        last: cold.last,
+        state: state(hot, &cold),
+        from_orig: side(hot, &cold, orig),
+        from_resp: side(hot, &cold, resp),
+        rtt_resp_ns: if resent_syn { None } else { between(cold.syn_ns, cold.syn_ack_ns) },
+        rtt_orig_ns: between(cold.syn_ack_ns, cold.ack_ns),
+        syn_ns: cold.syn_ns,
+        reset: cold.reset.map(|reset| Reset {
+            by_orig: reset.by == orig,
+            ns: reset.ns,
+            ttl: reset.ttl,
+            frame: reset.frame,
+            count: reset.count,
+        }),
+        rejection: cold.icmp.map(|icmp| Rejection {
+            from: icmp.from,
+            icmp: IcmpCode { v4: icmp.v4, kind: icmp.kind, code: icmp.code },
+            ttl: icmp.ttl,
+            frame: icmp.frame,
+            count: icmp.count,
+        }),
+        legs: cold.legs.iter().map(|leg| leg_seen(leg, orig)).collect(),
+        legs_left_out: cold.legs_left_out,
+        history: cold.history,
+        syns: cold.syns,
+        evicted,
+    }
+}
+
+fn between(from: Option<i64>, to: Option<i64>) -> Option<i64> {
+    Some(to? - from?).filter(|&ns| ns >= 0)
+}
+
+fn leg_seen(leg: &Leg, orig: End) -> LegSeen {
+    LegSeen {
+        point: leg.point,
+        tunnel: leg.tunnel,
+        orig_packets: leg.lanes[orig as usize].packets.into(),
+        resp_packets: leg.lanes[orig.other() as usize].packets.into(),
+    }
+}
+
+/// What one end did, by the leg that saw most of it: every leg sees a packet once, and a packet that was dropped on the
+/// way was seen by the legs before.
+fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
+    let at = end as usize;
+    let most = |count: fn(&Lane, &Rare) -> u64| {
+        cold.legs.iter().map(|leg| count(&leg.lanes[at], &leg.rare[at])).max().unwrap_or_default()
+    };
+    let missed = cold.legs.iter().map(|leg| leg.lanes[at].acknowledged_unseen(&leg.rare[at], &leg.lanes[end.other() as usize]));
+    let seen = hot.seen[at];
+    let hello = cold.hello[at];
+    let greeted = seen & (Seen::SYN | Seen::SYN_ACK) != 0;
+    Side {
+        packets: most(|lane, _| lane.packets.into()),
+        bytes: most(|lane, _| lane.bytes),
+        payload_bytes: most(|lane, _| lane.payload),
+        retransmitted_bytes: most(|_, rare| rare.retransmitted_bytes),
+        retransmitted_packets: most(|_, rare| rare.retransmitted_packets.into()),
+        out_of_order: most(|_, rare| rare.out_of_order.into()),
+        duplicates: most(|_, rare| rare.repeats.into()),
+        missed_bytes: missed.min().unwrap_or_default(),
+        syns: most(|_, rare| rare.syns.into()),
+        keepalives: most(|_, rare| rare.keepalives.into()),
+        mss: hello.mss,
+        window_scale: hello.window_scale,
+        ttl: cold.legs.iter().find(|leg| leg.lanes[at].packets > 0).map(|leg| leg.rare[at].ttl),
+        isn: greeted.then_some(hello.isn),
+        zero_window: seen & Seen::ZERO_WINDOW != 0,
+        fin: seen & Seen::FIN != 0,
+    }
+}
+
+/// Zeek's `conn_state` of a connection.
+fn state(hot: &Hot, cold: &Cold) -> ConnState {
+    let (orig, resp) = (hot.seen[cold.orig as usize], hot.seen[cold.orig.other() as usize]);
+    if cold.proto != TCP {
+        return match (orig & Seen::DATA != 0, resp & Seen::DATA != 0) {
+            (true, true) => ConnState::Sf,
+            (true, false) => ConnState::S0,
+            (false, true) => ConnState::Shr,
+            (false, false) => ConnState::Oth,
+        };
+    }
+    match (orig & Seen::SYN != 0, resp & Seen::SYN_ACK != 0) {
+        (true, true) => established(orig, resp),
+        (true, false) => attempted(orig, resp),
+        (false, true) if resp & Seen::RST != 0 => ConnState::Rstrh,
+        (false, true) if resp & Seen::FIN != 0 => ConnState::Shr,
+        _ => ConnState::Oth,
+    }
+}
+
+fn established(orig: u8, resp: u8) -> ConnState {
+    let (orig_fin, resp_fin) = (orig & Seen::FIN != 0, resp & Seen::FIN != 0);
+    match (orig & Seen::RST != 0, resp & Seen::RST != 0) {
+        _ if orig_fin && resp_fin => ConnState::Sf,
+        (true, _) => ConnState::Rsto,
+        (_, true) => ConnState::Rstr,
+        _ if orig_fin => ConnState::S2,
+        _ if resp_fin => ConnState::S3,
+        _ => ConnState::S1,
+    }
+}
+
+fn attempted(orig: u8, resp: u8) -> ConnState {
+    let answered = resp & (Seen::DATA | Seen::ACK | Seen::FIN) != 0;
+    match (orig & Seen::RST != 0, resp & Seen::RST != 0) {
+        (_, true) if !answered => ConnState::Rej,
+        _ if answered => ConnState::Oth,
+        (true, _) => ConnState::Rstos0,
+        _ if orig & Seen::FIN != 0 => ConnState::Sh,
+        _ => ConnState::S0,
+    }
+}

@@ -1,0 +1,17 @@
+use crate::Addr;
+use std::fmt;
+
+/// An address and a port.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Endpoint {
+    /// Address.
+    pub addr: Addr,
+    /// Port; 0 where the protocol has none.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.addr.is_v4() { write!(f, "{}:{}", self.addr, self.port) } else { write!(f, "[{}]:{}", self.addr, self.port) }
+    }
+}

@@ -1,0 +1,356 @@
+//! Facts that trackers hand to detectors and tables.
+
+use super::endpoint::Endpoint;
+use crate::Addr;
+use std::fmt;
+
+/// A frame of a capture: its file among the inputs and its number as Wireshark shows it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct FrameId {
+    /// File, in reading order.
+    pub capture: u32,
+    /// Frame number, from 1.
+    pub frame: u64,
+}
+
+/// One fact.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A connection ended, was evicted, or the capture ended.
+    Flow(Box<Flow>),
+    /// An ICMP error was seen.
+    IcmpError(Box<IcmpError>),
+    /// A ping was answered, or given up.
+    Echo(Box<Echo>),
+    /// An address did not answer ARP.
+    ArpUnanswered(Box<ArpUnanswered>),
+}
+
+/// Outcome of a connection in Zeek's words (`conn_state`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum ConnState {
+    /// Attempt without reply.
+    S0,
+    /// Established, not finished.
+    S1,
+    /// Finished normally by both.
+    Sf,
+    /// Attempt rejected.
+    Rej,
+    /// Originator closed, responder did not answer that.
+    S2,
+    /// Responder closed, originator did not answer that.
+    S3,
+    /// Established, then reset by the originator.
+    Rsto,
+    /// Established, then reset by the responder.
+    Rstr,
+    /// SYN, then reset by the originator itself.
+    Rstos0,
+    /// SYN-ACK, then reset by the responder, and never a SYN.
+    Rstrh,
+    /// SYN and FIN from the originator, never a SYN-ACK.
+    Sh,
+    /// SYN-ACK and FIN from the responder, never a SYN.
+    Shr,
+    /// No handshake seen.
+    #[default]
+    Oth,
+}
+
+impl ConnState {
+    /// Zeek's spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S0 => "S0",
+            Self::S1 => "S1",
+            Self::Sf => "SF",
+            Self::Rej => "REJ",
+            Self::S2 => "S2",
+            Self::S3 => "S3",
+            Self::Rsto => "RSTO",
+            Self::Rstr => "RSTR",
+            Self::Rstos0 => "RSTOS0",
+            Self::Rstrh => "RSTRH",
+            Self::Sh => "SH",
+            Self::Shr => "SHR",
+            Self::Oth => "OTH",
+        }
+    }
+}
+
+/// What one side of a connection did. Packets and bytes are those of the leg that saw most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side {
+    /// Packets.
+    pub packets: u64,
+    /// IP bytes, headers included.
+    pub bytes: u64,
+    /// Payload bytes, retransmitted ones included.
+    pub payload_bytes: u64,
+    /// Payload bytes sent again.
+    pub retransmitted_bytes: u64,
+    /// Segments with bytes sent again.
+    pub retransmitted_packets: u64,
+    /// Segments that filled a gap.
+    pub out_of_order: u64,
+    /// The same packet seen again on the same interface.
+    pub duplicates: u64,
+    /// Payload bytes the peer acknowledged although the capture does not have them.
+    pub missed_bytes: u64,
+    /// SYN segments.
+    pub syns: u64,
+    /// Keep-alive probes.
+    pub keepalives: u64,
+    /// MSS announced.
+    pub mss: Option<u16>,
+    /// Window scale announced.
+    pub window_scale: Option<u8>,
+    /// TTL of its first packet.
+    pub ttl: Option<u8>,
+    /// Initial sequence number, when its SYN was seen.
+    pub isn: Option<u32>,
+    /// Whether it announced a window of 0.
+    pub zero_window: bool,
+    /// Whether it finished.
+    pub fin: bool,
+}
+
+/// A reset of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Reset {
+    /// Whether the originator's address sent it.
+    pub by_orig: bool,
+    /// When.
+    pub ns: i64,
+    /// Its TTL, which tells how far away it was made.
+    pub ttl: u8,
+    /// Where.
+    pub frame: FrameId,
+    /// Resets in all.
+    pub count: u32,
+}
+
+/// An ICMP error as it hit a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejection {
+    /// Who sent it.
+    pub from: Addr,
+    /// Type and code.
+    pub icmp: IcmpCode,
+    /// Its TTL.
+    pub ttl: u8,
+    /// Where.
+    pub frame: FrameId,
+    /// Errors in all.
+    pub count: u32,
+}
+
+/// Type and code of an ICMP or ICMPv6 message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct IcmpCode {
+    /// ICMP, not ICMPv6.
+    pub v4: bool,
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+}
+
+impl IcmpCode {
+    /// Nobody on the way knows the destination: net or host unreachable, no route, address unreachable.
+    pub fn is_no_route(self) -> bool {
+        match (self.v4, self.kind, self.code) {
+            (true, 3, 0 | 1 | 5 | 6 | 7 | 8 | 11 | 12) | (false, 1, 0 | 2 | 3) => true,
+            _ => false,
+        }
+    }
+
+    /// Somebody on the way forbids it.
+    pub fn is_prohibited(self) -> bool {
+        matches!((self.v4, self.kind, self.code), (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6))
+    }
+
+    /// Nobody listens there.
+    pub fn is_port_unreachable(self) -> bool {
+        matches!((self.v4, self.kind, self.code), (true, 3, 3) | (false, 1, 4))
+    }
+
+    /// The connection cannot come about: any kind of unreachable but "fragmentation needed".
+    pub fn is_unreachable(self) -> bool {
+        matches!((self.v4, self.kind, self.code), (true, 3, code) if code != 4) || (!self.v4 && self.kind == 1)
+    }
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match (self.v4, self.kind, self.code) {
+            (true, 3, 0) => "net unreachable",
+            (true, 3, 1) | (false, 1, 3) => "host unreachable",
+            (true, 3, 2) => "protocol unreachable",
+            (true, 3, 3) | (false, 1, 4) => "port unreachable",
+            (true, 3, 4) => "fragmentation needed",
+            (true, 3, 9 | 10 | 13) | (false, 1, 1) => "administratively prohibited",
+            (true, 3, _) | (false, 1, _) => "unreachable",
+            (true, 11, 0) | (false, 3, 0) => "TTL exceeded",
+            (true, 11, _) | (false, 3, _) => "reassembly time exceeded",
+            (true, 12, _) | (false, 4, _) => "parameter problem",
+            (false, 2, _) => "packet too big",
+            (true, 4, _) => "source quench",
+            _ => "ICMP error",
+        }
+    }
+}
+
+impl fmt::Display for IcmpCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = if self.v4 { "ICMP" } else { "ICMPv6" };
+        write!(f, "{family} {}/{} ({})", self.kind, self.code, self.name())
+    }
+}
+
+/// Where a connection was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LegSeen {
+    /// Capture point.
+    pub point: u16,
+    /// Tunnel; 0 is none.
+    pub tunnel: u32,
+    /// Packets from the originator.
+    pub orig_packets: u64,
+    /// Packets from the responder.
+    pub resp_packets: u64,
+}
+
+/// A connection, all legs rolled up.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Unit of the inputs it belongs to (see [`kcap_file::Batch::unit`]).
+    pub unit: u32,
+    /// Who started it.
+    pub orig: Endpoint,
+    /// Who was addressed.
+    pub resp: Endpoint,
+    /// IP protocol.
+    pub proto: u8,
+    /// First packet.
+    pub first_ns: i64,
+    /// Last packet.
+    pub last_ns: i64,
+    /// First frame.
+    pub first: FrameId,
+    /// Last frame that changed its state.
+    pub last: FrameId,
+    /// Outcome.
+    pub state: ConnState,
+    /// Zeek's history letters.
+    pub history: String,
+    /// Originator.
+    pub from_orig: Side,
+    /// Responder.
+    pub from_resp: Side,
+    /// SYN to SYN-ACK: the way to the responder and back, nanoseconds. Not measured when the SYN was sent again.
+    pub rtt_resp_ns: Option<i64>,
+    /// SYN-ACK to ACK: the way to the originator and back, nanoseconds.
+    pub rtt_orig_ns: Option<i64>,
+    /// First SYN to first data of the responder or end, as far as known.
+    pub syn_ns: Option<i64>,
+    /// First reset.
+    pub reset: Option<Reset>,
+    /// First ICMP error about it.
+    pub rejection: Option<Rejection>,
+    /// Its SYN frames, a few.
+    pub syns: Vec<FrameId>,
+    /// Where it was seen, first leg first.
+    pub legs: Vec<LegSeen>,
+    /// Legs beyond the cap.
+    pub legs_left_out: u32,
+    /// Whether it left the table before it ended, because the memory was full.
+    pub evicted: bool,
+}
+
+/// An ICMP error and the packet it quotes.
+#[derive(Clone, Debug)]
+pub struct IcmpError {
+    /// Unit of the inputs.
+    pub unit: u32,
+    /// When.
+    pub ns: i64,
+    /// Where.
+    pub frame: FrameId,
+    /// Capture point.
+    pub point: u16,
+    /// Tunnel it came in.
+    pub tunnel: u32,
+    /// Who says so.
+    pub from: Addr,
+    /// To whom.
+    pub to: Addr,
+    /// TTL of the error.
+    pub ttl: u8,
+    /// Type and code.
+    pub icmp: IcmpCode,
+    /// Next-hop MTU, where the type has one.
+    pub mtu: Option<u32>,
+    /// Source of the quoted packet.
+    pub orig: Endpoint,
+    /// Destination of the quoted packet.
+    pub resp: Endpoint,
+    /// Protocol of the quoted packet.
+    pub proto: u8,
+    /// Sequence number of the quoted segment.
+    pub seq: Option<u32>,
+    /// Whether a connection that this capture has is meant.
+    pub flow_known: bool,
+}
+
+/// A ping.
+#[derive(Clone, Debug)]
+pub struct Echo {
+    /// Unit of the inputs.
+    pub unit: u32,
+    /// When it was sent.
+    pub ns: i64,
+    /// The request's frame, or the reply's when the request was not seen.
+    pub frame: FrameId,
+    /// Capture point.
+    pub point: u16,
+    /// Tunnel it came in.
+    pub tunnel: u32,
+    /// Who pings.
+    pub orig: Addr,
+    /// Who is pinged.
+    pub resp: Addr,
+    /// Identifier.
+    pub id: u16,
+    /// Sequence number.
+    pub seq: u16,
+    /// Frame of the reply.
+    pub reply: Option<FrameId>,
+    /// Request to reply, nanoseconds.
+    pub rtt_ns: Option<i64>,
+    /// Whether no reply came though the capture went on long enough to see it.
+    pub unanswered: bool,
+}
+
+/// An address that was asked for and did not answer.
+#[derive(Clone, Debug)]
+pub struct ArpUnanswered {
+    /// Unit of the inputs.
+    pub unit: u32,
+    /// Who asked.
+    pub sender: Addr,
+    /// For whom.
+    pub target: Addr,
+    /// First request.
+    pub first_ns: i64,
+    /// Last request.
+    pub last_ns: i64,
+    /// Requests, copies at several points left out.
+    pub requests: u32,
+    /// Their frames, a few.
+    pub frames: Vec<FrameId>,
+    /// Capture point.
+    pub point: u16,
+    /// Tunnel the requests came in.
+    pub tunnel: u32,
+}

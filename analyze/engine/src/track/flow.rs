@@ -1,0 +1,369 @@
+//! A connection while it lives: what every packet touches, and the rest.
+
+use super::key::{End, Key};
+use super::lane::{Lane, Rare, Taken, fingerprint};
+use crate::packet::{Kind, Packet, TcpFlags};
+use crate::track::event::FrameId;
+
+/// What every packet of a connection touches: two cache lines.
+#[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
+pub(crate) struct Hot {
+    pub(crate) key: Key,
+    pub(crate) last_ns: i64,
+    /// The first leg's lanes, by [`End`].
+    pub(crate) lanes: [Lane; 2],
+    /// The first leg's tunnel.
+    pub(crate) tunnel: u32,
+    /// The first leg's point.
+    pub(crate) point: u16,
+    /// What was seen of each end ([`Seen`]), over all legs.
+    pub(crate) seen: [u8; 2],
+    pub(crate) phase: Phase,
+    /// Who started it.
+    pub(crate) orig: End,
+}
+
+const _: () = assert!(size_of::<Hot>() == 128, "two cache lines");
+
+/// How far a connection is; decides how long it may idle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Phase {
+    /// The slot is free.
+    #[default]
+    Free,
+    /// Nothing came back yet.
+    Attempt,
+    /// Both ends spoke.
+    Open,
+    /// Reset, or both ends finished.
+    Closed,
+}
+
+/// Bits of `Hot::seen`: what an end did at least once.
+pub(crate) struct Seen;
+
+impl Seen {
+    pub(crate) const SYN: u8 = 1;
+    pub(crate) const SYN_ACK: u8 = 2;
+    pub(crate) const ACK: u8 = 4;
+    pub(crate) const DATA: u8 = 8;
+    pub(crate) const FIN: u8 = 16;
+    pub(crate) const RST: u8 = 32;
+    pub(crate) const ZERO_WINDOW: u8 = 64;
+    pub(crate) const RETRANSMITTED: u8 = 128;
+}
+
+/// What one end announced in its SYN.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hello {
+    pub(crate) isn: u32,
+    pub(crate) mss: Option<u16>,
+    pub(crate) window_scale: Option<u8>,
+}
+
+/// A reset or ICMP error that hit a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResetSeen {
+    pub(crate) by: End,
+    pub(crate) ns: i64,
+    pub(crate) ttl: u8,
+    pub(crate) frame: FrameId,
+    pub(crate) count: u32,
+}
+
+/// The first ICMP error about a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IcmpSeen {
+    pub(crate) from: crate::Addr,
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) v4: bool,
+    pub(crate) ttl: u8,
+    pub(crate) frame: FrameId,
+    pub(crate) count: u32,
+}
+
+/// Another (point, tunnel) that saw the connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Leg {
+    pub(crate) point: u16,
+    pub(crate) tunnel: u32,
+    pub(crate) lanes: [Lane; 2],
+    pub(crate) rare: [Rare; 2],
+    last_ns: i64,
+}
+
+/// What few packets touch.
+#[derive(Clone, Debug)]
+pub(crate) struct Cold {
+    pub(crate) tag: u32,
+    pub(crate) orig: End,
+    pub(crate) proto: u8,
+    pub(crate) first_ns: i64,
+    pub(crate) first: FrameId,
+    pub(crate) last: FrameId,
+    pub(crate) src: crate::Addr,
+    pub(crate) src_port: u16,
+    pub(crate) dst: crate::Addr,
+    pub(crate) dst_port: u16,
+    pub(crate) syn_ns: Option<i64>,
+    pub(crate) syn_ack_ns: Option<i64>,
+    pub(crate) ack_ns: Option<i64>,
+    pub(crate) hello: [Hello; 2],
+    pub(crate) reset: Option<ResetSeen>,
+    pub(crate) icmp: Option<IcmpSeen>,
+    pub(crate) history: String,
+    /// The first SYNs, for evidence.
+    pub(crate) syns: Vec<FrameId>,
+    pub(crate) rare: [Rare; 2],
+    pub(crate) legs: Vec<Leg>,
+    /// Legs beyond the cap, whose packets are not counted.
+    pub(crate) legs_left_out: u32,
+    recent: Option<Box<Recent>>,
+}
+
+/// The last packets' fingerprints, for captures that hide which interface a frame was seen on.
+#[derive(Clone, Debug, Default)]
+struct Recent {
+    fingerprints: [(u32, i64); 16],
+    at: u8,
+}
+
+/// Legs kept of a connection.
+const MAX_LEGS: usize = 16;
+/// SYN frames kept as evidence.
+const MAX_SYNS: usize = 8;
+/// Letters kept of a history.
+const MAX_HISTORY: usize = 32;
+/// Copies of a packet on one host come within this time.
+const FOLD_NS: i64 = 50_000_000;
+
+impl Cold {
+    /// State of a new connection whose first packet this is.
+    pub(crate) fn new(packet: &Packet, end: End, tag: u32, frame: FrameId) -> Self {
+        // A SYN-ACK as first packet was asked for by the other end.
+        let answered = packet.kind == Kind::Tcp && packet.flags.is_syn_ack();
+        let orig = if answered { end.other() } else { end };
+        let (src, dst) = ((packet.src, packet.src_port), (packet.dst, packet.dst_port));
+        let (from, to) = if answered { (dst, src) } else { (src, dst) };
+        Self {
+            tag,
+            orig,
+            proto: packet.proto,
+            first_ns: packet.ts_ns,
+            first: frame,
+            last: frame,
+            src: from.0,
+            src_port: from.1,
+            dst: to.0,
+            dst_port: to.1,
+            syn_ns: None,
+            syn_ack_ns: None,
+            ack_ns: None,
+            hello: [Hello::default(); 2],
+            reset: None,
+            icmp: None,
+            history: String::new(),
+            syns: Vec::new(),
+            rare: [Rare::default(), Rare::default()],
+            legs: Vec::new(),
+            legs_left_out: 0,
+            recent: None,
+        }
+    }
+
+    /// Whether this packet was seen a moment ago, where the capture hides interfaces (SLL).
+    pub(crate) fn is_folded(&mut self, packet: &Packet, end: End) -> bool {
+        let fingerprint = fingerprint(packet) ^ end as u32;
+        let recent = self.recent.get_or_insert_default();
+        let seen = recent.fingerprints.iter().any(|&(f, ns)| f == fingerprint && packet.ts_ns - ns < FOLD_NS);
+        if !seen {
+            recent.fingerprints[usize::from(recent.at)] = (fingerprint, packet.ts_ns);
+            recent.at = (recent.at + 1) % 16;
+        }
+        seen
+    }
+
+    /// Counts a packet on a leg that is not the first.
+    pub(crate) fn take_on_leg(&mut self, packet: &Packet, end: End) {
+        let known = self.legs.iter().position(|leg| leg.point == packet.point && leg.tunnel == packet.tunnel);
+        let at = match known {
+            Some(at) => at,
+            None if self.legs.len() < MAX_LEGS => {
+                self.legs.push(Leg { point: packet.point, tunnel: packet.tunnel, ..Leg::default() });
+                self.legs.len() - 1
+            }
+            None => {
+                self.legs_left_out += 1;
+                return;
+            }
+        };
+        let leg = &mut self.legs[at];
+        let gap_ns = packet.ts_ns - leg.last_ns;
+        leg.last_ns = packet.ts_ns;
+        leg.lanes[end as usize].take(packet, gap_ns, &mut leg.rare[end as usize]);
+        leg.rare[end as usize].syns += u32::from(packet.flags.any(TcpFlags::SYN));
+    }
+
+    fn note(&mut self, end: End, letter: char) {
+        if self.history.len() < MAX_HISTORY {
+            self.history.push(if end == self.orig { letter.to_ascii_uppercase() } else { letter });
+        }
+    }
+
+    fn reset_by(&mut self, end: End, packet: &Packet, frame: FrameId) {
+        match &mut self.reset {
+            Some(reset) => reset.count += 1,
+            None => self.reset = Some(ResetSeen { by: end, ns: packet.ts_ns, ttl: packet.ttl, frame, count: 1 }),
+        }
+    }
+}
+
+impl End {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+}
+
+impl Hot {
+    /// A connection whose first packet this is; nothing counted yet.
+    pub(crate) fn new(key: Key, packet: &Packet, orig: End) -> Self {
+        Self {
+            key,
+            last_ns: packet.ts_ns,
+            tunnel: packet.tunnel,
+            point: packet.point,
+            phase: Phase::Attempt,
+            orig,
+            ..Self::default()
+        }
+    }
+
+    /// Whether this SYN asks for another connection with the same five-tuple.
+    pub(crate) fn is_reused_by(&self, cold: &Cold, packet: &Packet, end: End) -> bool {
+        if packet.kind != Kind::Tcp || !packet.flags.is_syn() {
+            return false;
+        }
+        let known = self.seen[end as usize] & Seen::SYN != 0;
+        !known || cold.hello[end as usize].isn != packet.seq
+    }
+
+    /// Counts one packet of the connection.
+    #[inline]
+    pub(crate) fn take(&mut self, cold: &mut Cold, packet: &Packet, end: End, at: impl Fn() -> FrameId, hello: impl Fn() -> Hello) {
+        if packet.bits.hides_interface() && cold.is_folded(packet, end) {
+            return;
+        }
+        let gap_ns = packet.ts_ns - self.last_ns;
+        self.last_ns = self.last_ns.max(packet.ts_ns);
+        let first_leg = self.point == packet.point && self.tunnel == packet.tunnel;
+        if first_leg {
+            match self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]) {
+                Taken::Copy => return,
+                Taken::Retransmission => self.mark_once(cold, end, Seen::RETRANSMITTED, 't'),
+                Taken::New => {}
+            }
+        } else {
+            cold.take_on_leg(packet, end);
+        }
+        if packet.kind == Kind::Tcp {
+            self.segment(cold, packet, end, first_leg, at, hello);
+        } else {
+            self.datagram(cold, packet, end);
+        }
+    }
+
+    fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
+        if packet.payload_len > 0 && self.seen[end as usize] & Seen::DATA == 0 {
+            self.mark(cold, end, Seen::DATA, 'd');
+        }
+        if end != self.orig {
+            self.phase = Phase::Open;
+        }
+    }
+
+    #[inline]
+    fn segment(&mut self, cold: &mut Cold, packet: &Packet, end: End, first_leg: bool, at: impl Fn() -> FrameId, hello: impl Fn() -> Hello) {
+        let seen = self.seen[end as usize];
+        let usual = if packet.payload_len > 0 { Seen::DATA } else { Seen::ACK };
+        let special = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
+        if seen & usual != 0 && !packet.flags.any(special) && packet.window != 0 {
+            return;
+        }
+        if packet.flags.any(TcpFlags::SYN) {
+            self.syn(cold, packet, end, first_leg, &at, hello);
+        } else {
+            self.not_syn(cold, packet, end, usual, first_leg);
+        }
+        if packet.flags.any(TcpFlags::FIN) && seen & Seen::FIN == 0 {
+            self.mark(cold, end, Seen::FIN, 'f');
+        }
+        if packet.flags.any(TcpFlags::RST) {
+            if first_leg || cold.reset.is_none() {
+                cold.reset_by(end, packet, at());
+            }
+            self.mark_once(cold, end, Seen::RST, 'r');
+        }
+        self.settle(cold, end);
+    }
+
+    fn syn(&mut self, cold: &mut Cold, packet: &Packet, end: End, first_leg: bool, at: &impl Fn() -> FrameId, hello: impl Fn() -> Hello) {
+        let granted = packet.flags.any(TcpFlags::ACK);
+        let bit = if granted { Seen::SYN_ACK } else { Seen::SYN };
+        if self.seen[end as usize] & bit == 0 {
+            cold.hello[end as usize] = hello();
+            self.mark(cold, end, bit, if granted { 'h' } else { 's' });
+        }
+        if !first_leg {
+            return;
+        }
+        cold.rare[end as usize].syns += 1;
+        let time = if granted { &mut cold.syn_ack_ns } else { &mut cold.syn_ns };
+        time.get_or_insert(packet.ts_ns);
+        if !granted && cold.syns.len() < MAX_SYNS {
+            cold.syns.push(at());
+        }
+    }
+
+    fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End, usual: u8, first_leg: bool) {
+        let opens = cold.syn_ack_ns.is_some() && cold.ack_ns.is_none() && end == cold.orig;
+        if opens && first_leg && packet.flags.any(TcpFlags::ACK) && !packet.flags.any(TcpFlags::RST) {
+            cold.ack_ns = Some(packet.ts_ns);
+        }
+        if packet.payload_len > 0 {
+            self.mark_once(cold, end, Seen::DATA, 'd');
+        } else if usual == Seen::ACK && !packet.flags.any(TcpFlags::FIN | TcpFlags::RST) {
+            self.mark_once(cold, end, Seen::ACK, 'a');
+        }
+        if packet.window == 0 && !packet.flags.any(TcpFlags::RST) {
+            self.mark_once(cold, end, Seen::ZERO_WINDOW, 'w');
+        }
+    }
+
+    fn mark_once(&mut self, cold: &mut Cold, end: End, bit: u8, letter: char) {
+        if self.seen[end as usize] & bit == 0 {
+            self.mark(cold, end, bit, letter);
+        }
+    }
+
+    fn mark(&mut self, cold: &mut Cold, end: End, bit: u8, letter: char) {
+        if self.seen[end as usize] & bit == 0 {
+            cold.note(end, letter);
+        }
+        self.seen[end as usize] |= bit;
+    }
+
+    fn settle(&mut self, cold: &Cold, end: End) {
+        let both_finished = self.seen[0] & self.seen[1] & Seen::FIN != 0;
+        if (self.seen[0] | self.seen[1]) & Seen::RST != 0 || both_finished {
+            self.phase = Phase::Closed;
+        } else if end != cold.orig {
+            self.phase = Phase::Open;
+        }
+    }
+}
+

@@ -1,0 +1,235 @@
+//! The table of live connections of one shard.
+
+use super::end::ended;
+use super::event::{Event, FrameId};
+use super::flow::{Cold, Hello, Hot, Phase};
+use super::index::Index;
+use super::key::{End, Key, Seed};
+use super::prefetch::prefetch;
+use crate::packet::{Kind, Packet};
+use crate::{Chunk, wire};
+
+/// Packets looked up together: long enough to hide a miss in the cache, short enough to stay in it.
+pub(crate) const BATCH: usize = 32;
+
+/// Live connections, bounded: the longest idle ones leave when there are too many.
+#[derive(Debug)]
+pub(crate) struct Flows {
+    index: Index,
+    hot: Vec<Hot>,
+    cold: Vec<Option<Box<Cold>>>,
+    free: Vec<u32>,
+    seed: Seed,
+    cap: usize,
+    sweep_at: usize,
+    unit: u32,
+    /// Connections that left because of the cap.
+    pub(crate) evicted: u64,
+}
+
+/// Bytes one live connection takes: both halves, its index entry at the usual load, history and evidence.
+pub(crate) const FLOW_BYTES: u64 = 900;
+
+/// A packet on its way through the table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Probe {
+    key: Key,
+    end: End,
+    tag: u32,
+    slot: Option<u32>,
+}
+
+/// What a chunk tells about its packets.
+pub(crate) struct Source<'a> {
+    pub(crate) chunk: &'a Chunk,
+    /// The chunk's first frame.
+    pub(crate) first: FrameId,
+    pub(crate) unit: u32,
+}
+
+impl Source<'_> {
+    pub(crate) fn frame(&self, packet: &Packet) -> FrameId {
+        FrameId { capture: self.first.capture, frame: self.first.frame + u64::from(packet.index) }
+    }
+
+    fn hello(&self, packet: &Packet) -> Hello {
+        let header = self.chunk.bytes(packet.l4_offset, packet.l4_caplen.min(packet.l4_header_len.into()));
+        let options = wire::tcp::options(header);
+        Hello { isn: packet.seq, mss: options.mss, window_scale: options.window_scale }
+    }
+}
+
+/// Events and the index of the packet that made them, for merging shards in frame order.
+pub(crate) type Events = Vec<(u32, Event)>;
+
+impl Flows {
+    /// At most `cap` live connections.
+    pub(crate) fn new(cap: usize) -> Self {
+        Self {
+            index: Index::new(),
+            hot: Vec::new(),
+            cold: Vec::new(),
+            free: Vec::new(),
+            seed: Seed::random(),
+            cap: cap.max(BATCH * 2),
+            sweep_at: 0,
+            unit: 0,
+            evicted: 0,
+        }
+    }
+
+    /// Live connections.
+    pub(crate) fn len(&self) -> usize {
+        self.hot.len() - self.free.len()
+    }
+
+    /// Tracks up to [`BATCH`] packets, in order. All keys are hashed and their index lines asked for first, then their
+    /// connections, then the packets are counted: the misses of a batch overlap.
+    pub(crate) fn take(&mut self, packets: &[Packet], source: &Source<'_>, events: &mut Events) {
+        let mut probes = [Probe::default(); BATCH];
+        for (probe, packet) in probes.iter_mut().zip(packets) {
+            let (key, end) = Key::of(packet);
+            let tag = key.hash(self.seed);
+            self.index.prefetch(tag);
+            *probe = Probe { key, end, tag, slot: None };
+        }
+        for probe in &mut probes[..packets.len()] {
+            probe.slot = self.index.guess(probe.tag);
+            if let Some(hot) = probe.slot.and_then(|slot| self.hot.get(slot as usize)) {
+                prefetch(hot);
+                prefetch(&hot.phase);
+            }
+        }
+        for (probe, packet) in probes.iter().zip(packets) {
+            self.count(probe, packet, source, events);
+        }
+    }
+
+    fn count(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) {
+        let mut slot = self.confirm(probe);
+        if let Some(at) = slot
+            && packet.flags.is_syn()
+            && packet.kind == Kind::Tcp
+            && self.is_reused(at, packet, probe.end)
+        {
+            self.end(at, packet.index, false, events);
+            slot = None;
+        }
+        let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
+        if let Some(cold) = &mut self.cold[at] {
+            self.hot[at].take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
+        }
+    }
+
+    /// The connection's slot: the guess where it is right, else a search.
+    fn confirm(&self, probe: &Probe) -> Option<u32> {
+        let is_it = |slot: u32| {
+            self.hot.get(slot as usize).is_some_and(|hot| hot.phase != Phase::Free && hot.key == probe.key)
+        };
+        probe.slot.filter(|&slot| is_it(slot)).or_else(|| self.index.find(probe.tag, is_it))
+    }
+
+    /// The slot of the connection this packet, or a packet quoted by ICMP, belongs to, and which end sent it.
+    pub(crate) fn find(&self, packet: &Packet) -> Option<(u32, End)> {
+        let (key, end) = Key::of(packet);
+        let slot = self.confirm(&Probe { key, end, tag: key.hash(self.seed), slot: None })?;
+        Some((slot, end))
+    }
+
+    /// The rare half of a live connection.
+    pub(crate) fn cold(&mut self, slot: u32) -> Option<&mut Cold> {
+        self.cold.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    fn is_reused(&self, slot: u32, packet: &Packet, end: End) -> bool {
+        let hot = &self.hot[slot as usize];
+        self.cold[slot as usize].as_ref().is_some_and(|cold| hot.is_reused_by(cold, packet, end))
+    }
+
+    fn open(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) -> u32 {
+        if self.len() >= self.cap {
+            self.evict(packet.index, events);
+        }
+        self.unit = source.unit;
+        let cold = Box::new(Cold::new(packet, probe.end, probe.tag, source.frame(packet)));
+        let hot = Hot::new(probe.key, packet, cold.orig);
+        let slot = self.place(hot, cold);
+        self.index.insert(probe.tag, slot);
+        slot
+    }
+
+    fn place(&mut self, hot: Hot, cold: Box<Cold>) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.hot[slot as usize] = hot;
+            self.cold[slot as usize] = Some(cold);
+            return slot;
+        }
+        self.hot.push(hot);
+        self.cold.push(Some(cold));
+        (self.hot.len() - 1) as u32
+    }
+
+    fn end(&mut self, slot: u32, at: u32, evicted: bool, events: &mut Events) {
+        let hot = std::mem::take(&mut self.hot[slot as usize]);
+        if let Some(cold) = self.cold[slot as usize].take() {
+            self.index.remove(cold.tag, slot);
+            self.free.push(slot);
+            events.push((at, Event::Flow(Box::new(ended(&hot, *cold, self.unit, evicted)))));
+        }
+    }
+
+    /// Makes room: the eighth of the connections that was idle longest leaves.
+    fn evict(&mut self, at: u32, events: &mut Events) {
+        let mut idle: Vec<(i64, u32)> = self.live().map(|slot| (self.hot[slot as usize].last_ns, slot)).collect();
+        let leave = (idle.len() / 8).max(1);
+        idle.select_nth_unstable(leave - 1);
+        idle.truncate(leave);
+        idle.sort_unstable();
+        for (_, slot) in idle {
+            self.evicted += 1;
+            self.end(slot, at, true, events);
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = u32> {
+        let slots = self.hot.iter().zip(0u32..);
+        slots.filter(|(hot, _)| hot.phase != Phase::Free).map(|(_, slot)| slot)
+    }
+
+    /// Ends connections that were idle too long, looking at a few slots for each packet seen, so that the cost stays
+    /// in proportion whatever the packet rate.
+    pub(crate) fn sweep(&mut self, now_ns: i64, packets: usize, events: &mut Events) {
+        let steps = (packets / 4 + 1).min(self.hot.len());
+        for _ in 0..steps {
+            self.sweep_at = if self.sweep_at + 1 < self.hot.len() { self.sweep_at + 1 } else { 0 };
+            let hot = &self.hot[self.sweep_at];
+            if hot.phase != Phase::Free && now_ns - hot.last_ns > idle_limit_ns(hot) {
+                self.end(self.sweep_at as u32, u32::MAX, false, events);
+            }
+        }
+    }
+
+    /// Ends all connections, in the order in which they began.
+    pub(crate) fn drain(&mut self, events: &mut Events) {
+        let mut live: Vec<u32> = self.live().collect();
+        live.sort_by_key(|&slot| self.cold[slot as usize].as_ref().map(|cold| cold.first));
+        for slot in live {
+            self.end(slot, u32::MAX, false, events);
+        }
+    }
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+/// How long a connection may be silent before it counts as over. A SYN's last repetition comes 64 s after the one
+/// before (`tcp_syn_retries` 6); late packets of a closed connection within TIME_WAIT are its own.
+fn idle_limit_ns(hot: &Hot) -> i64 {
+    let tcp = hot.key.is_tcp();
+    SECOND
+        * match (hot.phase, tcp) {
+            (Phase::Closed, _) => 20,
+            (Phase::Attempt, true) => 130,
+            (_, true) => 3600,
+            (_, false) => 60,
+        }
+}

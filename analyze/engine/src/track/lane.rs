@@ -1,0 +1,223 @@
+//! One direction of one leg: counters and the sequence rule.
+
+use crate::packet::{Kind, Packet, TcpFlags};
+use kcap_file::Direction;
+
+/// One direction of a connection as one leg saw it. Half a cache line, because it is touched for every packet.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Lane {
+    /// IP bytes.
+    pub(crate) bytes: u64,
+    /// Payload bytes.
+    pub(crate) payload: u64,
+    /// Sequence number after the highest byte sent, once `started`.
+    pub(crate) next_seq: u32,
+    /// Highest acknowledgement sent, once `acked`.
+    pub(crate) ack: u32,
+    /// Packets.
+    pub(crate) packets: u32,
+    /// Fingerprint of the last packet, its [`STATE`] bits replaced by the lane's state.
+    marks: u32,
+}
+
+const _: () = assert!(size_of::<Lane>() == 32, "half a cache line");
+
+/// Bits of `Lane::marks` that are state: the direction of the last packet, and the two below.
+const STATE: u32 = 0xf;
+const DIRECTION: u32 = 0x3;
+/// `next_seq` holds.
+const STARTED: u32 = 0x4;
+/// `ack` holds.
+const ACKED: u32 = 0x8;
+
+/// What is rare about a lane, kept apart from what every packet touches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
+    /// Payload bytes sent again below `next_seq` that fill no hole.
+    pub(crate) retransmitted_bytes: u64,
+    /// Segments with such bytes.
+    pub(crate) retransmitted_packets: u32,
+    /// Segments that fill a hole: late, or sent again after a loss before this point.
+    pub(crate) out_of_order: u32,
+    /// The same packet again: another sighting on the same interface, or a copy made by the network.
+    pub(crate) repeats: u32,
+    /// TTL of the first packet.
+    pub(crate) ttl: u8,
+    /// SYN segments.
+    pub(crate) syns: u32,
+    /// Keep-alive probes.
+    pub(crate) keepalives: u32,
+    holes: Holes,
+}
+
+/// Ranges that were jumped over, oldest first; the oldest goes when there are too many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Holes {
+    ranges: [(u32, u32); 8],
+    len: u8,
+}
+
+/// What a lane made of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// The last packet once more; not counted.
+    Copy,
+    /// A packet.
+    New,
+    /// A packet with bytes sent before.
+    Retransmission,
+}
+
+/// Copies of one packet on one interface come within this time; a retransmission takes at least a round trip.
+const COPY_NS: i64 = 2_000_000;
+
+impl Lane {
+    /// Counts a packet. `gap_ns` is the time since the connection's last packet.
+    #[inline]
+    pub(crate) fn take(&mut self, packet: &Packet, gap_ns: i64, rare: &mut Rare) -> Taken {
+        let fingerprint = fingerprint(packet) & !STATE;
+        if fingerprint == self.marks & !STATE && gap_ns < COPY_NS && self.is_copy(packet) {
+            rare.repeats += 1;
+            return Taken::Copy;
+        }
+        if self.packets == 0 {
+            rare.ttl = packet.ttl;
+        }
+        self.marks = fingerprint | self.marks & (STARTED | ACKED) | packet.direction as u32;
+        self.packets = self.packets.saturating_add(1);
+        self.bytes += u64::from(packet.ip_len);
+        self.payload += u64::from(packet.payload_len);
+        if packet.kind == Kind::Tcp {
+            self.acknowledge(packet);
+            return self.sequence(packet, rare);
+        }
+        Taken::New
+    }
+
+    /// Equal fingerprints mean one packet only where something tells packets apart: an IPv4 identification, or the two
+    /// directions in which a loopback or bridge device shows one packet.
+    fn is_copy(&self, packet: &Packet) -> bool {
+        packet.ip_id != 0
+            || (packet.direction != Direction::Unknown && self.marks & DIRECTION != packet.direction as u32)
+            || packet.payload_len > 0
+    }
+
+    fn acknowledge(&mut self, packet: &Packet) {
+        if packet.flags.any(TcpFlags::ACK) && (self.marks & ACKED == 0 || after(packet.ack, self.ack)) {
+            self.ack = packet.ack;
+            self.marks |= ACKED;
+        }
+    }
+
+    #[inline]
+    fn sequence(&mut self, packet: &Packet, rare: &mut Rare) -> Taken {
+        let flags = u32::from(packet.flags.any(TcpFlags::SYN)) + u32::from(packet.flags.any(TcpFlags::FIN));
+        let len = packet.payload_len + flags;
+        if len == 0 || packet.flags.any(TcpFlags::RST) {
+            return Taken::New;
+        }
+        let end = packet.seq.wrapping_add(len);
+        if self.marks & STARTED == 0 || packet.seq == self.next_seq {
+            self.marks |= STARTED;
+            self.next_seq = end;
+        } else if after(packet.seq, self.next_seq) {
+            rare.holes.open(self.next_seq, packet.seq);
+            self.next_seq = end;
+        } else {
+            let resent = rare.behind(packet, self.next_seq);
+            if after(end, self.next_seq) {
+                self.next_seq = end;
+            }
+            return if resent { Taken::Retransmission } else { Taken::New };
+        }
+        Taken::New
+    }
+
+    /// Bytes that the peer acknowledged although this point never saw them.
+    pub(crate) fn acknowledged_unseen(&self, rare: &Rare, peer: &Self) -> u64 {
+        let ranges = &rare.holes.ranges[..rare.holes.len.into()];
+        let holes = ranges.iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
+        holes.map(|(start, end)| u64::from(end.wrapping_sub(*start))).sum()
+    }
+}
+
+impl Rare {
+    /// A segment that starts below what was already sent; says whether it has bytes sent before.
+    fn behind(&mut self, packet: &Packet, next_seq: u32) -> bool {
+        let end = packet.seq.wrapping_add(packet.payload_len);
+        let old_end = if after(end, next_seq) { next_seq } else { end };
+        let old = old_end.wrapping_sub(packet.seq);
+        if packet.payload_len <= 1 && packet.seq == next_seq.wrapping_sub(1) && !packet.flags.any(TcpFlags::SYN) {
+            self.keepalives += u32::from(!packet.flags.any(TcpFlags::FIN));
+            return false;
+        }
+        if packet.payload_len == 0 {
+            return false;
+        }
+        let filled = self.holes.fill(packet.seq, old_end);
+        self.out_of_order += u32::from(filled > 0);
+        let resent = old > filled;
+        if resent {
+            self.retransmitted_packets += 1;
+            self.retransmitted_bytes += u64::from(old - filled);
+        }
+        resent
+    }
+}
+
+impl Holes {
+    fn open(&mut self, start: u32, end: u32) {
+        if usize::from(self.len) == self.ranges.len() {
+            self.remove(0);
+        }
+        self.ranges[usize::from(self.len)] = (start, end);
+        self.len += 1;
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.ranges.copy_within(at + 1..self.len.into(), at);
+        self.len -= 1;
+    }
+
+    /// Takes `start..end` out of the holes and says how many bytes of it were hole.
+    fn fill(&mut self, start: u32, end: u32) -> u32 {
+        let mut filled = 0;
+        for at in (0..usize::from(self.len)).rev() {
+            let (from, to) = self.ranges[at];
+            let low = if after(start, from) { start } else { from };
+            let high = if after(end, to) { to } else { end };
+            if after(high, low) {
+                filled += high.wrapping_sub(low);
+                self.cut(at, low, high);
+            }
+        }
+        filled
+    }
+
+    fn cut(&mut self, at: usize, low: u32, high: u32) {
+        let (from, to) = self.ranges[at];
+        self.remove(at);
+        for (start, end) in [(from, low), (high, to)] {
+            if start != end {
+                self.open(start, end);
+            }
+        }
+    }
+}
+
+/// Whether sequence number `a` comes after `b` (RFC 9293 3.4, modulo 2^32).
+#[inline]
+pub(crate) fn after(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}
+
+/// What stays equal when one packet is seen twice, and differs between two packets.
+#[inline]
+pub(crate) fn fingerprint(packet: &Packet) -> u32 {
+    let a = u64::from(packet.seq) << 32 | u64::from(packet.ack);
+    let b = u64::from(packet.tsval) << 32 | u64::from(packet.payload_len) << 16 | u64::from(packet.ip_id);
+    let c = u64::from(packet.flags.0) << 16 | u64::from(packet.window);
+    let mixed = (a ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as u32 | 1
+}

@@ -1,0 +1,28 @@
+//! BSD loopback: an address family in the byte order of the capturing machine, or (LOOP) in network order
+//! (<https://www.tcpdump.org/linktypes.html>, LINKTYPE_NULL and LINKTYPE_LOOP).
+
+use super::layers::Layer;
+use super::walk::{Step, Walk};
+use super::{Next, Stop, ethernet};
+use nom::number::complete::be_u32;
+
+const INET: u32 = 2;
+
+pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
+    let family = walk.parse(Layer::Null, be_u32)?;
+    // No family is above 255, so the bytes tell in which order they are.
+    payload(if family > 0xff { family.swap_bytes() } else { family })
+}
+
+pub(super) fn decode_loop(walk: &mut Walk<'_>) -> Step {
+    payload(walk.parse(Layer::Null, be_u32)?)
+}
+
+fn payload(family: u32) -> Step {
+    match family {
+        INET => Ok(Next::EtherType(ethernet::IPV4)),
+        // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
+        10 | 24 | 28 | 30 => Ok(Next::EtherType(ethernet::IPV6)),
+        _ => Err(Stop::Undecoded("address family")),
+    }
+}

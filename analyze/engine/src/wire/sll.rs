@@ -1,0 +1,50 @@
+//! Linux cooked capture v1 (<https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html>).
+//!
+//! etherparse's slice is not used: it refuses every hardware type that it does not know, tunnels among them.
+
+use super::layers::Layer;
+use super::walk::{Step, Walk};
+use super::{Next, Stop};
+use kcap_file::Direction;
+use nom::bytes::complete::take;
+use nom::number::complete::be_u16;
+
+const HARDWARE_NETLINK: u16 = 824;
+const HARDWARE_FRAME_RELAY: u16 = 770;
+/// 802.11, with Prism header, with radiotap header.
+const HARDWARE_IEEE80211: std::ops::RangeInclusive<u16> = 801..=803;
+const PROTOCOL_IEEE8023: u16 = 0x0001;
+const PROTOCOL_LLC: u16 = 0x0004;
+const PACKET_OTHER_HOST: u16 = 3;
+const PACKET_OUTGOING: u16 = 4;
+
+pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
+    let (packet_type, hardware, _, _, protocol) =
+        walk.parse(Layer::Sll, (be_u16, be_u16, be_u16, take(8usize), be_u16))?;
+    note_packet_type(packet_type, walk);
+    payload(hardware, protocol)
+}
+
+/// Which way the frame went: 0 to us, 1 broadcast, 2 multicast, 3 to another host, 4 from us.
+pub(super) fn note_packet_type(packet_type: u16, walk: &mut Walk<'_>) {
+    walk.packet.direction = match packet_type {
+        PACKET_OUTGOING => Direction::Out,
+        0..=PACKET_OTHER_HOST => Direction::In,
+        _ => return,
+    };
+    if packet_type == PACKET_OTHER_HOST {
+        walk.packet.bits.set_other_host();
+    }
+}
+
+/// What follows a cooked header, by hardware type and protocol.
+pub(super) fn payload(hardware: u16, protocol: u16) -> Step {
+    match (hardware, protocol) {
+        (HARDWARE_NETLINK, _) => Err(Stop::Undecoded("netlink")),
+        (HARDWARE_FRAME_RELAY, _) => Err(Stop::Undecoded("frame-relay")),
+        (hardware, _) if HARDWARE_IEEE80211.contains(&hardware) => Err(Stop::Undecoded("802.11")),
+        (_, PROTOCOL_IEEE8023) => Err(Stop::Undecoded("ipx")),
+        (_, PROTOCOL_LLC) => Ok(Next::Llc),
+        (_, protocol) => Ok(Next::EtherType(protocol)),
+    }
+}

@@ -1,0 +1,80 @@
+//! UDP (RFC 768) and the tunnels in it.
+
+use super::layers::Layer;
+use super::walk::{Step, Walk};
+use super::{Next, Stop, tcp, undecoded, vxlan, wireguard};
+use crate::packet::Kind;
+use etherparse::UdpHeaderSlice;
+
+/// Ports below are assigned to servers; the kernel takes no tunnel's source port from them
+/// (`udp_flow_src_port`, include/net/udp.h).
+const FIRST_EPHEMERAL_PORT: u16 = 1024;
+
+pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
+    let Ok(header) = UdpHeaderSlice::from_slice(walk.bytes) else { return partial(walk) };
+    let length = u32::from(header.length());
+    let packet = &mut *walk.packet;
+    (packet.src_port, packet.dst_port) = (header.source_port(), header.destination_port());
+    // Length 0 is a jumbogram (RFC 2675 4) or segmentation offload: the IP header tells.
+    if (1..8).contains(&length) {
+        return Err(Stop::Malformed(Layer::Udp));
+    }
+    packet.kind = Kind::Udp;
+    packet.l4_header_len = 8;
+    if length > walk.wire {
+        packet.bits.set_malformed();
+    } else if length != 0 {
+        walk.limit(length);
+    }
+    walk.enter(Layer::Udp, 8)?;
+    walk.packet.payload_len = walk.wire;
+    let port = walk.packet.dst_port;
+    let forced = walk.config.udp_tunnels.iter().find(|(tunnel_port, _)| *tunnel_port == port);
+    Ok(forced.map_or(Next::Udp(port), |&(_, kind)| Next::Tunnel(kind)))
+}
+
+/// A header that was cut behind its ports still tells who talks.
+#[cold]
+fn partial(walk: &mut Walk<'_>) -> Step {
+    let stop = walk.short(Layer::Udp);
+    if note_ports(walk) && matches!(stop, Stop::Snapped(_)) {
+        walk.layers.push(Layer::Udp)?;
+        walk.packet.kind = Kind::Udp;
+        walk.packet.l4_header_len = 8;
+        walk.packet.payload_len = walk.wire.saturating_sub(8);
+    }
+    Err(stop)
+}
+
+/// Fills the ports that TCP, UDP and others have in their first four bytes; says whether they are there.
+fn note_ports(walk: &mut Walk<'_>) -> bool {
+    let Some(&[a, b, c, d]) = walk.bytes.first_chunk() else { return false };
+    (walk.packet.src_port, walk.packet.dst_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    true
+}
+
+/// The ports in the first fragment of a TCP or UDP datagram.
+pub(super) fn note_ports_of_fragment(walk: &mut Walk<'_>) {
+    if matches!(walk.packet.proto, tcp::PROTOCOL | PROTOCOL) {
+        note_ports(walk);
+    }
+}
+
+pub(super) const PROTOCOL: u8 = 17;
+
+/// Whether a packet to a tunnel's port can be one of the tunnel: an answer from a server's port to a client that
+/// happens to use this port is not.
+pub(super) fn may_be_tunnel(walk: &Walk<'_>) -> bool {
+    walk.packet.src_port >= FIRST_EPHEMERAL_PORT
+}
+
+/// Payload on a port that is no known tunnel's: VXLAN and WireGuard are told by their shape.
+pub(super) fn by_shape(walk: &mut Walk<'_>) -> Step {
+    if vxlan::has_shape(walk) {
+        return vxlan::decode(walk);
+    }
+    if wireguard::has_shape(walk) {
+        return wireguard::decode(walk);
+    }
+    undecoded::udp(walk.packet.dst_port, walk.packet.src_port)
+}

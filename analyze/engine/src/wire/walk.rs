@@ -1,0 +1,113 @@
+//! Where decoding stands in a frame, and what every layer does to it.
+
+use super::layers::{Layer, Layers, Outer, Stop, TunnelKind};
+use super::{DecodeConfig, Next};
+use crate::Addr;
+use crate::packet::{Bits, Kind, Packet};
+
+/// What a layer's decoder answers: what comes next, or why decoding ends here.
+pub(super) type Step = Result<Next, Stop>;
+
+/// A walk down the layers of one frame. `bytes` and `wire` shrink as headers are passed and lengths are learned.
+pub(super) struct Walk<'a> {
+    /// Captured bytes from here to the end of the innermost length that a header gave.
+    pub(super) bytes: &'a [u8],
+    /// Where `bytes` starts in the frame.
+    pub(super) offset: u32,
+    /// Bytes from here to the same end that were on the wire; never less than `bytes.len()`.
+    pub(super) wire: u32,
+    /// Whether the frame was cut, by the capture or by the mirror that sent it.
+    pub(super) cut: bool,
+    pub(super) packet: &'a mut Packet,
+    pub(super) layers: &'a mut Layers,
+    pub(super) config: &'a DecodeConfig,
+}
+
+impl<'a> Walk<'a> {
+    /// Why a layer's header does not fit in the bytes: it was cut, or its bytes promise more than there is.
+    #[cold]
+    pub(super) fn short(&self, layer: Layer) -> Stop {
+        let cut = self.cut && self.bytes.len() < self.wire as usize;
+        if cut { Stop::Snapped(layer) } else { Stop::Malformed(layer) }
+    }
+
+    /// Moves past `len` bytes.
+    pub(super) fn skip(&mut self, len: usize) {
+        self.bytes = self.bytes.get(len..).unwrap_or_default();
+        self.offset = self.offset.saturating_add(len as u32);
+        self.wire = self.wire.saturating_sub(len as u32);
+    }
+
+    /// Notes a layer and moves past its header.
+    pub(super) fn enter(&mut self, layer: Layer, header_len: usize) -> Result<(), Stop> {
+        self.layers.push(layer)?;
+        self.skip(header_len);
+        Ok(())
+    }
+
+    /// Reads a header with a nom parser, notes its layer and moves past it.
+    pub(super) fn parse<T>(
+        &mut self,
+        layer: Layer,
+        mut parser: impl nom::Parser<&'a [u8], Output = T, Error = ()>,
+    ) -> Result<T, Stop> {
+        let (rest, header) = parser.parse(self.bytes).map_err(|_| self.short(layer))?;
+        self.enter(layer, self.bytes.len().saturating_sub(rest.len()))?;
+        Ok(header)
+    }
+
+    /// Ends the enclosing layer `len` bytes from here, as its header says; what follows is padding.
+    pub(super) fn limit(&mut self, len: u32) {
+        if len > self.wire {
+            self.packet.bits.set_malformed();
+        }
+        self.wire = len;
+        self.bytes = self.bytes.get(..len as usize).unwrap_or(self.bytes);
+    }
+
+    /// Starts a new innermost packet: what an outer one had is forgotten, except what is true of the whole frame.
+    pub(super) fn start_packet(&mut self, src: Addr, dst: Addr) -> &mut Packet {
+        let outer = *self.packet;
+        let mut bits = Bits::default();
+        if outer.bits.is_malformed() {
+            bits.set_malformed();
+        }
+        if outer.bits.is_mirrored() {
+            bits.set_mirrored();
+        }
+        if outer.bits.is_other_host() {
+            bits.set_other_host();
+        }
+        *self.packet = Packet {
+            ts_ns: outer.ts_ns,
+            index: outer.index,
+            tunnel: outer.tunnel,
+            point: outer.point,
+            direction: outer.direction,
+            src,
+            dst,
+            bits,
+            ..Packet::default()
+        };
+        self.packet
+    }
+
+    /// Notes where the transport layer (or what stands before it) begins.
+    pub(super) fn transport(&mut self, proto: u8) {
+        let packet = &mut *self.packet;
+        packet.proto = proto;
+        packet.kind = Kind::Ip;
+        packet.l4_offset = self.offset;
+        packet.l4_caplen = self.bytes.len() as u32;
+        packet.payload_len = self.wire;
+        if self.cut && packet.l4_caplen < self.wire {
+            packet.bits.set_snapped();
+        }
+    }
+
+    /// Enters a tunnel: the packet so far is its outer one.
+    pub(super) fn tunnel(&mut self, kind: TunnelKind, id: Option<u32>) -> Result<(), Stop> {
+        let Packet { src, dst, dst_port, ip_len, .. } = *self.packet;
+        self.layers.push_outer(Outer { kind, src, dst, id, port: dst_port, ip_len })
+    }
+}
