@@ -1,0 +1,1 @@
+//! Large captures and what is measured with them.
