@@ -10,7 +10,7 @@ pub(crate) enum Order {
 }
 
 impl Order {
-    #[inline(always)]
+    #[inline]
     pub(crate) fn u16(self, bytes: [u8; 2]) -> u16 {
         match self {
             Self::Little => u16::from_le_bytes(bytes),
@@ -18,7 +18,7 @@ impl Order {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn u32(self, bytes: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(bytes),
@@ -26,7 +26,7 @@ impl Order {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn u64(self, bytes: [u8; 8]) -> u64 {
         match self {
             Self::Little => u64::from_le_bytes(bytes),
@@ -34,19 +34,24 @@ impl Order {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn u16_at(self, bytes: &[u8], at: usize) -> Option<u16> {
         bytes.get(at..)?.first_chunk().map(|&b| self.u16(b))
     }
 
-    #[inline(always)]
+    #[inline]
+    pub(crate) fn u64_at(self, bytes: &[u8], at: usize) -> Option<u64> {
+        bytes.get(at..)?.first_chunk().map(|&b| self.u64(b))
+    }
+
+    #[inline]
     pub(crate) fn u32_at(self, bytes: &[u8], at: usize) -> Option<u32> {
         bytes.get(at..)?.first_chunk().map(|&b| self.u32(b))
     }
 }
 
 /// `len` rounded up to the next multiple of four.
-#[inline(always)]
+#[inline]
 pub(crate) fn padded(len: usize) -> usize {
     len.saturating_add(3) & !3
 }

@@ -2,7 +2,7 @@ use crate::LinkType;
 use std::net::IpAddr;
 
 /// The file format.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Format {
     /// Classic libpcap, microseconds.
     #[default]

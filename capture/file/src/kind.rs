@@ -42,7 +42,7 @@ kinds! {
     Etl = "a Windows event trace (ETL)", "convert it with: etl2pcapng IN.etl OUT.pcapng (github.com/microsoft/etl2pcapng)";
     /// DOS Sniffer.
     Sniffer = "a Network General Sniffer capture", EDITCAP;
-    /// NetXRay.
+    /// `NetXRay`.
     NetXRay = "a NetXRay or Windows Sniffer capture", EDITCAP;
     /// Observer.
     Observer = "a Network Instruments Observer capture", EDITCAP;
@@ -50,9 +50,9 @@ kinds! {
     IpTrace = "an AIX iptrace capture", EDITCAP;
     /// `OmniPeek`.
     Peek = "a Savvius OmniPeek capture", EDITCAP;
-    /// tshark -T json, -T ek and the like.
+    /// What `tshark -T json` and `-T ek` print.
     Json = "JSON text", "dissected packets cannot be turned back into a capture: name the file that they were made from";
-    /// PDML and PSML.
+    /// PDML or PSML, most likely.
     Xml = "XML text (PDML?)", "dissected packets cannot be turned back into a capture: name the file that they were made from";
     /// tcpdump's printed lines.
     TcpdumpText = "the printed output of tcpdump", "take the capture again with: tcpdump -w OUT.pcap";
@@ -206,4 +206,5 @@ fn is_tcpdump(line: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests may panic")]
 mod tests;

@@ -74,6 +74,18 @@ pub(super) fn note(info: &mut CaptureInfo, problem: Problem) {
     }
 }
 
+/// Less than `need` bytes are there: wait for more, or the file is torn.
+pub(super) fn cut(chunk: &Chunk<'_>, at: usize, need: usize, out: &mut Out<'_>) -> Stop {
+    let len = chunk.bytes.len();
+    if !chunk.last {
+        return Stop::Pending(Pending { at, need });
+    }
+    if at < len {
+        out.note(ProblemKind::TornTail, chunk.place(at), len.saturating_sub(at) as u64);
+    }
+    Stop::Pending(Pending { at: len, need: 0 })
+}
+
 /// A search for the next plausible place.
 pub(super) struct Resync {
     /// Where the bad record starts in the file.

@@ -2,7 +2,7 @@
 //! frame. <https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/>, libpcap `sf-pcap.c`.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::chunk::{Chunk, MAX_RECORD, MAX_SCANNED, Out, Pending, Plausible, Resync, Stop};
+use super::chunk::{Chunk, MAX_RECORD, MAX_SCANNED, Out, Pending, Plausible, Resync, Stop, cut};
 use crate::bytes::Order;
 use crate::{Direction, Format, Interface, LinkType, ProblemKind, Record};
 
@@ -12,7 +12,7 @@ const RECORD: usize = 16;
 const MODIFIED_RECORD: usize = 24;
 /// libpcap's `MAXIMUM_SNAPLEN`: it refuses longer records unless the header says otherwise.
 const USUAL_MAX: u32 = 262_144;
-/// `PACKET_OUTGOING` of linux/if_packet.h.
+/// `PACKET_OUTGOING` of `linux/if_packet.h`.
 const PACKET_OUTGOING: u8 = 4;
 /// Records of one stretch are hardly further apart than this when a place to go on from is looked for.
 const MAX_GAP_SECONDS: u32 = 30 * 86_400;
@@ -72,11 +72,10 @@ impl Classic {
     pub(super) fn new(head: &[u8]) -> Option<(Self, Format, Interface)> {
         let (order, format) = sniff(head)?;
         let header = head.first_chunk::<FILE_HEADER>()?;
-        let [_, _, _, _, a, b, c, d, .., s0, s1, s2, s3, l0, l1, l2, l3] = *header;
-        let (major, minor) = (order.u16([a, b]), order.u16([c, d]));
-        let snaplen = order.u32([s0, s1, s2, s3]);
+        let (major, minor) = (order.u16_at(header, 4)?, order.u16_at(header, 6)?);
+        let snaplen = order.u32_at(header, 16)?;
         // The upper half holds the length of the frame check sequence and reserved bits.
-        let link_type = LinkType(order.u32([l0, l1, l2, l3]) as u16);
+        let link_type = LinkType(order.u32_at(header, 20)? as u16);
         let walker = Self {
             order,
             modified: format == Format::PcapModified,
@@ -125,7 +124,7 @@ impl Classic {
         loop {
             let at = bytes.len().saturating_sub(rest.len());
             let Some((head, after)) = rest.split_first_chunk::<HEADER>() else {
-                return self.cut(chunk, at, HEADER, out);
+                return cut(chunk, at, HEADER, out);
             };
             let header = self.header::<BIG, HEADER>(head);
             if header.caplen.wrapping_sub(1) >= self.usual || header.caplen > header.orig_len {
@@ -136,7 +135,7 @@ impl Classic {
                 }
             }
             let Some(next) = after.get(header.caplen as usize..) else {
-                return self.cut(chunk, at, HEADER.saturating_add(header.caplen as usize), out);
+                return cut(chunk, at, HEADER.saturating_add(header.caplen as usize), out);
             };
             self.seconds = Some(header.seconds);
             out.records.push(self.record(&header, at.saturating_add(HEADER)));
@@ -144,7 +143,7 @@ impl Classic {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn record(&self, header: &Header, offset: usize) -> Record {
         let fraction = i64::from(header.fraction).wrapping_mul(i64::from(self.unit));
         Record {
@@ -158,7 +157,7 @@ impl Classic {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn header<const BIG: bool, const HEADER: usize>(&self, bytes: &[u8; HEADER]) -> Header {
         let order = if BIG { Order::Big } else { Order::Little };
         let field = |at| order.u32_at(bytes, at).unwrap_or_default();
@@ -227,18 +226,6 @@ impl Classic {
         }
     }
 
-    /// Less than `need` bytes are there: wait for more, or the file is torn.
-    fn cut(&mut self, chunk: &Chunk<'_>, at: usize, need: usize, out: &mut Out<'_>) -> Stop {
-        let len = chunk.bytes.len();
-        if !chunk.last {
-            return Stop::Pending(Pending { at, need });
-        }
-        if at < len {
-            out.note(ProblemKind::TornTail, chunk.place(at), len.saturating_sub(at) as u64);
-        }
-        Stop::Pending(Pending { at: len, need: 0 })
-    }
-
     fn lost(&mut self, chunk: &Chunk<'_>, at: usize, header: &Header, after: &[u8]) -> Stop {
         let torn = chunk.last && (after.len()..MAX_RECORD).contains(&(header.caplen as usize));
         let otherwise = if torn { ProblemKind::TornTail } else { ProblemKind::CorruptLength };
@@ -267,11 +254,12 @@ impl Classic {
         for links in 0..3 {
             let rest = chunk.bytes.get(at..).unwrap_or_default();
             let Some(head) = rest.first_chunk::<HEADER>() else {
-                return match chunk.last {
-                    false => Plausible::Cut,
-                    // The end of the file, or a torn record behind two good ones.
-                    true if links == 2 || (links == 1 && at == chunk.bytes.len()) => Plausible::Yes,
-                    true => Plausible::No,
+                // The end of the file, or a torn record behind two good ones.
+                let enough = links == 2 || (links == 1 && at == chunk.bytes.len());
+                return match (chunk.last, enough) {
+                    (false, _) => Plausible::Cut,
+                    (true, true) => Plausible::Yes,
+                    (true, false) => Plausible::No,
                 };
             };
             let header = self.header::<BIG, HEADER>(head);

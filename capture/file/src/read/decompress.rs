@@ -8,6 +8,8 @@ use std::thread;
 
 /// Bytes of a chunk.
 const CHUNK: usize = 256 * 1024;
+/// Compressed bytes read at a time.
+const COMPRESSED: usize = 64 * 1024;
 /// Chunks on their way.
 const CHUNKS: usize = 4;
 /// 128 MiB: what `zstd -d` takes without `--long` or `--memory`. More would let a small file claim any memory.
@@ -41,12 +43,7 @@ impl Decompressed {
         let (full, chunks) = sync_channel(CHUNKS);
         let (used, empty) = channel();
         thread::Builder::new().name("decompress".to_owned()).spawn(move || {
-            let end = match compression {
-                Compression::Gzip => gunzip(input, &full, &empty),
-                Compression::Zstd => unzstd(input, &full, &empty),
-                Compression::None => pump(input, &full, &empty).map(|_| ()),
-            };
-            if let Err(error) = end {
+            if let Err(error) = direct(input, compression).and_then(|input| pump(input, &full, &empty)) {
                 // Nobody reads any more when this fails.
                 let _ = full.send(Err(error));
             }
@@ -74,20 +71,16 @@ impl Read for Decompressed {
     }
 }
 
-/// Moves everything `input` gives into chunks; how many bytes that were.
-fn pump(mut input: impl Read, full: &SyncSender<io::Result<Vec<u8>>>, empty: &Receiver<Vec<u8>>) -> io::Result<u64> {
-    let mut total = 0;
+/// Moves everything `input` gives into chunks, as long as somebody takes them.
+fn pump(mut input: impl Read, full: &SyncSender<io::Result<Vec<u8>>>, empty: &Receiver<Vec<u8>>) -> io::Result<()> {
     loop {
         let mut chunk = empty.try_recv().unwrap_or_default();
         chunk.resize(CHUNK, 0);
         let (len, end) = fill(&mut input, &mut chunk);
-        total += len as u64;
         chunk.truncate(len);
-        if len > 0 && full.send(Ok(chunk)).is_err() {
-            return Ok(total);
-        }
-        if end? {
-            return Ok(total);
+        let unwanted = len > 0 && full.send(Ok(chunk)).is_err();
+        if unwanted || end? {
+            return Ok(());
         }
     }
 }
@@ -108,13 +101,20 @@ pub(super) fn fill(input: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Resu
     }
 }
 
-fn gunzip(
-    input: Box<dyn Read + Send>,
-    full: &SyncSender<io::Result<Vec<u8>>>,
-    empty: &Receiver<Vec<u8>>,
-) -> io::Result<()> {
-    let decoder = Some(GzDecoder::new(BufReader::with_capacity(CHUNK, input)));
-    pump(Members { decoder, fresh: false }, full, empty).map(|_| ())
+/// Decompresses on the thread that reads.
+pub(super) fn direct(input: Box<dyn Read + Send>, compression: Compression) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match compression {
+        Compression::None => input,
+        Compression::Gzip => {
+            let decoder = Some(GzDecoder::new(BufReader::with_capacity(COMPRESSED, input)));
+            Box::new(Members { decoder, fresh: false })
+        }
+        Compression::Zstd => {
+            let mut decoder = zstd::Decoder::new(input)?;
+            decoder.window_log_max(WINDOW_LOG_MAX)?;
+            Box::new(decoder)
+        }
+    })
 }
 
 /// gzip members one after the other. Zeros behind the last are padding, as for gzip; other bytes are [`Trailing`].
@@ -170,14 +170,4 @@ impl<R: BufRead> Read for Members<R> {
             }
         }
     }
-}
-
-fn unzstd(
-    input: Box<dyn Read + Send>,
-    full: &SyncSender<io::Result<Vec<u8>>>,
-    empty: &Receiver<Vec<u8>>,
-) -> io::Result<()> {
-    let mut decoder = zstd::Decoder::new(input)?;
-    decoder.window_log_max(WINDOW_LOG_MAX)?;
-    pump(decoder, full, empty).map(|_| ())
 }

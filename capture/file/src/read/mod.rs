@@ -10,6 +10,7 @@ use self::classic::Classic;
 use self::decompress::{Decompressed, Trailing, fill};
 use self::pcapng::Pcapng;
 use crate::{Batch, CaptureInfo, Compression, FileKind, Format, Interface, Problem, ProblemKind, ReadError, Record};
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 /// Bytes looked at to tell the kind of a file.
 const HEAD: usize = 4096;
+
+/// What a capture is read from.
+type Input = Box<dyn Read + Send>;
 
 /// Where batches come from, in the order they are to be analysed.
 pub trait Source: Send {
@@ -32,13 +36,15 @@ pub trait Source: Send {
 /// Memory is bounded: a chunk of 256 KiB at a time, more only for a record longer than that (16 MiB at most), plus at
 /// most 16 MiB of names, comments and custom blocks.
 pub struct Reader {
-    input: Box<dyn Read + Send>,
+    input: Input,
     walker: Walker,
     info: CaptureInfo,
     /// Read, not walked yet: the start of the next chunk.
     carry: Vec<u8>,
     /// Where `carry` starts in the file.
     base: u64,
+    /// Bytes to read at a time.
+    chunk: usize,
     /// Bytes the next chunk must have at least.
     need: usize,
     ended: bool,
@@ -75,42 +81,49 @@ impl Reader {
 
     /// Reads a capture from anything, such as standard input. Blocks until its first bytes have come.
     pub fn from_read(input: Box<dyn Read + Send>, name: impl Into<String>) -> Result<Self, ReadError> {
-        let name = name.into();
+        Self::with(input, name.into(), |input, compression| Ok(Box::new(Decompressed::start(input, compression)?)))
+    }
+
+    /// For a look at the first records only: no thread, small chunks.
+    pub(crate) fn for_a_look(file: File, name: String) -> Result<Self, ReadError> {
+        let reader = Self::with(Box::new(file), name, decompress::direct)?;
+        Ok(Self { chunk: HEAD, ..reader })
+    }
+
+    fn with(
+        input: Input,
+        name: String,
+        unpack: fn(Input, Compression) -> io::Result<Input>,
+    ) -> Result<Self, ReadError> {
         let (input, head) = peek(input).map_err(|source| ReadError::Read { name: name.clone(), source })?;
         match decompress::sniff(&head) {
-            Compression::None => Self::start(input, head, name, Compression::None),
+            Compression::None => Self::start(input, &head, name, Compression::None),
             compression => {
                 let failed = |source| ReadError::Decompress { name: name.clone(), source };
                 let whole = Box::new(Cursor::new(head).chain(input));
-                let unpacked = Decompressed::start(whole, compression).map_err(failed)?;
-                let (input, head) = peek(Box::new(unpacked)).map_err(failed)?;
-                Self::start(input, head, name, compression)
+                let (input, head) = unpack(whole, compression).and_then(peek).map_err(failed)?;
+                Self::start(input, &head, name, compression)
             }
         }
     }
 
-    fn start(
-        input: Box<dyn Read + Send>,
-        head: Vec<u8>,
-        name: String,
-        compression: Compression,
-    ) -> Result<Self, ReadError> {
+    fn start(input: Input, head: &[u8], name: String, compression: Compression) -> Result<Self, ReadError> {
         let mut info = CaptureInfo { name, compression, ..CaptureInfo::default() };
-        let (walker, file_header) = if pcapng::is_pcapng(&head) {
+        let (walker, file_header) = if pcapng::is_pcapng(head) {
             info.format = Format::Pcapng;
             (Walker::Pcapng(Pcapng::new()), 0)
-        } else if let Some((classic, format, interface)) = Classic::new(&head) {
+        } else if let Some((classic, format, interface)) = Classic::new(head) {
             info.format = format;
             info.interfaces.push(interface);
             (Walker::Classic(classic), classic::FILE_HEADER)
         } else {
-            return Err(refuse(info.name, &head));
+            return Err(refuse(info.name, head));
         };
         info.file_bytes = file_header as u64;
         let carry = head.get(file_header..).unwrap_or_default().to_vec();
         let interfaces = info.interfaces.clone().into();
         let base = file_header as u64;
-        Ok(Self { input, walker, info, carry, base, need: 0, ended: false, error: None, interfaces })
+        Ok(Self { input, walker, info, carry, base, chunk: CHUNK, need: 0, ended: false, error: None, interfaces })
     }
 
     /// Fills `batch` with the next records of the file. False when there are none left; `batch` is empty then.
@@ -153,7 +166,7 @@ impl Reader {
     ///
     /// Twice what the walker needs is read, so that a file full of corrupt lengths costs no more than linear time.
     fn fill(&mut self, data: &mut Vec<u8>) -> usize {
-        let size = CHUNK.max(self.need.saturating_mul(2));
+        let size = self.chunk.max(self.need.saturating_mul(2));
         if data.len() > size.saturating_mul(4) {
             data.truncate(size);
             data.shrink_to_fit();
@@ -175,7 +188,7 @@ impl Reader {
 
     /// The input gave an error: what came before it is kept.
     fn failed(&mut self, error: &io::Error) {
-        let kind = if error.get_ref().is_some_and(|e| e.is::<Trailing>()) {
+        let kind = if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Trailing>) {
             ProblemKind::TrailingGarbage
         } else if self.info.compression == Compression::None {
             self.info.failure = Some(format!("cannot read on: {error}"));
@@ -199,7 +212,7 @@ impl Source for Reader {
 }
 
 /// The first bytes, and the input behind them. An error after the first byte comes back with the next read.
-fn peek(mut input: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, Vec<u8>)> {
+fn peek(mut input: Input) -> io::Result<(Input, Vec<u8>)> {
     let mut head = vec![0; HEAD];
     let (len, end) = fill(&mut input, &mut head);
     head.truncate(len);

@@ -57,7 +57,7 @@ fn section_order(block: &[u8]) -> Option<Order> {
 
 /// Reads the frame of the block at `at`. A block whose second length differs counts (as not closed) when something
 /// that looks like a block, or the end of the file, follows it.
-#[inline(always)]
+#[inline]
 pub(super) fn frame<'a>(order: Order, chunk: &Chunk<'a>, at: usize) -> Framing<'a> {
     let rest = chunk.bytes.get(at..).unwrap_or_default();
     let Some(kind) = order.u32_at(rest, 0) else { return Framing::Cut(SHORTEST) };

@@ -63,7 +63,7 @@ impl Pcapng {
         for (code, value) in options.by_ref() {
             match (code, value) {
                 (9, &[value]) => resolution = value,
-                (14, &[a, b, c, d, e, f, g, h]) => offset = order.u64([a, b, c, d, e, f, g, h]) as i64,
+                (14, _) => offset = order.u64_at(value, 0).unwrap_or_default() as i64,
                 _ if self.keep(value.len(), info) => interface_option(&mut interface, order, code, value),
                 _ => {}
             }
@@ -110,7 +110,6 @@ impl Pcapng {
         let stats = &mut interface.stats;
         let mut options = Options::new(block.body.get(12..).unwrap_or_default(), order);
         for (code, value) in options.by_ref() {
-            let Some(&value) = value.first_chunk::<8>() else { continue };
             let field = match code {
                 4 => &mut stats.received,
                 5 => &mut stats.dropped_by_interface,
@@ -119,7 +118,7 @@ impl Pcapng {
                 8 => &mut stats.delivered,
                 _ => continue,
             };
-            *field = Some(order.u64(value));
+            *field = order.u64_at(value, 0).or(*field);
         }
         !options.broken
     }
@@ -143,7 +142,7 @@ fn interface_option(interface: &mut Interface, order: Order, code: u16, value: &
         (4, &[a, b, c, d, _, _, _, _]) => interface.addresses.push(Ipv4Addr::new(a, b, c, d).into()),
         (5, _) => interface.addresses.extend(value.first_chunk::<16>().map(|&a| IpAddr::from(a))),
         (6, _) => interface.mac = value.try_into().ok(),
-        (8, &[a, b, c, d, e, f, g, h]) => interface.speed = Some(order.u64([a, b, c, d, e, f, g, h])),
+        (8, _) => interface.speed = order.u64_at(value, 0),
         // The first byte says what form the filter has: 0 is text.
         (11, [0, filter @ ..]) => interface.filter = Some(text(filter)),
         (12, _) => interface.os = Some(text(value)),

@@ -10,7 +10,7 @@ mod time;
 use self::block::{Block, Framing, frame};
 use self::options::Options;
 use self::time::Ticks;
-use super::chunk::{Chunk, MAX_SCANNED, Out, Pending, Plausible, Resync, Stop};
+use super::chunk::{Chunk, MAX_SCANNED, Out, Pending, Plausible, Resync, Stop, cut};
 use crate::bytes::{Order, padded};
 use crate::{Direction, NameRecord, ProblemKind, Record};
 use std::collections::HashSet;
@@ -108,19 +108,14 @@ impl Pcapng {
         }
     }
 
-    /// Less than `need` bytes are there: wait for more, or the file is torn.
+    /// Less than `need` bytes are there. At the end of the file, that may be the fault of a corrupt length.
     fn cut(&mut self, chunk: &Chunk<'_>, at: usize, need: usize, out: &mut Out<'_>) -> Stop {
-        let rest = chunk.bytes.get(at..).unwrap_or_default();
-        if !chunk.last {
-            return Stop::Pending(Pending { at, need });
+        match chunk.bytes.get(at..) {
+            Some(rest @ [_, ..]) if chunk.last && !block::is_torn_packet(self.order, rest) => {
+                self.lost(chunk, at, ProblemKind::TornTail)
+            }
+            _ => cut(chunk, at, need, out),
         }
-        if !rest.is_empty() && !block::is_torn_packet(self.order, rest) {
-            return self.lost(chunk, at, ProblemKind::TornTail);
-        }
-        if !rest.is_empty() {
-            out.note(ProblemKind::TornTail, chunk.place(at), rest.len() as u64);
-        }
-        Stop::Pending(Pending { at: chunk.bytes.len(), need: 0 })
     }
 
     fn lost(&mut self, chunk: &Chunk<'_>, at: usize, otherwise: ProblemKind) -> Stop {
@@ -130,13 +125,15 @@ impl Pcapng {
 
     fn seek(&mut self, resync: Resync, chunk: &Chunk<'_>, at: usize, out: &mut Out<'_>) -> Stop {
         let order = self.order;
-        let stop = resync.seek(chunk, at, out, |place| match block::looks_like_one(order, chunk, place) {
-            false => Plausible::No,
-            true => match frame(order, chunk, place) {
+        let stop = resync.seek(chunk, at, out, |place| {
+            if !block::looks_like_one(order, chunk, place) {
+                return Plausible::No;
+            }
+            match frame(order, chunk, place) {
                 Framing::Block(block) if block.closed => Plausible::Yes,
                 Framing::Cut(need) if need <= MAX_SCANNED => Plausible::Cut,
                 _ => Plausible::No,
-            },
+            }
         });
         if matches!(stop, Stop::Pending(_)) && !chunk.last {
             self.resync = Some(resync);
@@ -161,7 +158,7 @@ impl Pcapng {
         self.packet(order, chunk, block, &packet, out);
     }
 
-    #[inline(always)]
+    #[inline]
     fn packet(&mut self, order: Order, chunk: &Chunk<'_>, block: &Block<'_>, packet: &Packet<'_>, out: &mut Out<'_>) {
         let place = chunk.place(block.start);
         let Some(interface) = self.interfaces.get_mut(packet.interface as usize) else {
@@ -253,10 +250,10 @@ impl Pcapng {
 fn packet_options(record: &mut Record, mut options: Options<'_>, place: u64, out: &mut Out<'_>) {
     let order = options.order;
     for (code, value) in options.by_ref() {
-        match (code, value) {
-            (OPT_FLAGS, &[a, b, c, d]) => record.direction = direction(order.u32([a, b, c, d])),
-            (OPT_DROPCOUNT, &[a, b, c, d, e, f, g, h]) => {
-                let drops = order.u64([a, b, c, d, e, f, g, h]);
+        match code {
+            OPT_FLAGS => record.direction = direction(order.u32_at(value, 0).unwrap_or_default()),
+            OPT_DROPCOUNT => {
+                let drops = order.u64_at(value, 0).unwrap_or_default();
                 out.info.dropped_between = out.info.dropped_between.saturating_add(drops);
             }
             _ => {}
