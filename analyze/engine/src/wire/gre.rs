@@ -31,7 +31,7 @@ struct Header {
 
 fn header(input: &[u8]) -> IResult<&[u8], Header, ()> {
     let (input, (flags, protocol)) = (be_u16, be_u16).parse(input)?;
-    let optional = (cond(flags & CHECKSUM != 0, be_u32), cond(flags & KEY != 0, be_u32));
+    let mut optional = (cond(flags & CHECKSUM != 0, be_u32), cond(flags & KEY != 0, be_u32));
     let (input, (_, key)) = optional.parse(input)?;
     let (input, _) = cond(flags & SEQUENCE != 0, be_u32).parse(input)?;
     Ok((input, Header { flags, protocol, key }))

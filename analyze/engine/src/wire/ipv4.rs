@@ -35,14 +35,15 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     walk.transport(proto);
     if header.is_fragmenting_payload() {
         let offset = header.fragments_offset().byte_offset().into();
-        return fragment(walk, offset, header.more_fragments(), header.identification().into());
+        fragment(walk, offset, header.more_fragments(), header.identification().into());
+        return Ok(Next::End);
     }
     Ok(Next::Ip(Version::V4, proto))
 }
 
 /// A part of a datagram: kept for the reassembler; a first part tells its ports.
 #[cold]
-pub(super) fn fragment(walk: &mut Walk<'_>, offset: u32, more: bool, id: u32) -> Step {
+pub(super) fn fragment(walk: &mut Walk<'_>, offset: u32, more: bool, id: u32) {
     walk.packet.kind = Kind::Fragment;
     walk.layers.fragment = Some(Fragment {
         id,
@@ -56,5 +57,4 @@ pub(super) fn fragment(walk: &mut Walk<'_>, offset: u32, more: bool, id: u32) ->
     if offset == 0 {
         udp::note_ports_of_fragment(walk);
     }
-    Ok(Next::End)
 }

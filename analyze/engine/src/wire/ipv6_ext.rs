@@ -28,7 +28,8 @@ pub(super) fn fragment(walk: &mut Walk<'_>) -> Step {
     walk.transport(next_header);
     if header.is_fragmenting_payload() {
         let offset = header.fragment_offset().byte_offset().into();
-        return ipv4::fragment(walk, offset, header.more_fragments(), header.identification());
+        ipv4::fragment(walk, offset, header.more_fragments(), header.identification());
+        return Ok(Next::End);
     }
     Ok(Next::Ip(Version::V6, next_header))
 }

@@ -103,7 +103,7 @@ layers! {
     EtherType(ethernet::IPV6) => ipv6::decode;
     EtherType(0x0806) => arp::decode;
     EtherType(0x8100 | 0x88a8 | 0x9100 | 0x9200) => vlan::decode;
-    EtherType(0x8847 | 0x8848) => mpls::decode;
+    EtherType(mpls::UNICAST | mpls::UPSTREAM) => mpls::decode;
     EtherType(0x6558) => ethernet::decode;
     EtherType(gre::ERSPAN_II | gre::ERSPAN_III) => erspan::decode;
     Next::Llc => llc::decode;

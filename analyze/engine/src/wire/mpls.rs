@@ -7,23 +7,24 @@ use super::{Next, Stop, ethernet};
 use kcap_file::LinkType;
 use nom::number::complete::be_u32;
 
+/// Ethernet type of unicast MPLS.
+pub(super) const UNICAST: u16 = 0x8847;
+/// Ethernet type of MPLS with an upstream-assigned label (RFC 5332).
+pub(super) const UPSTREAM: u16 = 0x8848;
+
 const BOTTOM_OF_STACK: u32 = 0x100;
 const CONTROL_WORD: usize = 4;
 
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let entry = walk.parse(Layer::Mpls, be_u32)?;
     if entry & BOTTOM_OF_STACK == 0 {
-        return decode_rest(walk);
+        return Ok(Next::EtherType(UNICAST));
     }
     match walk.bytes.first().ok_or_else(|| walk.short(Layer::Mpls))? >> 4 {
         4 => Ok(Next::EtherType(ethernet::IPV4)),
         6 => Ok(Next::EtherType(ethernet::IPV6)),
         _ => pseudowire(walk),
     }
-}
-
-fn decode_rest(_walk: &Walk<'_>) -> Step {
-    Ok(Next::EtherType(0x8847))
 }
 
 fn pseudowire(walk: &mut Walk<'_>) -> Step {

@@ -1,5 +1,5 @@
 //! BSD loopback: an address family in the byte order of the capturing machine, or (LOOP) in network order
-//! (<https://www.tcpdump.org/linktypes.html>, LINKTYPE_NULL and LINKTYPE_LOOP).
+//! (<https://www.tcpdump.org/linktypes.html>, `LINKTYPE_NULL` and `LINKTYPE_LOOP`).
 
 use super::layers::Layer;
 use super::walk::{Step, Walk};

@@ -1,4 +1,4 @@
-//! Raw IP: the version nibble tells which (<https://www.tcpdump.org/linktypes.html>, LINKTYPE_RAW).
+//! Raw IP: the version nibble tells which (<https://www.tcpdump.org/linktypes.html>, `LINKTYPE_RAW`).
 
 use super::layers::Layer;
 use super::walk::{Step, Walk};

@@ -3,7 +3,7 @@
 use super::layers::{Layer, TunnelKind};
 use super::udp::may_be_tunnel;
 use super::walk::{Step, Walk};
-use super::{Next, Stop, ethernet};
+use super::{Next, Stop, ethernet, mpls};
 use kcap_file::LinkType;
 use nom::number::complete::{be_u16, be_u24, u8};
 
@@ -29,7 +29,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
         (_, 1) => Ok(Next::EtherType(ethernet::IPV4)),
         (_, 2) => Ok(Next::EtherType(ethernet::IPV6)),
         (_, 4) => Err(Stop::Undecoded("nsh")),
-        (_, 5) => Ok(Next::EtherType(0x8847)),
+        (_, 5) => Ok(Next::EtherType(mpls::UNICAST)),
         _ => Err(Stop::Undecoded("vxlan-gpe protocol")),
     }
 }

@@ -1,0 +1,1 @@
+//! Frames built by hand, decoded whole, cut and mangled.
