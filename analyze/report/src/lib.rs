@@ -1,1 +1,24 @@
+//! Tables to files and the report to JSON.
+//!
+//! Rows come from the engine as columns and go to one file a table: Parquet, Arrow IPC, CSV or NDJSON, written in row
+//! groups while the capture is still being read. polars' own crates do the encoding, and only this crate knows them.
+//! Nothing here decides anything about traffic.
 
+mod arrow;
+mod csv;
+mod dir;
+mod error;
+mod format;
+mod frame;
+mod group;
+pub mod json;
+mod ndjson;
+mod output;
+mod parquet;
+pub mod schema;
+mod time;
+
+pub use dir::{Layout, Null, TableDir};
+pub use error::TableError;
+pub use format::{FORMATS, Format};
+pub use time::rfc3339;
