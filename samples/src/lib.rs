@@ -6,8 +6,6 @@
 //! * [`built`]: the cases that are built and not recorded; `make-samples` writes them, always the same bytes.
 #![allow(clippy::expect_used, reason = "tests and benchmarks use this crate; a sample built wrong must stop them")]
 
-
-
 pub mod file;
 pub mod packet;
 mod rng;

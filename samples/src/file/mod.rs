@@ -3,7 +3,7 @@
 pub mod classic;
 pub mod pcapng;
 
-use std::io::Write;
+use std::io::{self, Write};
 
 /// A frame and what a file says about it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -57,20 +57,26 @@ impl Order {
 }
 
 /// gzip: one member for each part (RFC 1952), without time or name, so that the bytes are always the same.
-pub fn gzip(parts: &[&[u8]]) -> Vec<u8> {
+///
+/// # Errors
+/// None, in memory.
+pub fn gzip(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     for part in parts {
         let mut member = flate2::write::GzEncoder::new(&mut out, flate2::Compression::default());
-        member.write_all(part).expect("memory takes all bytes");
-        member.finish().expect("memory takes all bytes");
+        member.write_all(part)?;
+        member.finish()?;
     }
-    out
+    Ok(out)
 }
 
 /// zstd: one frame for each part (RFC 8878).
-pub fn zstd(parts: &[&[u8]]) -> Vec<u8> {
-    let frame = |part: &&[u8]| zstd::bulk::compress(part, 3).expect("memory takes all bytes");
-    parts.iter().flat_map(frame).collect()
+///
+/// # Errors
+/// None, in memory.
+pub fn zstd(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
+    let frames: Vec<Vec<u8>> = parts.iter().map(|part| zstd::bulk::compress(part, 3)).collect::<io::Result<_>>()?;
+    Ok(frames.concat())
 }
 
 /// A zstd skippable frame (RFC 8878 3.1.2).

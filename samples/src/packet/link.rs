@@ -7,8 +7,9 @@ pub type Mac = [u8; 6];
 
 /// A locally administered address that tells its number.
 pub fn mac(n: u32) -> Mac {
-    let [a, b, c, d] = n.to_be_bytes();
-    [0x02, 0x42, a, b, c, d]
+    let mut mac = [0x02, 0x42, 0, 0, 0, 0];
+    mac[2..].copy_from_slice(&n.to_be_bytes());
+    mac
 }
 
 /// An Ethernet II header.
@@ -58,7 +59,7 @@ impl Vlan {
         Self { tpid: 0x88a8, id, priority: 0 }
     }
 
-    pub(super) fn push(&self, buf: &mut Buf, around: &Around<'_>) {
+    pub(super) fn push(self, buf: &mut Buf, around: &Around<'_>) {
         let tag = buf.push(4);
         put16(tag, 0, u16::from(self.priority) << 13 | self.id);
         put16(tag, 2, around.ethertype().unwrap_or(0));
@@ -75,7 +76,7 @@ pub struct Sll {
 }
 
 impl Sll {
-    pub(super) fn push(&self, buf: &mut Buf, around: &Around<'_>) {
+    pub(super) fn push(self, buf: &mut Buf, around: &Around<'_>) {
         let header = buf.push(16);
         put16(header, 0, self.packet_type);
         put16(header, 2, 1); // ARPHRD_ETHER.
@@ -119,7 +120,7 @@ pub struct Family {
 }
 
 impl Family {
-    pub(super) fn push(&self, buf: &mut Buf, _around: &Around<'_>) {
+    pub(super) fn push(self, buf: &mut Buf, _around: &Around<'_>) {
         buf.push(4)[..4].copy_from_slice(&self.order.u32(self.number));
     }
 }
@@ -134,7 +135,7 @@ pub struct Mpls {
 }
 
 impl Mpls {
-    pub(super) fn push(&self, buf: &mut Buf, around: &Around<'_>) {
+    pub(super) fn push(self, buf: &mut Buf, around: &Around<'_>) {
         let bottom = !matches!(around.inner, Some(super::Layer::Mpls(_)));
         put32(buf.push(4), 0, self.label << 12 | u32::from(bottom) << 8 | u32::from(self.ttl));
     }

@@ -75,7 +75,8 @@ macro_rules! layers {
 }
 
 layers!(
-    Ethernet, Vlan, Sll, Sll2, Family, Mpls, Arp, Ipv4, Ipv6, Extension, Tcp, Udp, Icmp, Vxlan, VxlanGpe, Geneve, Gre, Erspan
+    Ethernet, Vlan, Sll, Sll2, Family, Mpls, Arp, Ipv4, Ipv6, Extension, Tcp, Udp, Icmp, Vxlan, VxlanGpe, Geneve, Gre,
+    Erspan
 );
 
 /// The neighbours of a layer.

@@ -104,7 +104,7 @@ impl Udp {
         Self { src, dst, no_checksum: false }
     }
 
-    pub(super) fn push(&self, buf: &mut Buf, around: &Around<'_>) {
+    pub(super) fn push(self, buf: &mut Buf, around: &Around<'_>) {
         let datagram = buf.push(8);
         let length = datagram.len() as u16;
         let mut header = MutableUdpPacket::new(datagram).expect(ROOM);
