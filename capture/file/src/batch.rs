@@ -40,7 +40,8 @@ pub struct Batch {
     /// Files of one unit are parts of one stream (rotation): trackers carry state across them and start anew with
     /// the next unit.
     pub unit: u32,
-    /// Number of the first record as Wireshark numbers frames: 1 for the first of a file.
+    /// Number of the first record as Wireshark numbers frames: 1 for the first of a file. The other records of the
+    /// batch follow without a gap; a batch ends before a block that Wireshark numbers and that is no frame.
     pub first_frame: u64,
     /// The bytes that the records lie in. What no record points at means nothing.
     pub data: Vec<u8>,

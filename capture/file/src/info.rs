@@ -109,10 +109,27 @@ pub enum ProblemKind {
     MalformedBlock,
     /// A packet names an interface that the file does not describe.
     UnknownInterface,
+    /// A pcapng section of a major version that is not known; its blocks are left out.
+    UnknownVersion,
     /// Bytes that are no compressed data follow the compressed data.
     TrailingGarbage,
     /// The operating system could not read on.
     ReadFailed,
+}
+
+impl ProblemKind {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TornTail => "the file ends in the middle of a record",
+            Self::CorruptCompression => "the compressed data is corrupt or ends early",
+            Self::LongerThanSnaplen => "a record is longer than the snap length the file declares",
+            Self::CorruptLength => "a length that cannot be",
+            Self::MalformedBlock => "a malformed block was left out",
+            Self::UnknownInterface => "a packet names an interface that the file does not describe",
+            Self::ReadFailed => "reading failed",
+        }
+    }
 }
 
 /// What a capture file says about itself, filled while it is read.
@@ -156,6 +173,9 @@ pub struct CaptureInfo {
     pub dropped_between: u64,
     /// pcapng sections.
     pub sections: u32,
+    /// Blocks without a frame that Wireshark numbers as if they were frames: custom blocks, systemd journal entries,
+    /// sysdig events. Frame numbers leave theirs out.
+    pub numbered_blocks: u64,
     /// Blocks of a type this crate does not know, which were left out.
     pub unknown_blocks: u64,
     /// Decryption secrets blocks (never kept).

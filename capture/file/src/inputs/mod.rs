@@ -143,4 +143,3 @@ impl Source for Inputs {
         &self.captures
     }
 }
-

@@ -29,11 +29,13 @@ impl Chunk<'_> {
     }
 }
 
-/// Where the next chunk must start, and how many bytes from there the walker needs to get on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Where the next chunk must start, and how many bytes from there the walker needs to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Pending {
     pub(super) at: usize,
     pub(super) need: usize,
+    /// The batch must end here, though the chunk has more.
+    pub(super) gap: bool,
 }
 
 /// How a stretch of walking ended.
@@ -52,7 +54,7 @@ pub(super) struct Out<'a> {
 
 impl Out<'_> {
     pub(super) fn note(&mut self, kind: ProblemKind, offset: u64, skipped_bytes: u64) {
-        let after_frame = self.info.packets.saturating_add(self.records.len() as u64);
+        let after_frame = last_frame(self.info).saturating_add(self.records.len() as u64);
         note(self.info, Problem { kind, offset, after_frame, skipped_bytes });
     }
 
@@ -63,6 +65,11 @@ impl Out<'_> {
             self.note(ProblemKind::LongerThanSnaplen, offset, 0);
         }
     }
+}
+
+/// The highest frame number given so far.
+pub(super) fn last_frame(info: &CaptureInfo) -> u64 {
+    info.packets.saturating_add(info.numbered_blocks)
 }
 
 /// Adds a problem to the capture's list, or counts it when the list is full.
@@ -78,12 +85,12 @@ pub(super) fn note(info: &mut CaptureInfo, problem: Problem) {
 pub(super) fn cut(chunk: &Chunk<'_>, at: usize, need: usize, out: &mut Out<'_>) -> Stop {
     let len = chunk.bytes.len();
     if !chunk.last {
-        return Stop::Pending(Pending { at, need });
+        return Stop::Pending(Pending { at, need, gap: false });
     }
     if at < len {
         out.note(ProblemKind::TornTail, chunk.place(at), len.saturating_sub(at) as u64);
     }
-    Stop::Pending(Pending { at: len, need: 0 })
+    Stop::Pending(Pending { at: len, ..Pending::default() })
 }
 
 /// A search for the next plausible place.
@@ -122,7 +129,7 @@ impl Resync {
                     return Stop::At(place);
                 }
                 Plausible::Cut if !chunk.last && (len < SCAN || place > len / 8) => {
-                    return Stop::Pending(Pending { at: place, need: SCAN / 2 });
+                    return Stop::Pending(Pending { at: place, need: SCAN / 2, gap: false });
                 }
                 Plausible::Cut | Plausible::No => {}
             }
@@ -130,6 +137,6 @@ impl Resync {
         if chunk.last {
             out.note(self.otherwise, self.from, chunk.place(len).saturating_sub(self.from));
         }
-        Stop::Pending(Pending { at: len, need: 0 })
+        Stop::Pending(Pending { at: len, ..Pending::default() })
     }
 }

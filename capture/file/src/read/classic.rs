@@ -130,7 +130,7 @@ impl Classic {
             if header.caplen.wrapping_sub(1) >= self.usual || header.caplen > header.orig_len {
                 match self.judge::<BIG, HEADER>(chunk, at, &header, after, out) {
                     Verdict::Keep => {}
-                    Verdict::More(need) => return Stop::Pending(Pending { at, need }),
+                    Verdict::More(need) => return Stop::Pending(Pending { at, need, gap: false }),
                     Verdict::Corrupt => return self.lost(chunk, at, &header, after),
                 }
             }

@@ -5,7 +5,7 @@ mod classic;
 mod decompress;
 mod pcapng;
 
-use self::chunk::{CHUNK, Chunk, Out, Pending};
+use self::chunk::{CHUNK, Chunk, Out, Pending, last_frame};
 use self::classic::Classic;
 use self::decompress::{Decompressed, Trailing, fill};
 use self::pcapng::Pcapng;
@@ -40,17 +40,48 @@ pub struct Reader {
     walker: Walker,
     info: CaptureInfo,
     /// Read, not walked yet: the start of the next chunk.
-    carry: Vec<u8>,
+    carry: Carry,
     /// Where `carry` starts in the file.
     base: u64,
-    /// Bytes to read at a time.
+    /// Bytes to read at a time, now and at most.
     chunk: usize,
+    max_chunk: usize,
     /// Bytes the next chunk must have at least.
     need: usize,
     ended: bool,
     /// What ended the input, until what came before it is counted.
     error: Option<io::Error>,
     interfaces: Arc<[Interface]>,
+}
+
+/// Bytes read and not walked yet.
+struct Carry {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Carry {
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.start += len;
+    }
+
+    fn replace(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.start = 0;
+    }
 }
 
 enum Walker {
@@ -87,7 +118,7 @@ impl Reader {
     /// For a look at the first records only: no thread, small chunks.
     pub(crate) fn for_a_look(file: File, name: String) -> Result<Self, ReadError> {
         let reader = Self::with(Box::new(file), name, decompress::direct)?;
-        Ok(Self { chunk: HEAD, ..reader })
+        Ok(Self { chunk: HEAD, max_chunk: HEAD, ..reader })
     }
 
     fn with(
@@ -119,37 +150,56 @@ impl Reader {
         } else {
             return Err(refuse(info.name, head));
         };
-        info.file_bytes = file_header as u64;
-        let carry = head.get(file_header..).unwrap_or_default().to_vec();
+        info.file_bytes = head.len() as u64;
+        let carry = Carry { bytes: head.get(file_header..).unwrap_or_default().to_vec(), start: 0 };
         let interfaces = info.interfaces.clone().into();
         let base = file_header as u64;
-        Ok(Self { input, walker, info, carry, base, chunk: CHUNK, need: 0, ended: false, error: None, interfaces })
+        Ok(Self {
+            input,
+            walker,
+            info,
+            carry,
+            base,
+            chunk: CHUNK,
+            max_chunk: CHUNK,
+            need: 0,
+            ended: false,
+            error: None,
+            interfaces,
+        })
     }
 
     /// Fills `batch` with the next records of the file. False when there are none left; `batch` is empty then.
     pub fn next_batch(&mut self, batch: &mut Batch) -> bool {
         batch.clear();
-        batch.first_frame = self.info.packets.saturating_add(1);
         while batch.records.is_empty() && !(self.ended && self.carry.is_empty()) {
             let len = self.fill(&mut batch.data);
             let bytes = batch.data.get(..len).unwrap_or_default();
-            let chunk = Chunk { bytes, base: self.base, last: self.ended };
+            let chunk = Chunk { bytes, base: self.base, last: self.ended && len >= self.carry.len() };
             let mut out = Out { records: &mut batch.records, info: &mut self.info };
-            let Pending { at, need } = self.walker.walk(&chunk, &mut out);
-            self.carry.clear();
-            self.carry.extend_from_slice(bytes.get(at..).unwrap_or_default());
-            self.base = self.base.saturating_add(at as u64);
-            self.need = need;
+            let pending = self.walker.walk(&chunk, &mut out);
+            self.advance(bytes, pending);
         }
-        count(&mut self.info, &batch.records);
-        if let Some(error) = self.error.take() {
-            self.failed(&error);
-        }
+        batch.first_frame = last_frame(&self.info).saturating_add(1);
+        self.count(&batch.records);
         if self.interfaces.len() != self.info.interfaces.len() {
             self.interfaces = self.info.interfaces.clone().into();
         }
         batch.interfaces = Arc::clone(&self.interfaces);
         !batch.records.is_empty()
+    }
+
+    /// Keeps what the walker has left of a chunk for the next one. Small chunks after a gap keep the cost of many gaps
+    /// down: what is left is looked at again.
+    fn advance(&mut self, bytes: &[u8], pending: Pending) {
+        if bytes.len() <= self.carry.len() {
+            self.carry.consume(pending.at);
+        } else {
+            self.carry.replace(bytes.get(pending.at..).unwrap_or_default());
+        }
+        self.base = self.base.saturating_add(pending.at as u64);
+        self.need = pending.need;
+        self.chunk = if pending.gap { HEAD } else { self.chunk.saturating_mul(2).min(self.max_chunk) };
     }
 
     /// What is known of the file so far.
@@ -167,23 +217,51 @@ impl Reader {
     /// Twice what the walker needs is read, so that a file full of corrupt lengths costs no more than linear time.
     fn fill(&mut self, data: &mut Vec<u8>) -> usize {
         let size = self.chunk.max(self.need.saturating_mul(2));
-        if data.len() > size.saturating_mul(4) {
-            data.truncate(size);
+        let kept = size.max(self.max_chunk);
+        if data.len() > kept.saturating_mul(4) {
+            data.truncate(kept);
             data.shrink_to_fit();
         }
         if data.len() < size {
             data.resize(size, 0);
         }
         let (carried, rest) = data.split_at_mut(self.carry.len().min(size));
-        carried.copy_from_slice(self.carry.get(..carried.len()).unwrap_or_default());
+        carried.copy_from_slice(self.carry.bytes().get(..carried.len()).unwrap_or_default());
         let space = size.saturating_sub(carried.len());
+        if space == 0 || self.ended {
+            return carried.len();
+        }
         let (len, end) = fill(&mut self.input, rest.get_mut(..space).unwrap_or_default());
-        self.info.file_bytes = self.base.saturating_add((carried.len() + len) as u64);
+        self.info.file_bytes = self.info.file_bytes.saturating_add(len as u64);
         match end {
             Ok(ended) => self.ended |= ended,
             Err(error) => (self.ended, self.error) = (true, Some(error)),
         }
         carried.len() + len
+    }
+
+    /// Adds records to the capture's sums. A time of 0 is none: simple packet blocks have no other.
+    fn count(&mut self, records: &[Record]) {
+        let info = &mut self.info;
+        let (mut bytes, mut captured) = (0u64, 0u64);
+        let (mut first, mut last) = (info.first_ns.unwrap_or(i64::MAX), info.last_ns.unwrap_or(i64::MIN));
+        for record in records {
+            bytes += u64::from(record.orig_len);
+            captured += u64::from(record.caplen);
+            if record.ts_ns != 0 {
+                first = first.min(record.ts_ns);
+                last = last.max(record.ts_ns);
+            }
+        }
+        info.packets += records.len() as u64;
+        info.bytes += bytes;
+        info.captured_bytes += captured;
+        if first <= last {
+            (info.first_ns, info.last_ns) = (Some(first), Some(last));
+        }
+        if let Some(error) = self.error.take() {
+            self.failed(&error);
+        }
     }
 
     /// The input gave an error: what came before it is kept.
@@ -196,7 +274,7 @@ impl Reader {
         } else {
             ProblemKind::CorruptCompression
         };
-        let (offset, after_frame) = (self.info.file_bytes, self.info.packets);
+        let (offset, after_frame) = (self.info.file_bytes, last_frame(&self.info));
         chunk::note(&mut self.info, Problem { kind, offset, after_frame, skipped_bytes: 0 });
     }
 }
@@ -240,25 +318,5 @@ fn refuse(name: String, head: &[u8]) -> ReadError {
         ReadError::Short { name }
     } else {
         ReadError::NotACapture { name, kind: FileKind::of(head) }
-    }
-}
-
-/// Adds records to the capture's sums. A time of 0 is none: simple packet blocks have no other.
-fn count(info: &mut CaptureInfo, records: &[Record]) {
-    let (mut bytes, mut captured) = (0u64, 0u64);
-    let (mut first, mut last) = (info.first_ns.unwrap_or(i64::MAX), info.last_ns.unwrap_or(i64::MIN));
-    for record in records {
-        bytes += u64::from(record.orig_len);
-        captured += u64::from(record.caplen);
-        if record.ts_ns != 0 {
-            first = first.min(record.ts_ns);
-            last = last.max(record.ts_ns);
-        }
-    }
-    info.packets += records.len() as u64;
-    info.bytes += bytes;
-    info.captured_bytes += captured;
-    if first <= last {
-        (info.first_ns, info.last_ns) = (Some(first), Some(last));
     }
 }

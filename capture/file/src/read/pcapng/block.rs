@@ -10,7 +10,11 @@ pub(super) const SIMPLE_PACKET: u32 = 3;
 pub(super) const NAMES: u32 = 4;
 pub(super) const STATISTICS: u32 = 5;
 pub(super) const ENHANCED_PACKET: u32 = 6;
+const JOURNAL: u32 = 9;
 pub(super) const SECRETS: u32 = 10;
+const SYSDIG_EVENT: u32 = 0x204;
+const SYSDIG_EVENT_2: u32 = 0x216;
+const SYSDIG_EVENT_2_LARGE: u32 = 0x221;
 pub(super) const CUSTOM: u32 = 0x0bad;
 pub(super) const CUSTOM_LOCAL: u32 = 0x4000_0bad;
 /// The same in both byte orders.
@@ -34,6 +38,12 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// Whether Wireshark gives it a frame number though it is no frame (wiretap/pcapng.c, from 3.6 on).
+    #[inline]
+    pub(super) fn is_numbered(&self) -> bool {
+        matches!(self.kind, CUSTOM | CUSTOM_LOCAL | JOURNAL | SYSDIG_EVENT | SYSDIG_EVENT_2 | SYSDIG_EVENT_2_LARGE)
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.end.saturating_sub(self.start) as u64
     }

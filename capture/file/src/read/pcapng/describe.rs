@@ -4,9 +4,9 @@
 use super::block::Block;
 use super::options::{Options, text};
 use super::time::Ticks;
-use super::{MAX_INTERFACES, Out, Pcapng, SectionInterface};
+use super::{Chunk, MAX_INTERFACES, Out, Pcapng, SectionInterface};
 use crate::bytes::{Order, padded};
-use crate::{CaptureInfo, Interface, LinkType, NameRecord};
+use crate::{CaptureInfo, Interface, LinkType, NameRecord, ProblemKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const OPT_COMMENT: u16 = 1;
@@ -19,13 +19,18 @@ const NAMES_IPV6: u16 = 2;
 
 impl Pcapng {
     /// A section header: a byte order, and interfaces counted from 0 again.
-    pub(super) fn section(&mut self, block: &Block<'_>, out: &mut Out<'_>) {
+    pub(super) fn section(&mut self, chunk: &Chunk<'_>, block: &Block<'_>, out: &mut Out<'_>) {
         self.order = block.order;
         self.interfaces.clear();
+        // Behind the byte-order magic. The draft has readers leave a section of another major version alone.
+        self.foreign = block.order.u16_at(block.body, 4) != Some(1);
+        if self.foreign {
+            out.note(ProblemKind::UnknownVersion, chunk.place(block.start), 0);
+        }
         let info = &mut *out.info;
         info.sections = info.sections.saturating_add(1);
         let first = info.sections == 1;
-        // Byte-order magic, version, section length: none of them is needed to read on.
+        // The section length in between is not needed to read on.
         for (code, value) in Options::new(block.body.get(16..).unwrap_or_default(), block.order) {
             match code {
                 OPT_COMMENT if self.keep(value.len(), info) => info.comments.push(text(value)),

@@ -28,6 +28,8 @@ const OPT_DROPCOUNT: u16 = 4;
 /// Walks the blocks.
 pub(super) struct Pcapng {
     order: Order,
+    /// The section is of a version that this crate does not know: its blocks are left out.
+    foreign: bool,
     /// Interfaces of the current section.
     interfaces: Vec<SectionInterface>,
     /// Bytes of metadata that may still be kept.
@@ -61,6 +63,7 @@ impl Pcapng {
     pub(super) fn new() -> Self {
         Self {
             order: Order::Little,
+            foreign: false,
             interfaces: Vec::new(),
             budget: MAX_METADATA,
             resync: None,
@@ -93,14 +96,17 @@ impl Pcapng {
                 Framing::Cut(need) => return self.cut(chunk, at, need, out),
                 Framing::Corrupt => return self.lost(chunk, at, ProblemKind::CorruptLength),
             };
+            if block.is_numbered() && !out.records.is_empty() {
+                return Stop::Pending(Pending { at, need: 0, gap: true });
+            }
             if !block.closed {
                 out.note(ProblemKind::CorruptLength, chunk.place(at), 0);
             }
             at = block.end;
-            if block.kind == block::ENHANCED_PACKET {
+            if block.kind == block::ENHANCED_PACKET && !self.foreign {
                 self.enhanced(order, chunk, &block, out);
             } else if block.kind == block::SECTION {
-                self.section(&block, out);
+                self.section(chunk, &block, out);
                 return Stop::At(at);
             } else {
                 self.other(chunk, &block, out);
@@ -224,7 +230,14 @@ impl Pcapng {
 
     #[cold]
     fn other(&mut self, chunk: &Chunk<'_>, block: &Block<'_>, out: &mut Out<'_>) {
+        if block.is_numbered() {
+            out.info.numbered_blocks = out.info.numbered_blocks.saturating_add(1);
+        }
         let good = match block.kind {
+            _ if self.foreign => {
+                out.info.unknown_blocks = out.info.unknown_blocks.saturating_add(1);
+                true
+            }
             block::SIMPLE_PACKET => return self.simple(chunk, block, out),
             block::OBSOLETE_PACKET => return self.obsolete(chunk, block, out),
             block::INTERFACE => self.interface(block, out.info),
