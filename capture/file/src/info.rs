@@ -127,6 +127,8 @@ impl ProblemKind {
             Self::CorruptLength => "a length that cannot be",
             Self::MalformedBlock => "a malformed block was left out",
             Self::UnknownInterface => "a packet names an interface that the file does not describe",
+            Self::UnknownVersion => "a section of an unknown version was left out",
+            Self::TrailingGarbage => "other bytes follow the compressed data",
             Self::ReadFailed => "reading failed",
         }
     }
