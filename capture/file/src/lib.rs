@@ -11,6 +11,7 @@ mod inputs;
 mod kind;
 mod linktype;
 mod read;
+mod write;
 
 pub use batch::{Batch, Direction, Record};
 pub use error::ReadError;
@@ -19,3 +20,4 @@ pub use inputs::Inputs;
 pub use kind::FileKind;
 pub use linktype::LinkType;
 pub use read::{Reader, Source};
+pub use write::{Packet, Section, WriteError, Writer};
