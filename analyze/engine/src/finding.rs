@@ -18,6 +18,37 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// All severities, mildest first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
+    /// Name in reports and arguments.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl Role {
+    /// Name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Service => "service",
+            Self::Endpoint => "endpoint",
+            Self::Node => "node",
+            Self::Resolver => "resolver",
+            Self::Vtep => "vtep",
+            Self::Hop => "hop",
+        }
+    }
+}
+
 /// What part somebody plays in a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -4,16 +4,28 @@
 //! remembers and never judges; detect judges and never parses; table counts and never judges.*
 
 mod addr;
+mod analysis;
 mod chunk;
+mod collect;
+pub mod detect;
 pub mod finding;
+mod ingest;
 mod options;
 pub mod packet;
+mod pipeline;
+mod rows;
+mod story;
+mod summary;
 pub mod table;
+mod time;
 pub mod track;
+mod verdict;
 pub mod wire;
 
 pub use addr::Addr;
+pub use analysis::analyze;
 pub use chunk::Chunk;
 pub use finding::Report;
 pub use options::{FrameFilter, Options, Restrict};
 pub use packet::Packet;
+pub use time::rfc3339;

@@ -26,6 +26,18 @@ pub struct Restrict {
     pub frames: Option<Box<dyn FrameFilter>>,
 }
 
+impl Restrict {
+    /// Whether anything is left out.
+    pub fn is_any(&self) -> bool {
+        self.since_ns.is_some()
+            || self.until_ns.is_some()
+            || !self.hosts.is_empty()
+            || !self.ports.is_empty()
+            || self.connection.is_some()
+            || self.frames.is_some()
+    }
+}
+
 /// How to analyse.
 pub struct Options {
     /// Threads; the result does not depend on it.

@@ -28,6 +28,23 @@ pub enum Kind {
     Ip,
 }
 
+impl Kind {
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Arp => "arp",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Echo => "icmp-echo",
+            Self::IcmpError => "icmp-error",
+            Self::Icmp => "icmp",
+            Self::Fragment => "fragment",
+            Self::Ip => "ip",
+        }
+    }
+}
+
 /// Facts of one bit each about a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bits(pub u16);
@@ -53,6 +70,7 @@ bits! {
     set_reassembled is_reassembled = 4, "the packet was put together from fragments; its payload is in the chunk's extra bytes.";
     set_mirrored is_mirrored = 5, "the packet came inside ERSPAN, so it was seen elsewhere.";
     set_hides_interface hides_interface = 8, "the capture does not tell on which interface the frame was seen (SLL).";
+    set_from_b is_from_b = 9, "the innermost tunnel's outer source is the end with the higher address.";
     set_other_host is_other_host = 6, "the link header says the frame was for another host (SLL packet type 3).";
 }
 

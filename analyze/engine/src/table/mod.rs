@@ -4,24 +4,6 @@
 //! beside `ts` (microseconds, UTC); counters are 64-bit signed, ports 32-bit; no unsigned 64-bit, no nanosecond
 //! datetime; names are snake_case with their unit; a row carries `capture`, `point` and the frame it rests on.
 
-mod cell;
-mod column;
-
-pub use cell::{Cell, Label, Time};
-pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
-
-/// Version of all tables together, in every file's metadata as `kcap.schema`.
-pub const SCHEMA_VERSION: &str = "1";
-
-/// A row of a table: a struct whose fields are its columns. Made by [`table!`].
-pub trait Row {
-    /// The table.
-    const SPEC: TableSpec;
-
-    /// Appends the row to the columns, which are those of `SPEC`, in its order.
-    fn push(&self, columns: &mut [Column]);
-}
-
 /// Defines a table: a row struct, its columns with their documentation, and how a row becomes columns.
 ///
 /// A column is a field; its doc line is the column's documentation, unit included; its type says the column type.
@@ -59,4 +41,55 @@ macro_rules! table {
         }
     };
 }
-pub(crate) use table;
+mod captures;
+mod cell;
+mod column;
+mod decode;
+mod findings;
+mod flows;
+mod icmp_echo;
+mod icmp_errors;
+mod intervals;
+mod packets;
+mod points;
+mod tunnels;
+
+pub use captures::CaptureRow;
+
+pub use cell::{Cell, Label, Time};
+pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
+pub use decode::DecodeRow;
+pub use findings::FindingRow;
+pub use flows::FlowRow;
+pub use icmp_echo::IcmpEchoRow;
+pub use icmp_errors::IcmpErrorRow;
+pub use intervals::IntervalRow;
+pub use packets::PacketRow;
+pub use points::PointRow;
+pub use tunnels::TunnelRow;
+
+/// Version of all tables together, in every file's metadata as `kcap.schema`.
+pub const SCHEMA_VERSION: &str = "1";
+
+/// All tables.
+pub const TABLES: &[TableSpec] = &[
+    CaptureRow::SPEC,
+    PointRow::SPEC,
+    DecodeRow::SPEC,
+    FlowRow::SPEC,
+    TunnelRow::SPEC,
+    IcmpErrorRow::SPEC,
+    IcmpEchoRow::SPEC,
+    IntervalRow::SPEC,
+    FindingRow::SPEC,
+    PacketRow::SPEC,
+];
+
+/// A row of a table: a struct whose fields are its columns. Made by [`table!`].
+pub trait Row {
+    /// The table.
+    const SPEC: TableSpec;
+
+    /// Appends the row to the columns, which are those of `SPEC`, in its order.
+    fn push(&self, columns: &mut [Column]);
+}

@@ -5,14 +5,20 @@ use super::event::{ConnState, Flow, LegSeen, Rejection, Reset, Side};
 use super::flow::{Cold, Hot, Leg, Seen};
 use super::key::End;
 use super::lane::{Lane, Rare};
-use crate::track::IcmpCode;
 
 const TCP: u8 = 6;
 
 /// Sums a connection up.
 pub(crate) fn ended(hot: &Hot, mut cold: Cold, unit: u32, evicted: bool) -> Flow {
     let (orig, resp) = (cold.orig, cold.orig.other());
-    let first = Leg { point: hot.point, tunnel: hot.tunnel, lanes: hot.lanes, rare: std::mem::take(&mut cold.rare), ..Leg::default() };
+    let first = Leg {
+        point: hot.point,
+        tunnel: hot.tunnel,
+        lanes: hot.lanes,
+        rare: std::mem::take(&mut cold.rare),
+        orig_from_a: cold.orig_from_a,
+        ..Leg::default()
+    };
     cold.legs.insert(0, first);
     let resent_syn = side(hot, &cold, orig).syns > 1;
     Flow {
@@ -39,7 +45,7 @@ pub(crate) fn ended(hot: &Hot, mut cold: Cold, unit: u32, evicted: bool) -> Flow
         }),
         rejection: cold.icmp.map(|icmp| Rejection {
             from: icmp.from,
-            icmp: IcmpCode { v4: icmp.v4, kind: icmp.kind, code: icmp.code },
+            icmp: icmp.icmp,
             ttl: icmp.ttl,
             frame: icmp.frame,
             count: icmp.count,
@@ -62,6 +68,7 @@ fn leg_seen(leg: &Leg, orig: End) -> LegSeen {
         tunnel: leg.tunnel,
         orig_packets: leg.lanes[orig as usize].packets.into(),
         resp_packets: leg.lanes[orig.other() as usize].packets.into(),
+        orig_from_a: leg.orig_from_a,
     }
 }
 
@@ -72,7 +79,8 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
     let most = |count: fn(&Lane, &Rare) -> u64| {
         cold.legs.iter().map(|leg| count(&leg.lanes[at], &leg.rare[at])).max().unwrap_or_default()
     };
-    let missed = cold.legs.iter().map(|leg| leg.lanes[at].acknowledged_unseen(&leg.rare[at], &leg.lanes[end.other() as usize]));
+    let missed =
+        cold.legs.iter().map(|leg| leg.lanes[at].acknowledged_unseen(&leg.rare[at], &leg.lanes[end.other() as usize]));
     let seen = hot.seen[at];
     let hello = cold.hello[at];
     let greeted = seen & (Seen::SYN | Seen::SYN_ACK) != 0;

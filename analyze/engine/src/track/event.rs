@@ -24,6 +24,24 @@ pub enum Event {
     Echo(Box<Echo>),
     /// An address did not answer ARP.
     ArpUnanswered(Box<ArpUnanswered>),
+    /// A segment to count in its second.
+    Tally {
+        /// Seconds since the epoch.
+        second: u32,
+        /// Capture point.
+        point: u16,
+        /// What it is.
+        what: Tally,
+    },
+}
+
+/// What is counted by second and point beside packets and bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tally {
+    /// A segment with payload sent before.
+    Retransmission,
+    /// A reset.
+    Reset,
 }
 
 /// Outcome of a connection in Zeek's words (`conn_state`).
@@ -219,6 +237,8 @@ pub struct LegSeen {
     pub orig_packets: u64,
     /// Packets from the responder.
     pub resp_packets: u64,
+    /// Whether the originator's packets enter the tunnel at its end `a`.
+    pub orig_from_a: bool,
 }
 
 /// A connection, all legs rolled up.

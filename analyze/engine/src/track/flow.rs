@@ -3,7 +3,7 @@
 use super::key::{End, Key};
 use super::lane::{Lane, Rare, Taken, fingerprint};
 use crate::packet::{Kind, Packet, TcpFlags};
-use crate::track::event::FrameId;
+use crate::track::event::{FrameId, IcmpCode};
 
 /// What every packet of a connection touches: two cache lines.
 #[derive(Clone, Debug, Default)]
@@ -76,9 +76,7 @@ pub(crate) struct ResetSeen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IcmpSeen {
     pub(crate) from: crate::Addr,
-    pub(crate) kind: u8,
-    pub(crate) code: u8,
-    pub(crate) v4: bool,
+    pub(crate) icmp: IcmpCode,
     pub(crate) ttl: u8,
     pub(crate) frame: FrameId,
     pub(crate) count: u32,
@@ -91,7 +89,9 @@ pub(crate) struct Leg {
     pub(crate) tunnel: u32,
     pub(crate) lanes: [Lane; 2],
     pub(crate) rare: [Rare; 2],
-    last_ns: i64,
+    /// Whether the originator's packets enter the tunnel at its end `a`.
+    pub(crate) orig_from_a: bool,
+    pub(crate) last_ns: i64,
 }
 
 /// What few packets touch.
@@ -118,6 +118,8 @@ pub(crate) struct Cold {
     pub(crate) syns: Vec<FrameId>,
     pub(crate) rare: [Rare; 2],
     pub(crate) legs: Vec<Leg>,
+    /// Whether the originator's packets enter the first leg's tunnel at its end `a`.
+    pub(crate) orig_from_a: bool,
     /// Legs beyond the cap, whose packets are not counted.
     pub(crate) legs_left_out: u32,
     recent: Option<Box<Recent>>,
@@ -168,6 +170,7 @@ impl Cold {
             syns: Vec::new(),
             rare: [Rare::default(), Rare::default()],
             legs: Vec::new(),
+            orig_from_a: packet.bits.is_from_b() == (end != orig),
             legs_left_out: 0,
             recent: None,
         }
@@ -191,7 +194,8 @@ impl Cold {
         let at = match known {
             Some(at) => at,
             None if self.legs.len() < MAX_LEGS => {
-                self.legs.push(Leg { point: packet.point, tunnel: packet.tunnel, ..Leg::default() });
+                let orig_from_a = packet.bits.is_from_b() == (end != self.orig);
+                self.legs.push(Leg { point: packet.point, tunnel: packet.tunnel, orig_from_a, ..Leg::default() });
                 self.legs.len() - 1
             }
             None => {
@@ -252,18 +256,27 @@ impl Hot {
         !known || cold.hello[end as usize].isn != packet.seq
     }
 
-    /// Counts one packet of the connection.
+    /// Counts one packet of the connection and says what it was to the first leg; packets of other legs are copies.
     #[inline]
-    pub(crate) fn take(&mut self, cold: &mut Cold, packet: &Packet, end: End, at: impl Fn() -> FrameId, hello: impl Fn() -> Hello) {
+    pub(crate) fn take(
+        &mut self,
+        cold: &mut Cold,
+        packet: &Packet,
+        end: End,
+        at: impl Fn() -> FrameId,
+        hello: impl Fn() -> Hello,
+    ) -> Taken {
         if packet.bits.hides_interface() && cold.is_folded(packet, end) {
-            return;
+            return Taken::Copy;
         }
         let gap_ns = packet.ts_ns - self.last_ns;
         self.last_ns = self.last_ns.max(packet.ts_ns);
         let first_leg = self.point == packet.point && self.tunnel == packet.tunnel;
+        let mut taken = Taken::Copy;
         if first_leg {
-            match self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]) {
-                Taken::Copy => return,
+            taken = self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]);
+            match taken {
+                Taken::Copy => return taken,
                 Taken::Retransmission => self.mark_once(cold, end, Seen::RETRANSMITTED, 't'),
                 Taken::New => {}
             }
@@ -275,6 +288,7 @@ impl Hot {
         } else {
             self.datagram(cold, packet, end);
         }
+        taken
     }
 
     fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
@@ -287,7 +301,15 @@ impl Hot {
     }
 
     #[inline]
-    fn segment(&mut self, cold: &mut Cold, packet: &Packet, end: End, first_leg: bool, at: impl Fn() -> FrameId, hello: impl Fn() -> Hello) {
+    fn segment(
+        &mut self,
+        cold: &mut Cold,
+        packet: &Packet,
+        end: End,
+        first_leg: bool,
+        at: impl Fn() -> FrameId,
+        hello: impl Fn() -> Hello,
+    ) {
         let seen = self.seen[end as usize];
         let usual = if packet.payload_len > 0 { Seen::DATA } else { Seen::ACK };
         let special = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
@@ -311,7 +333,15 @@ impl Hot {
         self.settle(cold, end);
     }
 
-    fn syn(&mut self, cold: &mut Cold, packet: &Packet, end: End, first_leg: bool, at: &impl Fn() -> FrameId, hello: impl Fn() -> Hello) {
+    fn syn(
+        &mut self,
+        cold: &mut Cold,
+        packet: &Packet,
+        end: End,
+        first_leg: bool,
+        at: &impl Fn() -> FrameId,
+        hello: impl Fn() -> Hello,
+    ) {
         let granted = packet.flags.any(TcpFlags::ACK);
         let bit = if granted { Seen::SYN_ACK } else { Seen::SYN };
         if self.seen[end as usize] & bit == 0 {
@@ -366,4 +396,3 @@ impl Hot {
         }
     }
 }
-

@@ -1,12 +1,13 @@
 //! The table of live connections of one shard.
 
 use super::end::ended;
-use super::event::{Event, FrameId};
+use super::event::{Event, FrameId, Tally};
 use super::flow::{Cold, Hello, Hot, Phase};
 use super::index::Index;
 use super::key::{End, Key, Seed};
+use super::lane::Taken;
 use super::prefetch::prefetch;
-use crate::packet::{Kind, Packet};
+use crate::packet::{Kind, Packet, TcpFlags};
 use crate::{Chunk, wire};
 
 /// Packets looked up together: long enough to hide a miss in the cache, short enough to stay in it.
@@ -117,15 +118,15 @@ impl Flows {
         }
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
         if let Some(cold) = &mut self.cold[at] {
-            self.hot[at].take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
+            let taken = self.hot[at].take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
+            tally(taken, packet, events);
         }
     }
 
     /// The connection's slot: the guess where it is right, else a search.
     fn confirm(&self, probe: &Probe) -> Option<u32> {
-        let is_it = |slot: u32| {
-            self.hot.get(slot as usize).is_some_and(|hot| hot.phase != Phase::Free && hot.key == probe.key)
-        };
+        let is_it =
+            |slot: u32| self.hot.get(slot as usize).is_some_and(|hot| hot.phase != Phase::Free && hot.key == probe.key);
         probe.slot.filter(|&slot| is_it(slot)).or_else(|| self.index.find(probe.tag, is_it))
     }
 
@@ -217,6 +218,19 @@ impl Flows {
             self.end(slot, u32::MAX, false, events);
         }
     }
+}
+
+/// Counts what goes by second: retransmissions and resets.
+#[inline]
+fn tally(taken: Taken, packet: &Packet, events: &mut Events) {
+    let what = match taken {
+        Taken::Copy => return,
+        Taken::Retransmission => Tally::Retransmission,
+        Taken::New if packet.flags.any(TcpFlags::RST) => Tally::Reset,
+        Taken::New => return,
+    };
+    let second = u32::try_from(packet.ts_ns.div_euclid(SECOND)).unwrap_or_default();
+    events.push((packet.index, Event::Tally { second, point: packet.point, what }));
 }
 
 const SECOND: i64 = 1_000_000_000;

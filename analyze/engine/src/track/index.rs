@@ -22,11 +22,6 @@ impl Index {
         Self { entries: vec![Entry::default(); FIRST], used: 0 }
     }
 
-    /// Bytes held.
-    pub(crate) fn bytes(&self) -> usize {
-        self.entries.len() * size_of::<Entry>()
-    }
-
     /// Asks the processor for the entry's cache line.
     #[inline]
     pub(crate) fn prefetch(&self, tag: u32) {

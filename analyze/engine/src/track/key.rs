@@ -79,7 +79,9 @@ pub(crate) fn shard_of(packet: &Packet) -> usize {
     };
     let (words, ports) = match client {
         Some(client) => (words(client.0), 53),
-        None => (sum(words(packet.src.0), words(packet.dst.0)), u64::from(packet.src_port) + u64::from(packet.dst_port)),
+        None => {
+            (sum(words(packet.src.0), words(packet.dst.0)), u64::from(packet.src_port) + u64::from(packet.dst_port))
+        }
     };
     let mixed = fold(words[0] ^ 0x9e37_79b9_7f4a_7c15, words[1] ^ ports << 48 ^ 0xd1b5_4a32_d192_ed03);
     ((mixed ^ mixed >> 29) % SHARDS as u64) as usize

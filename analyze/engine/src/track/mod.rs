@@ -1,14 +1,21 @@
 //! State over packets. Track remembers and never judges.
 
+mod arp;
+pub(crate) mod decoded;
 mod end;
 mod endpoint;
 pub mod event;
 mod flow;
-mod flows;
+pub(crate) mod flows;
+pub mod fragments;
+pub(crate) mod icmp;
 mod index;
-mod key;
-mod lane;
+pub(crate) mod key;
+pub(crate) mod lane;
+pub mod points;
 mod prefetch;
+pub(crate) mod shard;
+pub mod tunnels;
 
 pub use endpoint::Endpoint;
-pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError};
+pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError, Tally};

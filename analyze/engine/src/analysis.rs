@@ -1,0 +1,312 @@
+//! The whole: source in, rows to the sink, report out.
+
+use crate::Options;
+use crate::collect::{Collector, Names};
+use crate::detect::capture_drops::reported_drops;
+use crate::detect::world::World;
+use crate::detect::{DETECTORS, MAX_FINDINGS};
+use crate::finding::{CaptureSummary, Finding, Report, TableSummary};
+use crate::ingest::Ingest;
+use crate::pipeline::{self, Finished};
+use crate::story::Story;
+use crate::table::{
+    CaptureRow, DecodeRow, FindingRow, Label, PointRow, Row, Rows, Sink, SinkError, TABLES, Time, TunnelRow,
+};
+use crate::time::rfc3339;
+use crate::verdict::{ladder, not_judged};
+use kcap_file::{CaptureInfo, Compression, Format, Source};
+use std::collections::BTreeMap;
+
+/// Share of the memory for datagrams that wait for fragments; the rest holds connections.
+const FRAGMENT_SHARE: u64 = 16;
+
+/// Analyses everything the source has: rows of the tables go to the sink while reading, the report comes at the end.
+///
+/// # Errors
+/// The sink cannot take rows. Files that cannot be read are no error here: the report says so.
+pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -> Result<Report, SinkError> {
+    let story = options.restrict.connection.map(|_| Story::default());
+    let restricted = options.restrict.is_any();
+    let fragments = usize::try_from(options.memory / FRAGMENT_SHARE).unwrap_or(usize::MAX);
+    let keep_untracked = sink.wants("packets") || story.is_some();
+    let ingest = Ingest::new(options.decode, options.restrict, fragments, keep_untracked);
+    let mut collector = Collector::new(sink, story);
+    let memory = options.memory / 8 * 7;
+    let finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
+    conclude(&finished, collector, restricted)
+}
+
+fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool) -> Result<Report, SinkError> {
+    let findings = judge(finished, &collector, restricted);
+    let world = world(finished, &collector, restricted, &[]);
+    let summary = collector.totals.summary(&collector.names, world.tunnel_uses);
+    let ladder = ladder(&world, &findings.kept, &summary.connections);
+    let not_judged = not_judged(&world);
+    let limits_hit = limits(finished, &collector, &findings);
+    let captures = finished.captures.iter().enumerate().map(|(at, info)| capture(at, info, &collector.names)).collect();
+    let tables = write_tables(finished, &mut collector, &findings.kept)?;
+    let names = finished.captures.iter().map(|info| info.name.clone()).collect::<Vec<_>>();
+    let name = |capture: u32| names.get(capture as usize).cloned().unwrap_or_default();
+    Ok(Report {
+        schema: Report::SCHEMA,
+        captures,
+        findings: findings.kept,
+        summary,
+        ladder,
+        story: collector.story.map(|story| story.finish(name)).unwrap_or_default(),
+        not_judged,
+        tables,
+        limits_hit,
+    })
+}
+
+fn world<'a>(
+    finished: &'a Finished,
+    collector: &'a Collector<'_>,
+    restricted: bool,
+    findings: &'a [Finding],
+) -> World<'a> {
+    World {
+        facts: &collector.facts,
+        captures: &finished.captures,
+        points: finished.ingest.points.list(),
+        decoded: &finished.ingest.decoded,
+        tunnels: finished.ingest.tunnels.list(),
+        tunnel_uses: finished.ingest.tunnels.uses(),
+        restricted,
+        findings,
+    }
+}
+
+/// Findings, worst first, and how many were left out.
+struct Judged {
+    kept: Vec<Finding>,
+    left_out: BTreeMap<&'static str, usize>,
+}
+
+fn judge(finished: &Finished, collector: &Collector<'_>, restricted: bool) -> Judged {
+    let mut judged = Judged { kept: Vec::new(), left_out: BTreeMap::new() };
+    for about in DETECTORS {
+        let mut findings = (about.judge)(&world(finished, collector, restricted, &judged.kept));
+        findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| b.counts.cmp(&a.counts)));
+        if findings.len() > MAX_FINDINGS {
+            judged.left_out.insert(about.code, findings.len() - MAX_FINDINGS);
+            findings.truncate(MAX_FINDINGS);
+        }
+        judged.kept.append(&mut findings);
+    }
+    judged.kept.sort_by(|a, b| b.severity.cmp(&a.severity));
+    judged
+}
+
+fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> Vec<String> {
+    let (ingest, left_out) = (&finished.ingest, finished.left_out);
+    let facts = &collector.facts;
+    let caps = [
+        (left_out.flows, "connections were cut in two or more rows: --memory was full"),
+        (left_out.echoes, "pings were given up early: too many waited"),
+        (left_out.arps, "ARP questions were not followed: too many waited"),
+        (ingest.points.left_out, "frames came from more capture points than are kept"),
+        (ingest.tunnels.left_out, "frames came through more tunnels than are kept"),
+        (
+            ingest.fragments.counts().evicted,
+            "datagrams were given up before all their fragments came: --memory was full",
+        ),
+        (facts.servers.left_out, "connections went to more servers than are compared"),
+        (facts.left_out, "facts were left out: too many of their kind"),
+        (collector.totals.left_out, "connection ends are missing among the top talkers"),
+        (collector.story.as_ref().map_or(0, |story| story.left_out), "packets of the connection are not told"),
+    ];
+    let hit = caps.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let more = findings.left_out.iter().map(|(code, count)| format!("{count} more findings {code} are not shown"));
+    hit.chain(more).collect()
+}
+
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Pcap => "pcap",
+        Format::PcapNanos => "pcap-ns",
+        Format::PcapModified => "pcap-modified",
+        Format::Pcapng => "pcapng",
+    }
+}
+
+fn compression_name(compression: Compression) -> Option<&'static str> {
+    match compression {
+        Compression::None => None,
+        Compression::Gzip => Some("gzip"),
+        Compression::Zstd => Some("zstd"),
+    }
+}
+
+fn problems(info: &CaptureInfo) -> Vec<String> {
+    let listed = info.problems.iter().map(|problem| {
+        let skipped = match problem.skipped_bytes {
+            0 => String::new(),
+            bytes => format!(", {bytes} bytes skipped"),
+        };
+        format!("{} (byte {}, after frame {}{skipped})", problem.kind.name(), problem.offset, problem.after_frame)
+    });
+    let more = Some(info.problems_left_out).filter(|more| *more > 0).map(|more| format!("{more} more problems"));
+    info.failure.iter().cloned().chain(listed).chain(more).collect()
+}
+
+fn capture(at: usize, info: &CaptureInfo, names: &Names) -> CaptureSummary {
+    let points = names.points.iter().zip(&names.point_names).filter(|(point, _)| point.capture as usize == at);
+    CaptureSummary {
+        file: info.name.clone(),
+        format: format_name(info.format).to_owned(),
+        compression: compression_name(info.compression).map(str::to_owned),
+        packets: info.packets as i64,
+        bytes: info.bytes as i64,
+        first: info.first_ns.map(rfc3339),
+        last: info.last_ns.map(rfc3339),
+        points: points.map(|(_, name)| name.as_str().to_owned()).collect(),
+        complete: info.failure.is_none() && info.problems.is_empty(),
+        problems: problems(info),
+    }
+}
+
+/// Writes the tables that are complete only at the end, and counts the rows of all.
+fn write_tables(
+    finished: &Finished,
+    collector: &mut Collector<'_>,
+    findings: &[Finding],
+) -> Result<BTreeMap<&'static str, TableSummary>, SinkError> {
+    let names = &collector.names;
+    let mut late = vec![
+        rows(finished.captures.iter().enumerate().map(|(at, info)| capture_row(at, info, names))),
+        rows((0..names.points.len()).map(|at| point_row(at, finished, names))),
+        rows((0..names.points.len()).flat_map(|at| decode_rows(at, finished, names))),
+        rows((1..names.tunnels.len()).filter_map(|at| tunnel_row(at, finished, names))),
+        rows(findings.iter().map(finding_row)),
+    ];
+    let outputs = &collector.outputs;
+    let mut counts: BTreeMap<&'static str, i64> = BTreeMap::from([
+        ("flows", outputs.flows.written),
+        ("icmp_errors", outputs.icmp_errors.written),
+        ("icmp_echo", outputs.icmp_echo.written),
+        ("intervals", outputs.intervals.written),
+    ]);
+    if collector.wants_packets() {
+        counts.insert("packets", outputs.packets.written);
+    }
+    for table in late.drain(..) {
+        counts.insert(table.spec.name, table.len as i64);
+        if collector.sink.wants(table.spec.name) && table.len > 0 {
+            collector.sink.write(table)?;
+        }
+    }
+    debug_assert!(counts.keys().all(|name| TABLES.iter().any(|table| table.name == *name)));
+    Ok(counts.into_iter().map(|(name, rows)| (name, TableSummary { rows })).collect())
+}
+
+fn rows<R: Row>(all: impl Iterator<Item = R>) -> Rows {
+    let mut rows = Rows::new(R::SPEC);
+    all.for_each(|row| rows.push(&row));
+    rows
+}
+
+fn capture_row(at: usize, info: &CaptureInfo, names: &Names) -> CaptureRow {
+    let problems = problems(info);
+    let unit = names.points.iter().find(|point| point.capture as usize == at).map_or(0, |point| point.unit);
+    CaptureRow {
+        capture: Label::Shared(info.name.as_str().into()),
+        unit: unit as i32,
+        format: format_name(info.format),
+        compression: compression_name(info.compression),
+        packets: info.packets as i64,
+        bytes: info.bytes as i64,
+        captured_bytes: info.captured_bytes as i64,
+        file_bytes: info.file_bytes as i64,
+        first_ts_ns: info.first_ns,
+        first_ts: info.first_ns.map(Time),
+        last_ts_ns: info.last_ns,
+        last_ts: info.last_ns.map(Time),
+        interfaces: info.interfaces.len() as i32,
+        sections: info.sections as i32,
+        os: info.os.clone(),
+        application: info.application.clone(),
+        dropped: reported_drops(info).map(|drops| drops as i64),
+        unknown_blocks: info.unknown_blocks as i64,
+        complete: problems.is_empty(),
+        problems: Some(problems.join("; ")).filter(|text| !text.is_empty()),
+    }
+}
+
+fn point_row(at: usize, finished: &Finished, names: &Names) -> PointRow {
+    let point = &names.points[at];
+    let counts = finished.ingest.decoded.at(at).cloned().unwrap_or_default();
+    let (first, last) = (counts.span_ns.map(|span| span.0), counts.span_ns.map(|span| span.1));
+    PointRow {
+        capture: names.capture(point.capture),
+        point: names.point(at as u16),
+        unit: point.unit as i32,
+        link_type: point.link_type.to_string(),
+        frames: counts.frames as i64,
+        bytes: counts.bytes as i64,
+        snapped_frames: counts.snapped as i64,
+        malformed_frames: counts.malformed() as i64,
+        fragments: counts.fragments as i64,
+        backward_frames: counts.backwards as i64,
+        first_ts_ns: first,
+        first_ts: first.map(Time),
+        last_ts_ns: last,
+        last_ts: last.map(Time),
+    }
+}
+
+fn decode_rows(at: usize, finished: &Finished, names: &Names) -> Vec<DecodeRow> {
+    let Some(counts) = finished.ingest.decoded.at(at) else { return Vec::new() };
+    let row = |line: &crate::track::decoded::LayerCount| DecodeRow {
+        capture: names.capture(names.points[at].capture),
+        point: names.point(at as u16),
+        layer: line.name,
+        decoded: line.decoded,
+        frames: line.frames as i64,
+        snapped: line.snapped as i64,
+        malformed: line.malformed as i64,
+    };
+    counts.lines().iter().map(row).collect()
+}
+
+fn tunnel_row(at: usize, finished: &Finished, names: &Names) -> Option<TunnelRow> {
+    let (tunnel, usage) = (names.tunnels.get(at)?, finished.ingest.tunnels.uses().get(at)?);
+    let (first, last) = usage.span_ns.unwrap_or_default();
+    Some(TunnelRow {
+        capture: names.capture(usage.first.capture),
+        first_frame: usage.first.frame as i64,
+        ts_ns: first,
+        ts: Time(first),
+        duration_us: (last - first) / 1000,
+        kind: tunnel.kind.name(),
+        a_addr: tunnel.a,
+        b_addr: tunnel.b,
+        id: tunnel.id.map(Into::into),
+        port: Some(i32::from(usage.port)).filter(|port| *port > 0),
+        ab_frames: usage.ab.frames as i64,
+        ba_frames: usage.ba.frames as i64,
+        ab_bytes: usage.ab.bytes as i64,
+        ba_bytes: usage.ba.bytes as i64,
+    })
+}
+
+fn finding_row(finding: &Finding) -> FindingRow {
+    let evidence = finding.evidence.first();
+    let subjects = finding.subjects.iter().map(|subject| format!("{}={}", subject.role.name(), subject.address));
+    FindingRow {
+        code: finding.code,
+        slug: finding.slug,
+        severity: finding.severity.name(),
+        confidence: finding.confidence,
+        title: finding.title.clone(),
+        subjects: subjects.collect::<Vec<_>>().join(" "),
+        capture: evidence.map(|evidence| Label::Shared(evidence.file.as_str().into())).unwrap_or_default(),
+        frame: evidence.and_then(|evidence| evidence.frames.first()).map(|frame| *frame as i64),
+        first: finding.first.clone(),
+        last: finding.last.clone(),
+        filter: evidence.map(|evidence| evidence.filter.clone()).unwrap_or_default(),
+        explanation: finding.explanation.clone(),
+        fix: finding.fix.text.clone(),
+    }
+}

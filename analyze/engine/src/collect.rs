@@ -1,0 +1,219 @@
+//! The last stage: events in frame order become rows, facts and, at the end, findings and the report.
+
+use crate::detect::world::Facts;
+use crate::ingest::Work;
+use crate::pipeline::Collect;
+use crate::rows;
+use crate::story::Story;
+use crate::summary::Totals;
+use crate::table::{self, Label, Row, Rows, Sink, SinkError};
+use crate::track::flows::Events;
+use crate::track::points::Point;
+use crate::track::tunnels::Tunnel;
+use crate::track::{Event, Tally};
+use std::collections::BTreeMap;
+
+/// Rows handed to the sink at a time.
+const ROWS: usize = 16_384;
+/// Seconds kept open; older ones are written first.
+const SECONDS: usize = 100_000;
+
+/// One table's rows on their way out.
+pub(crate) struct Output {
+    rows: Rows,
+    wanted: bool,
+    pub(crate) written: i64,
+}
+
+impl Output {
+    fn new<R: Row>(sink: &dyn Sink) -> Self {
+        Self { rows: Rows::new(R::SPEC), wanted: sink.wants(R::SPEC.name), written: 0 }
+    }
+
+    /// Appends a row, made only when it is wanted.
+    pub(crate) fn push<R: Row>(&mut self, row: impl FnOnce() -> R, sink: &mut dyn Sink) -> Result<(), SinkError> {
+        self.written += 1;
+        if !self.wanted {
+            return Ok(());
+        }
+        self.rows.push(&row());
+        if self.rows.len >= ROWS { self.flush(sink) } else { Ok(()) }
+    }
+
+    pub(crate) fn flush(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
+        if self.rows.len > 0 { sink.write(self.rows.take()) } else { Ok(()) }
+    }
+}
+
+/// What is counted in a second at a point.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Second {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) retransmissions: u64,
+    pub(crate) resets: u64,
+}
+
+/// Names of what packets refer to by number.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) captures: Vec<Label>,
+    pub(crate) points: Vec<Point>,
+    pub(crate) point_names: Vec<Label>,
+    pub(crate) tunnels: Vec<Tunnel>,
+}
+
+impl Names {
+    fn learn(&mut self, work: &Work) {
+        self.captures.extend(work.captures.iter().cloned().map(Label::Shared));
+        for point in &work.points {
+            self.point_names.push(match &point.interface {
+                Some(name) => Label::Shared(name.clone()),
+                None => self.capture(point.capture),
+            });
+            self.points.push(point.clone());
+        }
+        if self.tunnels.is_empty() {
+            self.tunnels.push(Tunnel::default());
+        }
+        self.tunnels.extend_from_slice(&work.tunnels);
+    }
+
+    /// A file.
+    pub(crate) fn capture(&self, capture: u32) -> Label {
+        self.captures.get(capture as usize).cloned().unwrap_or_default()
+    }
+
+    /// A capture point.
+    pub(crate) fn point(&self, point: u16) -> Label {
+        self.point_names.get(usize::from(point)).cloned().unwrap_or_default()
+    }
+
+    /// A tunnel, where there is one.
+    pub(crate) fn tunnel(&self, tunnel: u32) -> Option<&Tunnel> {
+        self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0)
+    }
+}
+
+/// The collector.
+pub(crate) struct Collector<'a> {
+    pub(crate) sink: &'a mut dyn Sink,
+    pub(crate) names: Names,
+    pub(crate) facts: Facts,
+    pub(crate) totals: Totals,
+    pub(crate) outputs: Outputs,
+    seconds: BTreeMap<(i64, u16), Second>,
+    pub(crate) story: Option<Story>,
+}
+
+/// Where the rows of each table go.
+pub(crate) struct Outputs {
+    pub(crate) flows: Output,
+    pub(crate) icmp_errors: Output,
+    pub(crate) icmp_echo: Output,
+    pub(crate) intervals: Output,
+    pub(crate) packets: Output,
+}
+
+impl<'a> Collector<'a> {
+    pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>) -> Self {
+        let outputs = Outputs {
+            flows: Output::new::<table::FlowRow>(sink),
+            icmp_errors: Output::new::<table::IcmpErrorRow>(sink),
+            icmp_echo: Output::new::<table::IcmpEchoRow>(sink),
+            intervals: Output::new::<table::IntervalRow>(sink),
+            packets: Output::new::<table::PacketRow>(sink),
+        };
+        Self {
+            sink,
+            names: Names::default(),
+            facts: Facts::default(),
+            totals: Totals::default(),
+            outputs,
+            seconds: BTreeMap::new(),
+            story,
+        }
+    }
+
+    /// Whether a row for each packet is wanted.
+    pub(crate) fn wants_packets(&self) -> bool {
+        self.outputs.packets.wanted
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), SinkError> {
+        self.facts.event(event, &self.names.tunnels);
+        self.totals.event(event);
+        let (names, outputs) = (&self.names, &mut self.outputs);
+        match event {
+            Event::Flow(flow) => outputs.flows.push(|| rows::flow(flow, names), self.sink),
+            Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(error, names), self.sink),
+            Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(echo, names), self.sink),
+            Event::ArpUnanswered(_) => Ok(()),
+            Event::Tally { second, point, what } => {
+                self.tally(*second, *point, *what);
+                Ok(())
+            }
+        }
+    }
+
+    fn tally(&mut self, second: u32, point: u16, what: Tally) {
+        let counts = self.seconds.entry((i64::from(second), point)).or_default();
+        match what {
+            Tally::Retransmission => counts.retransmissions += 1,
+            Tally::Reset => counts.resets += 1,
+        }
+    }
+
+    fn count_seconds(&mut self, work: &Work) -> Result<(), SinkError> {
+        for count in &work.seconds {
+            let second = self.seconds.entry((count.second, count.point)).or_default();
+            second.packets += count.packets;
+            second.bytes += count.bytes;
+        }
+        if self.seconds.len() > SECONDS { self.write_seconds(SECONDS / 2) } else { Ok(()) }
+    }
+
+    /// Writes the oldest seconds.
+    fn write_seconds(&mut self, count: usize) -> Result<(), SinkError> {
+        for _ in 0..count {
+            let Some(((second, point), counts)) = self.seconds.pop_first() else { break };
+            let names = &self.names;
+            self.outputs.intervals.push(|| rows::interval(second, point, &counts, names), self.sink)?;
+        }
+        Ok(())
+    }
+
+    fn packets(&mut self, work: &Work) -> Result<(), SinkError> {
+        if !self.wants_packets() && self.story.is_none() {
+            return Ok(());
+        }
+        let mut order: Vec<&crate::Packet> = work.shards.iter().flatten().chain(&work.untracked).collect();
+        order.sort_unstable_by_key(|packet| packet.index);
+        for packet in order {
+            if let Some(story) = &mut self.story {
+                story.take(packet, work);
+            }
+            let (names, at) = (&self.names, work.first());
+            self.outputs.packets.push(|| rows::packet(packet, at, names), self.sink)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collect for Collector<'_> {
+    type Error = SinkError;
+
+    fn chunk(&mut self, work: &Work, events: &mut Events) -> Result<(), SinkError> {
+        self.names.learn(work);
+        self.packets(work)?;
+        self.count_seconds(work)?;
+        events.iter().try_for_each(|(_, event)| self.event(event))
+    }
+
+    fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
+        events.iter().try_for_each(|(_, event)| self.event(event))?;
+        self.write_seconds(usize::MAX)?;
+        let Outputs { flows, icmp_errors, icmp_echo, intervals, packets } = &mut self.outputs;
+        [flows, icmp_errors, icmp_echo, intervals, packets].into_iter().try_for_each(|output| output.flush(self.sink))
+    }
+}

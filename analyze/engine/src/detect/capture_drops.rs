@@ -1,0 +1,92 @@
+use super::About;
+use super::evidence::count_of;
+use super::world::World;
+use crate::finding::{Evidence, Finding, Severity};
+use kcap_file::CaptureInfo;
+
+pub(super) const ABOUT: About = About {
+    code: "CAP001",
+    slug: "capture-drops",
+    title: "the capture itself lost packets",
+    severity: Severity::Warning,
+    what: "The capturing program, the kernel or the interface dropped packets before they were written.",
+    why: "What is missing here was not lost on the network. Counts are too low and some connections look broken.",
+    how: "Drop counters in the file: interface statistics (`isb_ifdrop`, `isb_osdrop`) and the count of dropped packets \
+          between packets (`epb_dropcount`). Without counters: several connections in which one side acknowledges at \
+          least 1 % of bytes that the capture does not have.",
+    false_positives: "A capture that starts in the middle of connections, or that only one direction passes, lacks bytes \
+                      too: only gaps between captured bytes of a direction count, and only if the peer acknowledged them.",
+    fix: "Capture less or buffer more: a filter, a smaller snap length (`-s 128`), a larger buffer (`-B` of tcpdump, in \
+          KiB), a faster disk.",
+    filter: "tcp.analysis.ack_lost_segment || tcp.analysis.lost_segment",
+    judge: find,
+};
+
+/// Packets dropped while capturing, as the file says; nothing when it does not say.
+pub(crate) fn reported_drops(info: &CaptureInfo) -> Option<u64> {
+    let counters = info.interfaces.iter().map(|interface| interface.stats);
+    let drops = counters.flat_map(|stats| [stats.dropped_by_interface, stats.dropped_by_os]).flatten();
+    let reported = drops.reduce(u64::saturating_add);
+    let between = Some(info.dropped_between).filter(|drops| *drops > 0);
+    reported.into_iter().chain(between).max()
+}
+
+/// Connections with gaps before gaps are the capture's fault, and their share of all bytes, in 1/100.
+const GAPPY_FLOWS: u64 = 3;
+const GAP_PERCENT: u64 = 1;
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let reported: Vec<_> = world.captures.iter().filter_map(|info| judge_reported(info)).collect();
+    if reported.is_empty() { judge_gaps(world).into_iter().collect() } else { reported }
+}
+
+fn judge_reported(info: &CaptureInfo) -> Option<Finding> {
+    let dropped = reported_drops(info).filter(|dropped| *dropped > 0)?;
+    let seen = dropped + info.packets;
+    let percent = dropped as f64 * 100.0 / seen as f64;
+    let mut finding =
+        Finding::of(&ABOUT, format!("{} dropped {} while capturing", info.name, count_of(dropped, "packet")));
+    finding.confidence = 1.0;
+    finding.counts.insert("dropped", dropped as i64);
+    finding.counts.insert("captured", info.packets as i64);
+    if let (Some(first), Some(last)) = (info.first_ns, info.last_ns) {
+        finding.span(first, last);
+    }
+    finding.evidence.push(Evidence { file: info.name.clone(), frames: Vec::new(), filter: ABOUT.filter.to_owned() });
+    finding.explanation = format!(
+        "The file's own counters say that {} of {seen} were dropped ({percent:.2} %).",
+        count_of(dropped, "packet")
+    );
+    Some(finding)
+}
+
+fn judge_gaps(world: &World<'_>) -> Option<Finding> {
+    let flows = &world.facts.flows;
+    let (missed, seen) = (flows.missed_bytes, flows.payload_bytes);
+    if world.restricted || flows.missing_flows < GAPPY_FLOWS || missed * 100 < (missed + seen) * GAP_PERCENT {
+        return None;
+    }
+    let percent = missed as f64 * 100.0 / (missed + seen) as f64;
+    let mut finding = Finding::of(&ABOUT, format!("{percent:.1} % of acknowledged bytes are not in the capture"));
+    finding.confidence = 0.7;
+    finding.counts.insert("missed_bytes", missed as i64);
+    finding.counts.insert("connections", flows.missing_flows as i64);
+    let times = world.captures.iter().filter_map(|info| info.first_ns.zip(info.last_ns));
+    if let Some((first, last)) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+        finding.span(first, last);
+    }
+    for info in world.captures {
+        finding.evidence.push(Evidence {
+            file: info.name.clone(),
+            frames: Vec::new(),
+            filter: ABOUT.filter.to_owned(),
+        });
+    }
+    finding.explanation = format!(
+        "In {} one side acknowledged bytes that lie between captured ones and are not in the capture ({missed} bytes).          They reached the receiver, so the network did not lose them.",
+        count_of(flows.missing_flows, "connection"),
+    );
+    finding.limits.push("packets that take another path look the same as dropped ones".to_owned());
+    finding.rule_out("NET001", "the bytes were acknowledged without being sent again");
+    Some(finding)
+}

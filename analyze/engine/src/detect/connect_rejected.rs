@@ -1,0 +1,81 @@
+use super::About;
+use super::attempts::{Service, severity};
+use super::evidence::{count_of, server_filter, some_of};
+use super::world::World;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::IcmpCode;
+
+pub(super) const ABOUT: About = About {
+    code: "SVC005",
+    slug: "connect-rejected",
+    title: "connection attempts to this address are rejected by ICMP",
+    severity: Severity::Error,
+    what: "SYNs to an address and port are answered by ICMP \"unreachable\" or \"prohibited\" and never by a SYN-ACK.",
+    why: "A firewall, a NetworkPolicy that rejects, or the rule of a service without endpoints says no. Clients see \
+          \"connection refused\" (port unreachable) or \"no route to host\" (prohibited).",
+    how: "TCP connections whose SYN is quoted by an ICMP error of type 3 (any code but those for a missing route and \
+          for fragmentation) or ICMPv6 type 1, to an address and port to which no connection was established.",
+    false_positives: "Host or network unreachable is a missing route or a dead host (NET004). Where some attempts \
+                      succeed it is one of several endpoints. Linux sends about one such error a second to a target, so \
+                      some SYNs meet silence first: they count with the others.",
+    fix: "Find the rule that rejects on the host that sent the ICMP error: a NetworkPolicy, a firewall, or the rule that \
+          kube-proxy makes for a service without ready endpoints.",
+    filter: "icmp.type == 3 || icmpv6.type == 1",
+    judge: find,
+};
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let services = world.facts.servers.services();
+    services.iter().filter(|service| is_rejected(service)).map(|service| judge(service, world)).collect()
+}
+
+fn is_rejected(service: &Service) -> bool {
+    let attempts = &service.attempts;
+    let forbidden = attempts.rejections.keys().any(|(_, icmp)| !icmp.is_no_route());
+    attempts.rejected > 0 && attempts.established + attempts.half_open == 0 && forbidden
+}
+
+fn judge(service: &Service, world: &World<'_>) -> Finding {
+    let (server, attempts) = (service.server, &service.attempts);
+    let tries = count_of(attempts.rejected, "connection");
+    let codes: Vec<&(crate::Addr, IcmpCode)> = attempts.rejections.keys().collect();
+    let says = some_of(codes.iter().map(|(_, icmp)| icmp), 2);
+    let from = some_of(codes.iter().map(|(from, _)| from), 3);
+    let mut finding = Finding::of(&ABOUT, format!("{server} is rejected by {from}: {says} ({tries})"));
+    finding.severity = severity(ABOUT.severity, attempts.rejected);
+    finding.about(Role::Server, server);
+    service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
+    codes.iter().for_each(|(from, _)| finding.about(Role::Hop, from));
+    attempts.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    finding.counts.insert("rejected", attempts.rejected as i64);
+    finding.counts.insert("unanswered", attempts.unanswered as i64);
+    finding.counts.insert("clients", attempts.clients.len() as i64);
+    if let Some((first, last)) = attempts.span_ns {
+        finding.span(first, last);
+    }
+    let frames = attempts.failures.iter().flat_map(|failure| failure.frames.iter().copied());
+    finding.cite(world, frames, &format!("{} || icmp.type == 3 || icmpv6.type == 1", server_filter(&server)));
+    finding.explanation = format!(
+        "{tries} from {} met an ICMP error instead of a SYN-ACK: {says}, sent by {from}. {}",
+        some_of(&attempts.clients, 3),
+        meaning(codes.iter().map(|(_, icmp)| *icmp)),
+    );
+    finding.rule_out("SVC004", "the attempts are answered by ICMP, not ignored");
+    finding.rule_out("NET004", "the errors do not say that the host or network cannot be reached");
+    finding.fix.commands = vec![
+        format!("kubectl get endpointslices -A -o wide | grep {}", server.addr),
+        "kubectl get networkpolicy -A -o yaml".to_owned(),
+        format!("iptables-save | grep -e REJECT -e {}", server.addr),
+    ];
+    finding
+}
+
+fn meaning(codes: impl Iterator<Item = IcmpCode>) -> &'static str {
+    let mut codes = codes.peekable();
+    if codes.any(IcmpCode::is_prohibited) {
+        "\"Prohibited\" is what a firewall or a rejecting NetworkPolicy says."
+    } else {
+        "\"Port unreachable\" about a SYN is no TCP stack's answer (that is a reset): a rule made it, such as kube-proxy's \
+         for a service without ready endpoints."
+    }
+}

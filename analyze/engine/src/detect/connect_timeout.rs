@@ -1,0 +1,92 @@
+use super::About;
+use super::attempts::{Service, severity};
+use super::evidence::{count_of, server_filter, some_of};
+use super::world::World;
+use crate::finding::{Finding, Role, Severity};
+
+pub(super) const ABOUT: About = About {
+    code: "SVC004",
+    slug: "connect-timeout",
+    title: "connection attempts to this address are never answered",
+    severity: Severity::Error,
+    what: "SYNs to an address and port are repeated on the kernel's schedule and never answered: no SYN-ACK, no reset, \
+           no ICMP error.",
+    why: "Something drops the packets without a word: a NetworkPolicy or firewall, a dead host, a missing route. \
+          Clients hang until they time out.",
+    how: "TCP connections with three or more SYNs and nothing in return, to an address and port to which no connection \
+          was established, at a point where other connections show both directions. Linux repeats a SYN after 1, 2, 3, \
+          4, 5, 7, 11 s since 6.5 and after 1, 3, 7, 15 s before.",
+    false_positives: "A capture filter that hides the answers, or a point that only one direction passes, looks the \
+                      same: then nothing is said. Where some attempts succeed it is loss, an overflow or one of several \
+                      endpoints. Attempts inside a broken tunnel are its symptom.",
+    fix: "Look for a NetworkPolicy or firewall that drops this traffic on the way to the address, and whether the \
+          address still exists.",
+    filter: "tcp.flags.syn == 1 && tcp.flags.ack == 0 && tcp.analysis.retransmission",
+    judge: find,
+};
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    if world.facts.flows.two_way == 0 {
+        return Vec::new();
+    }
+    let services = world.facts.servers.services();
+    let silent = services.iter().filter(|service| is_silent(service, world));
+    silent.map(|service| judge(service, world)).collect()
+}
+
+fn is_silent(service: &Service, world: &World<'_>) -> bool {
+    let attempts = &service.attempts;
+    let answered = attempts.established + attempts.half_open + attempts.refused + attempts.rejected;
+    let in_broken_tunnel = attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel));
+    attempts.unanswered > 0 && answered == 0 && !in_broken_tunnel && !no_route_known(service, world)
+}
+
+/// Whether the missing route to the address is a finding already.
+fn no_route_known(service: &Service, world: &World<'_>) -> bool {
+    let mut addresses = std::iter::once(&service.server).chain(&service.behind).map(|server| server.addr.to_string());
+    let known = |address: &str| {
+        let about = |finding: &&Finding| finding.code == "NET004";
+        world.findings.iter().filter(about).any(|finding| finding.subjects.iter().any(|s| s.address == address))
+    };
+    addresses.any(|address| known(&address))
+}
+
+fn judge(service: &Service, world: &World<'_>) -> Finding {
+    let (server, attempts) = (service.server, &service.attempts);
+    let tries = count_of(attempts.unanswered, "connection attempt");
+    let mut finding = Finding::of(&ABOUT, format!("{server} never answers ({tries})"));
+    finding.severity = severity(ABOUT.severity, attempts.unanswered);
+    finding.confidence = if attempts.unanswered >= 2 { 0.85 } else { 0.7 };
+    finding.about(Role::Server, server);
+    service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
+    attempts.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    let syns: u64 = attempts.failures.iter().map(|failure| failure.syns).sum();
+    finding.counts.insert("unanswered", attempts.unanswered as i64);
+    finding.counts.insert("syns", syns as i64);
+    finding.counts.insert("clients", attempts.clients.len() as i64);
+    if let Some((first, last)) = attempts.span_ns {
+        finding.span(first, last);
+    }
+    let frames = attempts.failures.iter().flat_map(|failure| failure.frames.iter().copied());
+    finding.cite(world, frames, &server_filter(&server));
+    let elsewhere = world.facts.flows.two_way;
+    finding.explanation = format!(
+        "{tries} from {} sent {syns} SYNs and got nothing back: no SYN-ACK, no reset, no ICMP error. {} in this capture \
+         have both directions, so answers would be seen. A silent drop on the way is the usual cause: a NetworkPolicy \
+         or firewall, or a host that is gone.",
+        some_of(&attempts.clients, 3),
+        count_of(elsewhere, "other connection"),
+    );
+    finding.rule_out("SVC003", "no reset came back");
+    finding.rule_out("SVC005", "no ICMP error came back");
+    finding.fix.commands = vec![
+        "kubectl get networkpolicy -A -o yaml".to_owned(),
+        format!("kubectl get pods,services,endpointslices -A -o wide | grep {}", server.addr),
+    ];
+    finding.capture_next = Some(format!(
+        "on the node of {}, and in its pod: where the SYN is last seen is where it is dropped; if it is answered there, \
+         the answer is lost",
+        server.addr
+    ));
+    finding
+}

@@ -1,0 +1,65 @@
+//! Citing frames.
+
+use super::world::World;
+use crate::finding::{Evidence, Finding, Role, RuledOut, Subject};
+use crate::time::rfc3339;
+use crate::track::{Endpoint, FrameId};
+use std::collections::BTreeMap;
+
+/// Frames cited of one file.
+const FRAMES: usize = 8;
+
+impl Finding {
+    /// Cites frames, by file, and the filter that shows all of them.
+    pub(crate) fn cite(&mut self, world: &World<'_>, frames: impl IntoIterator<Item = FrameId>, filter: &str) {
+        let mut files: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        for frame in frames {
+            files.entry(frame.capture).or_default().push(frame.frame);
+        }
+        for (capture, mut frames) in files {
+            frames.sort_unstable();
+            frames.dedup();
+            frames.truncate(FRAMES);
+            self.evidence.push(Evidence {
+                file: world.capture_name(capture).to_owned(),
+                frames,
+                filter: filter.to_owned(),
+            });
+        }
+    }
+
+    /// Says from when to when, nanoseconds since the epoch.
+    pub(crate) fn span(&mut self, first_ns: i64, last_ns: i64) {
+        self.first = rfc3339(first_ns);
+        self.last = rfc3339(last_ns);
+    }
+
+    /// Names somebody it is about.
+    pub(crate) fn about(&mut self, role: Role, address: impl ToString) {
+        self.subjects.push(Subject { role, address: address.to_string(), name: None });
+    }
+
+    /// Says which other explanation was excluded, and by what.
+    pub(crate) fn rule_out(&mut self, code: &str, because: &str) {
+        self.ruled_out.push(RuledOut { code: code.to_owned(), because: because.to_owned() });
+    }
+}
+
+/// Display filter of what passes between anybody and a server.
+pub(crate) fn server_filter(server: &Endpoint) -> String {
+    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    format!("{family}.addr == {} && tcp.port == {}", server.addr, server.port)
+}
+
+/// "1 connection", "2 connections".
+pub(crate) fn count_of(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// A few of many: "a, b and 3 more".
+pub(crate) fn some_of<T: ToString>(items: impl IntoIterator<Item = T>, most: usize) -> String {
+    let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    let more = all.len().saturating_sub(most);
+    let shown = all[..all.len() - more].join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}

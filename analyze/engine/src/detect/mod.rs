@@ -1,0 +1,83 @@
+//! Findings: judgements over facts, each with its evidence. Detect judges and never parses.
+
+mod attempts;
+pub(crate) mod capture_drops;
+mod capture_incomplete;
+mod connect_refused;
+mod connect_rejected;
+mod connect_timeout;
+mod evidence;
+mod no_route;
+mod overlay;
+mod overlay_one_way;
+pub(crate) mod world;
+
+pub(crate) use attempts::Outcome;
+
+use crate::finding::{Finding, Fix, Severity};
+use std::collections::BTreeMap;
+use world::World;
+
+/// What a detector is, in words; one text serves `kcap explain`, the reports and the documentation.
+#[derive(Clone, Copy)]
+pub struct About {
+    /// Code of the catalogue; never changed, never used again.
+    pub code: &'static str,
+    /// Code in words.
+    pub slug: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// Default severity.
+    pub severity: Severity,
+    /// What happens.
+    pub what: &'static str,
+    /// Why it matters.
+    pub why: &'static str,
+    /// How it is decided from packets.
+    pub how: &'static str,
+    /// What looks like it and is not, and how that is told.
+    pub false_positives: &'static str,
+    /// What to do.
+    pub fix: &'static str,
+    /// Wireshark display filter that shows it.
+    pub filter: &'static str,
+    /// Judges: the findings, given the world and the findings of detectors before it.
+    pub(crate) judge: fn(&World<'_>) -> Vec<Finding>,
+}
+
+/// All detectors, in order of precedence: a cause comes before the symptoms it explains.
+pub const DETECTORS: &[About] = &[
+    capture_drops::ABOUT,
+    capture_incomplete::ABOUT,
+    overlay_one_way::ABOUT,
+    no_route::ABOUT,
+    connect_rejected::ABOUT,
+    connect_refused::ABOUT,
+    connect_timeout::ABOUT,
+];
+
+/// Findings kept of one detector; the report says how many more there were.
+pub(crate) const MAX_FINDINGS: usize = 20;
+
+impl Finding {
+    /// A finding of this kind, its details still to be filled.
+    pub(crate) fn of(about: &About, title: String) -> Self {
+        Self {
+            code: about.code,
+            slug: about.slug,
+            severity: about.severity,
+            confidence: 0.9,
+            title,
+            subjects: Vec::new(),
+            first: String::new(),
+            last: String::new(),
+            counts: BTreeMap::new(),
+            evidence: Vec::new(),
+            explanation: String::new(),
+            ruled_out: Vec::new(),
+            limits: Vec::new(),
+            fix: Fix { text: about.fix.to_owned(), ..Fix::default() },
+            capture_next: None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use super::About;
+use super::attempts::Service;
+use super::evidence::{count_of, some_of};
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::event::ArpUnanswered;
+use crate::track::{FrameId, IcmpError};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const ABOUT: About = About {
+    code: "NET004",
+    slug: "no-route",
+    title: "there is no way to this address",
+    severity: Severity::Error,
+    what: "A router or node answers that it cannot reach a host or network, or nobody answers ARP for it.",
+    why: "Every connection to the address fails, after about 3 s where ARP has to give up first. The address is of a pod \
+          that is gone, of another network that overlaps, or a route is missing.",
+    how: "ICMP net or host unreachable (ICMPv6 no route, address unreachable) about packets to an address with which \
+          nobody speaks in this capture; or three or more ARP requests for it without an answer while connection \
+          attempts to it stay unanswered.",
+    false_positives: "An address that others reach is not this: there one path or moment differs. ARP requests alone, as \
+                      scans make them, are not enough. Attempts at a service of which other endpoints answer are a stale \
+                      endpoint.",
+    fix: "See whether the address still belongs to a pod or node; if it does, find the route that is missing on the \
+          host that says unreachable.",
+    filter: "icmp.type == 3 && icmp.code in {0, 1} || icmpv6.type == 1 && icmpv6.code in {0, 3} || arp.opcode == 1",
+    judge: find,
+};
+
+/// What says that an address cannot be reached.
+#[derive(Default)]
+struct Signs<'a> {
+    errors: Vec<&'a IcmpError>,
+    arps: Vec<&'a ArpUnanswered>,
+}
+
+/// ARP requests until Linux gives up (`mcast_solicit`).
+const ARP_TRIES: u32 = 3;
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let services = world.facts.servers.services();
+    let alive: BTreeSet<Addr> = services.iter().filter(|s| answers(s)).flat_map(addresses).collect();
+    let silent: BTreeSet<Addr> = services.iter().filter(|s| s.attempts.unanswered > 0).flat_map(addresses).collect();
+    let mut signs: BTreeMap<Addr, Signs<'_>> = BTreeMap::new();
+    for ((_, target), errors) in &world.facts.no_route {
+        signs.entry(*target).or_default().errors.extend(errors);
+    }
+    for arp in &world.facts.silent_arp {
+        if arp.requests >= ARP_TRIES && (silent.contains(&arp.target) || signs.contains_key(&arp.target)) {
+            signs.entry(arp.target).or_default().arps.push(arp);
+        }
+    }
+    signs.retain(|target, _| !alive.contains(target));
+    signs.iter().map(|(target, signs)| judge(*target, signs, world)).collect()
+}
+
+fn answers(service: &Service) -> bool {
+    service.attempts.established + service.attempts.half_open + service.attempts.refused > 0
+}
+
+fn addresses(service: &Service) -> impl Iterator<Item = Addr> {
+    std::iter::once(&service.server).chain(&service.behind).map(|server| server.addr).collect::<Vec<_>>().into_iter()
+}
+
+fn judge(target: Addr, signs: &Signs<'_>, world: &World<'_>) -> Finding {
+    let mut finding = Finding::of(&ABOUT, format!("no way to {target}: {}", says(signs)));
+    finding.confidence = if signs.errors.is_empty() { 0.75 } else { 0.9 };
+    finding.about(Role::Server, target);
+    let askers: BTreeSet<Addr> = signs.errors.iter().map(|error| error.orig.addr).collect();
+    askers.iter().for_each(|client| finding.about(Role::Client, client));
+    let hops: BTreeSet<Addr> = signs.errors.iter().map(|e| e.from).chain(signs.arps.iter().map(|a| a.sender)).collect();
+    hops.iter().for_each(|hop| finding.about(Role::Hop, hop));
+    let requests: u32 = signs.arps.iter().map(|arp| arp.requests).sum();
+    finding.counts.insert("icmp_errors", signs.errors.len() as i64);
+    finding.counts.insert("arp_requests", requests.into());
+    let times: Vec<i64> = signs.errors.iter().map(|e| e.ns).chain(signs.arps.iter().map(|a| a.first_ns)).collect();
+    if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
+        finding.span(*first, *last);
+    }
+    let frames = signs.errors.iter().map(|e| e.frame).chain(signs.arps.iter().flat_map(|a| a.frames.iter().copied()));
+    finding.cite(world, frames.collect::<Vec<FrameId>>(), &filter(target));
+    finding.explanation = explain(target, signs, requests, &hops);
+    finding.rule_out("SVC004", "a host on the way says, or shows by ARP, that it cannot reach the address");
+    finding.fix.commands = vec![
+        format!("kubectl get pods,nodes -A -o wide | grep {target}"),
+        format!("ip route get {target}"),
+        format!("ip neigh show {target}"),
+    ];
+    finding
+}
+
+fn says(signs: &Signs<'_>) -> String {
+    match signs.errors.first() {
+        Some(error) => format!("{} says {}", error.from, error.icmp.name()),
+        None => "nobody answers ARP for it".to_owned(),
+    }
+}
+
+fn explain(target: Addr, signs: &Signs<'_>, requests: u32, hops: &BTreeSet<Addr>) -> String {
+    let mut parts = Vec::new();
+    if let Some(error) = signs.errors.first() {
+        let errors = count_of(signs.errors.len() as u64, "ICMP error");
+        parts.push(format!("{errors} ({}) from {} about packets to {target}.", error.icmp, some_of(hops, 3)));
+    }
+    if requests > 0 {
+        parts.push(format!("{} for {target} stay unanswered.", count_of(requests.into(), "ARP request")));
+    }
+    parts.push("Nobody at that address speaks in this capture.".to_owned());
+    parts.join(" ")
+}
+
+fn filter(target: Addr) -> String {
+    if target.is_v4() {
+        format!("ip.addr == {target} || arp.dst.proto_ipv4 == {target}")
+    } else {
+        format!("ipv6.addr == {target}")
+    }
+}

@@ -1,0 +1,84 @@
+//! What happens inside tunnels, by pair of outer ends.
+
+use super::attempts::Outcome;
+use crate::Addr;
+use crate::track::FrameId;
+use crate::track::event::Flow;
+use crate::track::tunnels::Tunnel;
+use crate::wire::TunnelKind;
+use std::collections::BTreeMap;
+
+/// Two ends of tunnels of one kind, in one unit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Pair {
+    pub(crate) kind: TunnelKind,
+    pub(crate) a: Addr,
+    pub(crate) b: Addr,
+}
+
+/// How connections inside a pair's tunnels fared.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inside {
+    /// Attempts without any answer.
+    pub(crate) silent: u64,
+    /// Attempts whose answers were seen to leave and whose handshake never went on.
+    pub(crate) half_open: u64,
+    /// Connections that came about, and other exchanges that went both ways.
+    pub(crate) complete: u64,
+    /// Connections both of whose directions were seen in one direction of the tunnel or the other.
+    pub(crate) both_ways: u64,
+    /// Failed attempts of originators behind `a`, and behind `b`.
+    pub(crate) from_a: u64,
+    pub(crate) from_b: u64,
+    pub(crate) frames: Vec<FrameId>,
+    pub(crate) span_ns: Option<(i64, i64)>,
+}
+
+/// All pairs, by unit.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    pub(crate) pairs: BTreeMap<(Pair, u32), Inside>,
+}
+
+const FRAMES: usize = 8;
+
+impl Overlay {
+    pub(crate) fn add(&mut self, flow: &Flow, tunnels: &[Tunnel]) {
+        for leg in flow.legs.iter().filter(|leg| leg.tunnel != 0) {
+            let Some(tunnel) = tunnels.get(leg.tunnel as usize) else { continue };
+            let pair = Pair { kind: tunnel.kind, a: tunnel.a, b: tunnel.b };
+            let inside = self.pairs.entry((pair, flow.unit)).or_default();
+            inside.both_ways += u64::from(leg.orig_packets > 0 && leg.resp_packets > 0);
+            inside.add(flow, leg.orig_from_a);
+        }
+    }
+}
+
+impl Inside {
+    fn add(&mut self, flow: &Flow, from_a: bool) {
+        match flow.outcome() {
+            Outcome::HalfOpen => self.half_open += 1,
+            Outcome::Unanswered => self.silent += 1,
+            Outcome::Unclear if is_silent_question(flow) => self.silent += 1,
+            Outcome::Unclear if flow.from_resp.packets == 0 || flow.from_orig.packets == 0 => return,
+            _ => {
+                self.complete += 1;
+                return;
+            }
+        }
+        if from_a {
+            self.from_a += 1
+        } else {
+            self.from_b += 1
+        }
+        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
+        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        let room = FRAMES.saturating_sub(self.frames.len());
+        self.frames.extend(flow.syns.iter().chain([&flow.first]).take(2.min(room)));
+    }
+}
+
+/// A DNS question without an answer; other one-way datagrams are normal.
+fn is_silent_question(flow: &Flow) -> bool {
+    flow.proto == 17 && flow.resp.port == 53 && flow.from_resp.packets == 0
+}

@@ -1,0 +1,155 @@
+use super::About;
+use super::evidence::count_of;
+use super::overlay::{Inside, Pair};
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
+use std::collections::BTreeMap;
+
+pub(super) const ABOUT: About = About {
+    code: "OVL001",
+    slug: "overlay-one-way",
+    title: "encapsulated packets pass one way only between two nodes",
+    severity: Severity::Critical,
+    what: "Between two nodes encapsulated packets arrive in one direction and never in the other.",
+    why: "No connection between pods of the two nodes works, while pods of one node reach each other: a firewall or \
+          security group lets the overlay's port through one way only, or a node sends to a stale address.",
+    how: "For each pair of outer addresses: frames each way, and what became of the connections inside. Said when one \
+          capture sees one direction only and another sees both; when an end that exchanges packets with other nodes \
+          sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside \
+          repeats and none completes.",
+    false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
+                      A tunnel that carries both directions of inner connections one way is a mirror or tap.",
+    fix: "Allow the overlay's traffic in both directions between all nodes: UDP 8472 or 4789 (VXLAN), 6081 (Geneve), IP \
+          protocol 4 (IPIP), in host firewalls, security groups and the fabric.",
+    filter: "udp.port == 8472 || udp.port == 4789 || udp.port == 6081 || ip.proto == 4",
+    judge: find,
+};
+
+/// What one unit saw of a pair.
+#[derive(Clone, Default)]
+struct View {
+    ab: u64,
+    ba: u64,
+    inside: Inside,
+}
+
+/// A direction that is lost and how that is known.
+struct Loss {
+    from: Addr,
+    to: Addr,
+    how: String,
+    confidence: f64,
+}
+
+/// Unanswered attempts that make a pattern.
+const ATTEMPTS: u64 = 2;
+/// Frames one way that make it more than chance.
+const FRAMES: u64 = 6;
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let pairs = views(world);
+    let lost = pairs.iter().filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs)?)));
+    lost.map(|(pair, units, loss)| judge(pair, units, &loss, world)).collect()
+}
+
+type Units = BTreeMap<u32, View>;
+
+fn views(world: &World<'_>) -> BTreeMap<Pair, Units> {
+    let mut pairs: BTreeMap<Pair, Units> = BTreeMap::new();
+    for (tunnel, usage) in world.tunnels.iter().zip(world.tunnel_uses).skip(1) {
+        let pair = Pair { kind: tunnel.kind, a: tunnel.a, b: tunnel.b };
+        let view = pairs.entry(pair).or_default().entry(tunnel.unit).or_default();
+        view.ab += usage.ab.frames;
+        view.ba += usage.ba.frames;
+        if let Some(inside) = world.facts.overlay.pairs.get(&(pair, tunnel.unit)) {
+            view.inside = inside.clone();
+        }
+    }
+    pairs
+}
+
+fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
+    let complete: u64 = units.values().map(|view| view.inside.complete).sum();
+    if complete > 0 {
+        return None;
+    }
+    let unanswered = units.values().find_map(|view| answers_lost(pair, view));
+    unanswered.or_else(|| units.iter().find_map(|(unit, view)| nothing_back(pair, *unit, view, units, all)))
+}
+
+/// SYNs arrive, SYN-ACKs leave, and no handshake ever completes: the answers are lost on the way.
+fn answers_lost(pair: Pair, view: &View) -> Option<Loss> {
+    let inside = &view.inside;
+    if view.ab == 0 || view.ba == 0 || inside.half_open < ATTEMPTS {
+        return None;
+    }
+    let (from, to) = if inside.from_a >= inside.from_b { (pair.b, pair.a) } else { (pair.a, pair.b) };
+    let handshakes = count_of(inside.half_open, "handshake");
+    let how = format!(
+        "{handshakes} inside repeat SYN and SYN-ACK and none completes, so the answers that leave {from} do not arrive \
+         at {to}"
+    );
+    Some(Loss { from, to, how, confidence: 0.85 })
+}
+
+/// One direction only, with attempts inside that need the other.
+fn nothing_back(pair: Pair, unit: u32, view: &View, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
+    let one_way = (view.ab >= FRAMES && view.ba == 0) || (view.ba >= FRAMES && view.ab == 0);
+    if !one_way || view.inside.silent < ATTEMPTS || view.inside.both_ways > 0 {
+        return None;
+    }
+    let (near, far) = if view.ab > 0 { (pair.a, pair.b) } else { (pair.b, pair.a) };
+    let sent = count_of(view.ab + view.ba, "frame");
+    let silent = count_of(view.inside.silent, "attempt");
+    if units.iter().any(|(other, view)| *other != unit && view.ab > 0 && view.ba > 0) {
+        let how = format!(
+            "{sent} from {near} and none from {far} in one capture, both directions in another; {silent} inside stay \
+             unanswered"
+        );
+        return Some(Loss { from: far, to: near, how, confidence: 0.95 });
+    }
+    let lively = |(other, units): (&Pair, &Units)| {
+        *other != pair
+            && (other.a == near || other.b == near)
+            && units.get(&unit).is_some_and(|view| view.ab > 0 && view.ba > 0)
+    };
+    if !all.iter().any(lively) {
+        return None;
+    }
+    let how = format!(
+        "{sent} from {near} to {far} and none back, while {near} exchanges packets with other nodes; {silent} inside \
+         stay unanswered"
+    );
+    Some(Loss { from: far, to: near, how, confidence: 0.75 })
+}
+
+fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
+    let kind = pair.kind.name();
+    let mut finding = Finding::of(&ABOUT, format!("{kind} from {} to {} does not arrive", loss.from, loss.to));
+    finding.confidence = loss.confidence;
+    finding.about(Role::Vtep, loss.from);
+    finding.about(Role::Vtep, loss.to);
+    let sum = |count: fn(&View) -> u64| units.values().map(count).max().unwrap_or_default() as i64;
+    finding.counts.insert("frames_ab", sum(|view| view.ab));
+    finding.counts.insert("frames_ba", sum(|view| view.ba));
+    finding.counts.insert("unanswered", sum(|view| view.inside.silent + view.inside.half_open));
+    let spans: Vec<(i64, i64)> = units.values().filter_map(|view| view.inside.span_ns).collect();
+    if let (Some(first), Some(last)) = (spans.iter().map(|s| s.0).min(), spans.iter().map(|s| s.1).max()) {
+        finding.span(first, last);
+    }
+    let frames = units.values().flat_map(|view| view.inside.frames.iter().copied());
+    let family = if pair.a.is_v4() { "ip" } else { "ipv6" };
+    finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
+    finding.explanation = format!("Between the nodes {} and {}: {}.", pair.a, pair.b, loss.how);
+    finding.rule_out("SVC004", "the attempts are lost in the tunnel, whatever address they are for");
+    finding.fix.commands = vec![
+        format!("iptables-save | grep -e DROP -e {}", loss.from),
+        "bridge fdb show; ip -d link show type vxlan".to_owned(),
+    ];
+    finding.capture_next = Some(format!(
+        "on the physical interface of both {} and {} at the same time: the frames leave one and do not arrive at the other",
+        loss.from, loss.to
+    ));
+    finding
+}

@@ -1,0 +1,131 @@
+//! What detectors judge at the end: facts gathered over all captures.
+
+use super::attempts::Servers;
+use super::overlay::Overlay;
+use crate::finding::Finding;
+use crate::track::decoded::Decoded;
+use crate::track::event::{ArpUnanswered, ConnState, Flow};
+use crate::track::points::Point;
+use crate::track::tunnels::{Tunnel, TunnelUse};
+use crate::track::{Event, IcmpError};
+use kcap_file::CaptureInfo;
+use std::collections::BTreeMap;
+
+/// Facts of all units that more than one detector needs.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub(crate) servers: Servers,
+    pub(crate) overlay: Overlay,
+    /// ICMP errors that no route exists, by sender and destination; a few of each.
+    pub(crate) no_route: BTreeMap<(crate::Addr, crate::Addr), Vec<IcmpError>>,
+    pub(crate) silent_arp: Vec<ArpUnanswered>,
+    pub(crate) flows: FlowFacts,
+    /// Facts that were not kept because there are too many.
+    pub(crate) left_out: u64,
+}
+
+/// Counts over all connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FlowFacts {
+    pub(crate) tcp: u64,
+    pub(crate) handshakes: u64,
+    pub(crate) midstream: u64,
+    /// Connections of which both directions were seen, and of which only one was.
+    pub(crate) two_way: u64,
+    pub(crate) one_way: u64,
+    /// Payload bytes that were acknowledged although the capture does not have them, and all payload bytes.
+    pub(crate) missed_bytes: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) missing_flows: u64,
+    pub(crate) dns_answered: u64,
+    pub(crate) dns_silent: u64,
+    pub(crate) evicted: u64,
+}
+
+const FEW: usize = 8;
+const MAX_FACTS: usize = 4096;
+
+impl Facts {
+    /// Takes note of an event.
+    pub(crate) fn event(&mut self, event: &Event, tunnels: &[Tunnel]) {
+        match event {
+            Event::Flow(flow) => {
+                self.servers.add(flow);
+                self.overlay.add(flow, tunnels);
+                self.flows.add(flow);
+            }
+            Event::IcmpError(error) if error.icmp.is_no_route() => self.no_route(error),
+            Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
+            Event::ArpUnanswered(_) => self.left_out += 1,
+            Event::IcmpError(_) | Event::Echo(_) | Event::Tally { .. } => {}
+        }
+    }
+
+    fn no_route(&mut self, error: &IcmpError) {
+        let key = (error.from, error.resp.addr);
+        if self.no_route.len() >= MAX_FACTS && !self.no_route.contains_key(&key) {
+            self.left_out += 1;
+            return;
+        }
+        let known = self.no_route.entry(key).or_default();
+        if known.len() < FEW {
+            known.push(error.clone());
+        }
+    }
+}
+
+impl FlowFacts {
+    fn add(&mut self, flow: &Flow) {
+        let both = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
+        if both {
+            self.two_way += 1
+        } else {
+            self.one_way += 1
+        }
+        self.evicted += u64::from(flow.evicted);
+        if flow.proto == 6 {
+            self.tcp(flow);
+        } else if flow.proto == 17 && flow.resp.port == 53 {
+            if both { self.dns_answered += 1 } else { self.dns_silent += 1 }
+        }
+    }
+
+    fn tcp(&mut self, flow: &Flow) {
+        self.tcp += 1;
+        self.handshakes += u64::from(flow.from_orig.isn.is_some());
+        self.midstream += u64::from(flow.state == ConnState::Oth);
+        let missed = flow.from_orig.missed_bytes + flow.from_resp.missed_bytes;
+        self.missed_bytes += missed;
+        self.missing_flows += u64::from(missed > 0);
+        self.payload_bytes += flow.from_orig.payload_bytes + flow.from_resp.payload_bytes;
+    }
+}
+
+/// Everything that is known at the end.
+pub(crate) struct World<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) captures: &'a [CaptureInfo],
+    pub(crate) points: &'a [Point],
+    pub(crate) decoded: &'a Decoded,
+    pub(crate) tunnels: &'a [Tunnel],
+    pub(crate) tunnel_uses: &'a [TunnelUse],
+    /// Whether the user restricted what is analysed.
+    pub(crate) restricted: bool,
+    /// Findings so far, of detectors that take precedence.
+    pub(crate) findings: &'a [Finding],
+}
+
+impl World<'_> {
+    /// Whether a tunnel was found broken, so that what fails inside is its symptom.
+    pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
+        let Some(tunnel) = self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) else { return false };
+        let ends = [tunnel.a.to_string(), tunnel.b.to_string()];
+        let about = |finding: &Finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end));
+        self.findings.iter().any(|finding| finding.code == "OVL001" && about(finding))
+    }
+
+    /// A file by its number.
+    pub(crate) fn capture_name(&self, capture: u32) -> &str {
+        self.captures.get(capture as usize).map_or("?", |info| &info.name)
+    }
+}

@@ -1,0 +1,223 @@
+//! The first stage: frames of a batch to packets, in order. Everything that depends on the order of all frames is here:
+//! capture points, tunnels, reassembly, restriction, counts by layer and by second.
+
+use crate::packet::{Kind, Packet};
+use crate::track::decoded::Decoded;
+use crate::track::fragments::{Key as FragmentKey, Reassembler};
+use crate::track::icmp::quoted;
+use crate::track::key::{SHARDS, shard_of};
+use crate::track::points::{Point, Points};
+use crate::track::tunnels::{Tunnel, Tunnels};
+use crate::track::{Endpoint, FrameId};
+use crate::wire::{self, DecodeConfig, Layers};
+use crate::{Chunk, Restrict};
+use kcap_file::{CaptureInfo, LinkType, Record};
+use std::sync::Arc;
+
+/// A chunk of packets on its way through the stages.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Number of the chunk, from 0.
+    pub(crate) number: u64,
+    pub(crate) chunk: Chunk,
+    /// Packets by shard.
+    pub(crate) shards: [Vec<Packet>; SHARDS],
+    /// Packets that no shard tracks, when all packets are wanted.
+    pub(crate) untracked: Vec<Packet>,
+    /// Time at the end of the chunk.
+    pub(crate) now_ns: i64,
+    /// Files first seen in this chunk.
+    pub(crate) captures: Vec<Arc<str>>,
+    /// Points and tunnels first seen in this chunk.
+    pub(crate) points: Vec<Point>,
+    pub(crate) tunnels: Vec<Tunnel>,
+    /// Frames by second and point.
+    pub(crate) seconds: Vec<SecondCount>,
+}
+
+/// Frames of one point in one second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SecondCount {
+    pub(crate) second: i64,
+    pub(crate) point: u16,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Work {
+    /// Empties the work and keeps its memory.
+    fn clear(&mut self) {
+        self.shards.iter_mut().for_each(Vec::clear);
+        self.untracked.clear();
+        self.captures.clear();
+        self.points.clear();
+        self.tunnels.clear();
+        self.seconds.clear();
+        self.chunk.extra.clear();
+    }
+
+    /// The frame that a packet of this work was.
+    pub(crate) fn first(&self) -> FrameId {
+        FrameId { capture: self.chunk.batch.capture, frame: self.chunk.batch.first_frame }
+    }
+}
+
+/// State of the first stage.
+pub(crate) struct Ingest {
+    config: DecodeConfig,
+    restrict: Restrict,
+    /// Whether packets that no shard tracks are kept.
+    keep_untracked: bool,
+    layers: Layers,
+    pub(crate) points: Points,
+    pub(crate) tunnels: Tunnels,
+    pub(crate) fragments: Reassembler,
+    pub(crate) decoded: Decoded,
+    /// Frames left out because the user restricted the analysis.
+    pub(crate) restricted: u64,
+    chunks: u64,
+    captures: usize,
+    now_ns: i64,
+}
+
+impl Ingest {
+    pub(crate) fn new(config: DecodeConfig, restrict: Restrict, fragment_bytes: usize, keep_untracked: bool) -> Self {
+        Self {
+            config,
+            restrict,
+            keep_untracked,
+            layers: Layers::default(),
+            points: Points::default(),
+            tunnels: Tunnels::new(),
+            fragments: Reassembler::new(fragment_bytes),
+            decoded: Decoded::default(),
+            restricted: 0,
+            chunks: 0,
+            captures: 0,
+            now_ns: i64::MIN,
+        }
+    }
+
+    /// Decodes the work's batch and deals its packets to the shards. `captures` are the files opened so far.
+    pub(crate) fn take(&mut self, work: &mut Work, captures: &[CaptureInfo]) {
+        work.clear();
+        work.captures.extend(captures[self.captures..].iter().map(|info| Arc::from(info.name.as_str())));
+        self.captures = captures.len();
+        work.number = self.chunks;
+        self.chunks += 1;
+        let (points, tunnels) = (self.points.list().len(), self.tunnels.list().len());
+        for index in 0..work.chunk.batch.records.len() {
+            self.record(index, work);
+        }
+        work.now_ns = self.now_ns;
+        work.points.extend_from_slice(&self.points.list()[points..]);
+        work.tunnels.extend_from_slice(&self.tunnels.list()[tunnels..]);
+    }
+
+    #[inline]
+    fn record(&mut self, index: usize, work: &mut Work) {
+        let batch = &work.chunk.batch;
+        let record = batch.records[index];
+        let link = batch.interfaces.get(record.interface as usize).map(|interface| interface.link_type);
+        let (link, frame) = (link.unwrap_or_default(), batch.frame(&record));
+        if !self.restrict.accepts_frame(&record, link, frame) {
+            self.restricted += 1;
+            return;
+        }
+        let mut packet =
+            Packet { ts_ns: record.ts_ns, index: index as u32, direction: record.direction, ..Packet::default() };
+        wire::decode(frame, link, record.orig_len, &self.config, &mut packet, &mut self.layers);
+        packet.l4_offset = packet.l4_offset.wrapping_add(record.offset);
+        packet.point = self.points.at(batch, &record, self.layers.interface_index);
+        let id = FrameId { capture: batch.capture, frame: batch.first_frame + index as u64 };
+        let unit = batch.unit;
+        if packet.kind == Kind::Fragment {
+            self.reassemble(&record, &mut packet, &mut work.chunk);
+        }
+        packet.tunnel = self.tunnels.enter(self.layers.outers(), unit, packet.ts_ns, id);
+        if self.layers.outers().last().is_some_and(|outer| outer.src > outer.dst) {
+            packet.bits.set_from_b();
+        }
+        if !self.restrict.accepts_packet(&packet) {
+            self.restricted += 1;
+            return;
+        }
+        self.now_ns = record.ts_ns;
+        self.decoded.count(&packet, &record, &self.layers);
+        count_second(&mut work.seconds, &packet, &record);
+        if self.points.list()[usize::from(packet.point)].hides_interface {
+            packet.bits.set_hides_interface();
+        }
+        self.deal(packet, work);
+    }
+
+    /// Hands a fragment on; the last one missing brings the whole datagram, which is decoded from where the fragment
+    /// stopped.
+    fn reassemble(&mut self, record: &Record, packet: &mut Packet, chunk: &mut Chunk) {
+        let Some(fragment) = self.layers.fragment else { return };
+        let outers = self.layers.outers();
+        let key = FragmentKey::new(packet, outers.last(), &fragment);
+        let start = record.offset.saturating_add(fragment.payload_offset);
+        let payload = chunk.bytes(start, fragment.payload_caplen);
+        let Some(datagram) = self.fragments.push(key, packet.ts_ns, &fragment, payload) else { return };
+        let (offset, len) = (chunk.extra.len() as u32, datagram.bytes.len() as u32);
+        let v4 = packet.src.is_v4();
+        wire::decode_transport(datagram.proto, &datagram.bytes, len, v4, &self.config, packet, &mut self.layers);
+        packet.l4_offset = packet.l4_offset.saturating_add(Chunk::EXTRA).saturating_add(offset);
+        chunk.extra.extend_from_slice(&datagram.bytes);
+    }
+
+    #[inline]
+    fn deal(&self, packet: Packet, work: &mut Work) {
+        let shard = match packet.kind {
+            Kind::Tcp | Kind::Udp | Kind::Ip | Kind::Echo | Kind::Arp => shard_of(&packet),
+            Kind::IcmpError => error_shard(&packet, &work.chunk),
+            Kind::Other | Kind::Icmp | Kind::Fragment => {
+                if self.keep_untracked {
+                    work.untracked.push(packet);
+                }
+                return;
+            }
+        };
+        work.shards[shard].push(packet);
+    }
+}
+
+/// The shard of the connection that an ICMP error is about.
+fn error_shard(packet: &Packet, chunk: &Chunk) -> usize {
+    let bytes = chunk.bytes(packet.l4_offset, packet.l4_caplen);
+    let quote = wire::icmp::quote(bytes, packet.src.is_v4());
+    quote.map_or(0, |quote| shard_of(&quoted(&quote)))
+}
+
+/// Adds a frame to its second and point; frames of one second mostly follow each other.
+#[inline]
+fn count_second(seconds: &mut Vec<SecondCount>, packet: &Packet, record: &Record) {
+    let second = packet.ts_ns.div_euclid(1_000_000_000);
+    let known = seconds.iter_mut().rev().take(4).find(|count| count.second == second && count.point == packet.point);
+    let bytes = u64::from(record.orig_len);
+    match known {
+        Some(count) => {
+            count.packets += 1;
+            count.bytes += bytes;
+        }
+        None => seconds.push(SecondCount { second, point: packet.point, packets: 1, bytes }),
+    }
+}
+
+impl Restrict {
+    fn accepts_frame(&mut self, record: &Record, link: LinkType, frame: &[u8]) -> bool {
+        self.since_ns.is_none_or(|since| record.ts_ns >= since)
+            && self.until_ns.is_none_or(|until| record.ts_ns <= until)
+            && self.frames.as_mut().is_none_or(|filter| filter.accepts(link, frame, record.orig_len))
+    }
+
+    fn accepts_packet(&self, packet: &Packet) -> bool {
+        let (src, dst) = (Endpoint::src(packet), Endpoint::dst(packet));
+        let host = |addr| self.hosts.contains(&addr);
+        let port = |port| self.ports.contains(&port);
+        (self.hosts.is_empty() || host(src.addr) || host(dst.addr))
+            && (self.ports.is_empty() || port(src.port) || port(dst.port))
+            && self.connection.is_none_or(|ends| ends == (src, dst) || ends == (dst, src))
+    }
+}

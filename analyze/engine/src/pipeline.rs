@@ -1,0 +1,194 @@
+//! Threads: one reads and decodes, the others track, the caller's collects. What is computed never depends on their
+//! number: shards are fixed, and what they say is put back in frame order chunk by chunk.
+
+use crate::ingest::{Ingest, Work};
+use crate::track::flows::{Events, Source as Frames};
+use crate::track::key::SHARDS;
+use crate::track::shard::{LeftOut, Shard};
+use kcap_file::{CaptureInfo, Source};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+/// What a collector does with the chunks, in order.
+pub(crate) trait Collect {
+    /// Why it could not.
+    type Error;
+
+    /// A chunk was tracked; `events` are in frame order.
+    ///
+    /// # Errors
+    /// Stops the pipeline.
+    fn chunk(&mut self, work: &Work, events: &mut Events) -> Result<(), Self::Error>;
+
+    /// All chunks were; these are the events of the end.
+    ///
+    /// # Errors
+    /// Stops the pipeline.
+    fn end(&mut self, events: &mut Events) -> Result<(), Self::Error>;
+}
+
+/// What is left when all is read.
+pub(crate) struct Finished {
+    pub(crate) ingest: Ingest,
+    pub(crate) captures: Vec<CaptureInfo>,
+    pub(crate) left_out: LeftOut,
+}
+
+/// Runs the source dry.
+pub(crate) fn run<C: Collect>(
+    source: Box<dyn Source>,
+    ingest: Ingest,
+    memory: u64,
+    threads: usize,
+    collect: &mut C,
+) -> Result<Finished, C::Error> {
+    let mut shards: Vec<Shard> = (0..SHARDS).map(|_| Shard::new(memory)).collect();
+    let (ingest, captures) = if threads <= 1 {
+        alone(source, ingest, &mut shards, collect)?
+    } else {
+        together(source, ingest, &mut shards, threads, collect)?
+    };
+    let mut events = Events::new();
+    for shard in &mut shards {
+        shard.drain(&mut events);
+    }
+    collect.end(&mut events)?;
+    let left_out = shards.iter().map(Shard::left_out).fold(LeftOut::default(), LeftOut::plus);
+    Ok(Finished { ingest, captures, left_out })
+}
+
+type Read = (Ingest, Vec<CaptureInfo>);
+
+fn alone<C: Collect>(
+    mut source: Box<dyn Source>,
+    mut ingest: Ingest,
+    shards: &mut [Shard],
+    collect: &mut C,
+) -> Result<Read, C::Error> {
+    let mut work = Work::default();
+    let mut events = Events::new();
+    while source.next_batch(&mut work.chunk.batch) {
+        ingest.take(&mut work, source.captures());
+        for (at, shard) in shards.iter_mut().enumerate() {
+            track(at, shard, &work, &mut events);
+        }
+        events.sort_by_key(|(at, _)| *at);
+        collect.chunk(&work, &mut events)?;
+        events.clear();
+    }
+    Ok((ingest, source.captures().to_vec()))
+}
+
+fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
+    let frames = Frames { chunk: &work.chunk, first: work.first(), unit: work.chunk.batch.unit };
+    shard.take(&work.shards[at], &frames, work.now_ns, events);
+}
+
+/// Chunks on their way at once; each is some hundred KiB.
+const IN_FLIGHT: usize = 6;
+
+/// What a worker made of a chunk: the events of each of its shards.
+struct Tracked {
+    work: Arc<Work>,
+    events: Vec<(usize, Events)>,
+}
+
+fn together<C: Collect>(
+    source: Box<dyn Source>,
+    ingest: Ingest,
+    shards: &mut [Shard],
+    threads: usize,
+    collect: &mut C,
+) -> Result<Read, C::Error> {
+    let workers = (threads - 1).min(shards.len());
+    let (recycle, recycled) = channel();
+    for _ in 0..IN_FLIGHT {
+        let _ = recycle.send(Work::default());
+    }
+    thread::scope(|scope| {
+        let (to_workers, from_reader): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel(IN_FLIGHT)).unzip();
+        let reader = scope.spawn(move || read(source, ingest, &recycled, &to_workers));
+        let mut tracked = Vec::new();
+        for (chunks, own) in from_reader.into_iter().zip(deal(shards, workers)) {
+            let (done, results) = sync_channel(IN_FLIGHT);
+            scope.spawn(move || work(&chunks, own, &done));
+            tracked.push(results);
+        }
+        let result = gather(&tracked, &recycle, collect);
+        // After an error nobody listens any more: closing both ends lets the other threads stop.
+        drop((tracked, recycle));
+        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        result.map(|()| read)
+    })
+}
+
+/// Shards of each worker, with their numbers.
+fn deal(shards: &mut [Shard], workers: usize) -> Vec<Vec<(usize, &mut Shard)>> {
+    let mut dealt: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for (at, shard) in shards.iter_mut().enumerate() {
+        dealt[at % workers].push((at, shard));
+    }
+    dealt
+}
+
+fn read(
+    mut source: Box<dyn Source>,
+    mut ingest: Ingest,
+    recycled: &Receiver<Work>,
+    workers: &[SyncSender<Arc<Work>>],
+) -> Read {
+    while let Ok(mut work) = recycled.recv() {
+        if !source.next_batch(&mut work.chunk.batch) {
+            break;
+        }
+        ingest.take(&mut work, source.captures());
+        let work = Arc::new(work);
+        if workers.iter().any(|worker| worker.send(Arc::clone(&work)).is_err()) {
+            break;
+        }
+    }
+    (ingest, source.captures().to_vec())
+}
+
+fn work(chunks: &Receiver<Arc<Work>>, mut shards: Vec<(usize, &mut Shard)>, done: &SyncSender<Tracked>) {
+    for work in chunks {
+        let mut tracked = Vec::with_capacity(shards.len());
+        for (at, shard) in &mut shards {
+            let mut events = Events::new();
+            track(*at, shard, &work, &mut events);
+            tracked.push((*at, events));
+        }
+        if done.send(Tracked { work, events: tracked }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Puts the chunks together again and hands them on in order.
+fn gather<C: Collect>(
+    tracked: &[Receiver<Tracked>],
+    recycle: &mpsc::Sender<Work>,
+    collect: &mut C,
+) -> Result<(), C::Error> {
+    loop {
+        let mut parts: Vec<(usize, Events)> = Vec::new();
+        let mut whole = None;
+        for results in tracked {
+            let Ok(part) = results.recv() else { return Ok(()) };
+            parts.extend(part.events);
+            // The references before are dropped here, so the last worker's is the only one left.
+            whole = Some(part.work);
+        }
+        let Some(work) = whole else { return Ok(()) };
+        parts.sort_by_key(|(shard, _)| *shard);
+        let mut events: Events = parts.into_iter().flat_map(|(_, events)| events).collect();
+        events.sort_by_key(|(at, _)| *at);
+        collect.chunk(&work, &mut events)?;
+        if let Some(work) = Arc::into_inner(work) {
+            let _ = recycle.send(work);
+        } else {
+            let _ = recycle.send(Work::default());
+        }
+    }
+}

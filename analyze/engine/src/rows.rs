@@ -1,0 +1,163 @@
+//! Facts to rows.
+
+use crate::Packet;
+use crate::collect::{Names, Second};
+use crate::packet::Kind;
+use crate::table::{FlowRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, Time};
+use crate::track::FrameId;
+use crate::track::event::{Echo, Flow, IcmpError};
+
+pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
+    let leg = flow.legs.first().copied().unwrap_or_default();
+    let tunnel = names.tunnel(leg.tunnel);
+    let (orig, resp) = (&flow.from_orig, &flow.from_resp);
+    FlowRow {
+        capture: names.capture(flow.first.capture),
+        point: names.point(leg.point),
+        first_frame: flow.first.frame as i64,
+        ts_ns: flow.first_ns,
+        ts: Time(flow.first_ns),
+        duration_us: (flow.last_ns - flow.first_ns) / 1000,
+        proto: flow.proto.into(),
+        transport: transport(flow.proto),
+        orig_addr: flow.orig.addr,
+        orig_port: flow.orig.port.into(),
+        resp_addr: flow.resp.addr,
+        resp_port: flow.resp.port.into(),
+        conn_state: flow.state.name(),
+        history: flow.history.clone(),
+        orig_packets: orig.packets as i64,
+        resp_packets: resp.packets as i64,
+        orig_bytes: orig.bytes as i64,
+        resp_bytes: resp.bytes as i64,
+        orig_payload_bytes: orig.payload_bytes as i64,
+        resp_payload_bytes: resp.payload_bytes as i64,
+        orig_retransmitted_bytes: orig.retransmitted_bytes as i64,
+        resp_retransmitted_bytes: resp.retransmitted_bytes as i64,
+        orig_retransmitted_packets: orig.retransmitted_packets as i64,
+        resp_retransmitted_packets: resp.retransmitted_packets as i64,
+        orig_out_of_order_packets: orig.out_of_order as i64,
+        resp_out_of_order_packets: resp.out_of_order as i64,
+        orig_missed_bytes: orig.missed_bytes as i64,
+        resp_missed_bytes: resp.missed_bytes as i64,
+        syns: orig.syns as i64,
+        rtt_resp_us: flow.rtt_resp_ns.map(micros),
+        rtt_orig_us: flow.rtt_orig_ns.map(micros),
+        orig_mss: orig.mss.map(Into::into),
+        resp_mss: resp.mss.map(Into::into),
+        orig_window_scale: orig.window_scale.map(Into::into),
+        resp_window_scale: resp.window_scale.map(Into::into),
+        orig_ttl: orig.ttl.map(Into::into),
+        resp_ttl: resp.ttl.map(Into::into),
+        resets: flow.reset.map_or(0, |reset| reset.count.into()),
+        reset_by: flow.reset.map(|reset| if reset.by_orig { "orig" } else { "resp" }),
+        reset_ttl: flow.reset.map(|reset| reset.ttl.into()),
+        reset_frame: flow.reset.map(|reset| reset.frame.frame as i64),
+        icmp_errors: flow.rejection.map_or(0, |rejection| rejection.count.into()),
+        icmp_error: flow.rejection.map(|rejection| format!("{}/{}", rejection.icmp.kind, rejection.icmp.code)),
+        tunnel: tunnel.map(|tunnel| tunnel.kind.name()),
+        tunnel_id: tunnel.and_then(|tunnel| tunnel.id).map(Into::into),
+        tunnel_a: tunnel.map(|tunnel| tunnel.a),
+        tunnel_b: tunnel.map(|tunnel| tunnel.b),
+        legs: flow.legs.len() as i32 + flow.legs_left_out.min(1) as i32,
+        evicted: flow.evicted,
+    }
+}
+
+fn micros(ns: i64) -> f64 {
+    ns as f64 / 1000.0
+}
+
+fn transport(proto: u8) -> Option<&'static str> {
+    match proto {
+        6 => Some("tcp"),
+        17 => Some("udp"),
+        _ => None,
+    }
+}
+
+pub(crate) fn icmp_error(error: &IcmpError, names: &Names) -> IcmpErrorRow {
+    IcmpErrorRow {
+        capture: names.capture(error.frame.capture),
+        point: names.point(error.point),
+        frame: error.frame.frame as i64,
+        ts_ns: error.ns,
+        ts: Time(error.ns),
+        from_addr: error.from,
+        to_addr: error.to,
+        ttl: error.ttl.into(),
+        ip_version: if error.icmp.v4 { 4 } else { 6 },
+        icmp_type: error.icmp.kind.into(),
+        icmp_code: error.icmp.code.into(),
+        meaning: error.icmp.name(),
+        mtu: error.mtu.map(Into::into),
+        proto: error.proto.into(),
+        orig_addr: error.orig.addr,
+        orig_port: error.orig.port.into(),
+        resp_addr: error.resp.addr,
+        resp_port: error.resp.port.into(),
+        seq: error.seq.map(Into::into),
+        flow_known: error.flow_known,
+    }
+}
+
+pub(crate) fn echo(echo: &Echo, names: &Names) -> IcmpEchoRow {
+    IcmpEchoRow {
+        capture: names.capture(echo.frame.capture),
+        point: names.point(echo.point),
+        frame: echo.frame.frame as i64,
+        ts_ns: echo.ns,
+        ts: Time(echo.ns),
+        orig_addr: echo.orig,
+        resp_addr: echo.resp,
+        echo_id: echo.id.into(),
+        echo_seq: echo.seq.into(),
+        reply_frame: echo.reply.map(|reply| reply.frame as i64),
+        rtt_us: echo.rtt_ns.map(micros),
+        unanswered: echo.unanswered,
+    }
+}
+
+pub(crate) fn interval(second: i64, point: u16, counts: &Second, names: &Names) -> IntervalRow {
+    let ts_ns = second.saturating_mul(1_000_000_000);
+    let capture = names.points.get(usize::from(point)).map_or(0, |point| point.capture);
+    IntervalRow {
+        capture: names.capture(capture),
+        point: names.point(point),
+        ts_ns,
+        ts: Time(ts_ns),
+        packets: counts.packets as i64,
+        bytes: counts.bytes as i64,
+        retransmissions: counts.retransmissions as i64,
+        resets: counts.resets as i64,
+    }
+}
+
+pub(crate) fn packet(packet: &Packet, first: FrameId, names: &Names) -> PacketRow {
+    let tunnel = names.tunnel(packet.tunnel);
+    let addressed = packet.kind != Kind::Other;
+    PacketRow {
+        capture: names.capture(first.capture),
+        point: names.point(packet.point),
+        frame: (first.frame + u64::from(packet.index)) as i64,
+        ts_ns: packet.ts_ns,
+        ts: Time(packet.ts_ns),
+        kind: Label::Static(packet.kind.name()),
+        src_addr: addressed.then_some(packet.src),
+        dst_addr: addressed.then_some(packet.dst),
+        src_port: packet.src_port.into(),
+        dst_port: packet.dst_port.into(),
+        proto: packet.proto.into(),
+        ip_bytes: packet.ip_len as i32,
+        payload_bytes: packet.payload_len as i32,
+        ttl: packet.ttl.into(),
+        ip_id: packet.ip_id.into(),
+        tcp_flags: packet.flags.0.into(),
+        seq: packet.seq.into(),
+        ack: packet.ack.into(),
+        window: packet.window.into(),
+        tunnel: tunnel.map(|tunnel| Label::Static(tunnel.kind.name())),
+        tunnel_id: tunnel.and_then(|tunnel| tunnel.id).map(Into::into),
+        snapped: packet.bits.is_snapped(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Totals for the report's summary: talkers, outcomes, protocols.
+
+use crate::Addr;
+use crate::collect::Names;
+use crate::detect::Outcome;
+use crate::finding::{ConnectionCounts, Summary, Talker, TunnelSummary};
+use crate::track::event::{ConnState, Event, Flow};
+use crate::track::tunnels::TunnelUse;
+use std::collections::{BTreeMap, HashMap};
+
+/// Addresses counted; those that come later are only counted in sum.
+const MAX_TALKERS: usize = 65_536;
+/// Talkers and tunnels shown.
+const SHOWN: usize = 10;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Volume {
+    sent: u64,
+    received: u64,
+    connections: u64,
+}
+
+/// Totals over all units.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    talkers: HashMap<Addr, Volume>,
+    connections: ConnectionCounts,
+    protocols: BTreeMap<&'static str, i64>,
+    /// Connection ends whose address is beyond the cap.
+    pub(crate) left_out: u64,
+}
+
+impl Totals {
+    /// Adds an event.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Flow(flow) => self.flow(flow),
+            Event::IcmpError(_) => *self.protocols.entry("icmp errors").or_default() += 1,
+            Event::Echo(_) => *self.protocols.entry("pings").or_default() += 1,
+            Event::ArpUnanswered(_) | Event::Tally { .. } => {}
+        }
+    }
+
+    fn flow(&mut self, flow: &Flow) {
+        let (orig, resp) = (flow.from_orig.bytes, flow.from_resp.bytes);
+        self.talk(flow.orig.addr, orig, resp);
+        self.talk(flow.resp.addr, resp, orig);
+        let kind = match flow.proto {
+            6 => "tcp connections",
+            17 if flow.resp.port == 53 => "dns flows",
+            17 => "udp flows",
+            _ => "other flows",
+        };
+        *self.protocols.entry(kind).or_default() += 1;
+        if flow.proto == 6 {
+            self.outcome(flow);
+        }
+    }
+
+    fn talk(&mut self, addr: Addr, sent: u64, received: u64) {
+        if self.talkers.len() >= MAX_TALKERS && !self.talkers.contains_key(&addr) {
+            self.left_out += 1;
+            return;
+        }
+        let volume = self.talkers.entry(addr).or_default();
+        volume.sent += sent;
+        volume.received += received;
+        volume.connections += 1;
+    }
+
+    fn outcome(&mut self, flow: &Flow) {
+        let counts = &mut self.connections;
+        match flow.outcome() {
+            _ if matches!(flow.state, ConnState::Rsto | ConnState::Rstr) => {
+                counts.established += 1;
+                counts.reset += 1;
+            }
+            _ if flow.state == ConnState::Oth => counts.midstream += 1,
+            Outcome::Established => counts.established += 1,
+            Outcome::Refused => counts.refused += 1,
+            Outcome::Rejected => counts.rejected += 1,
+            Outcome::Unanswered | Outcome::HalfOpen => counts.unanswered += 1,
+            Outcome::Unclear => {}
+        }
+    }
+
+    /// The report's summary.
+    pub(crate) fn summary(&self, names: &Names, uses: &[TunnelUse]) -> Summary {
+        Summary {
+            talkers: self.top_talkers(),
+            tunnels: top_tunnels(names, uses),
+            connections: self.connections.clone(),
+            protocols: self.protocols.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+        }
+    }
+
+    fn top_talkers(&self) -> Vec<Talker> {
+        let mut all: Vec<_> = self.talkers.iter().collect();
+        all.sort_by_key(|(addr, volume)| (std::cmp::Reverse(volume.sent + volume.received), **addr));
+        let talker = |(addr, volume): (&Addr, &Volume)| Talker {
+            address: addr.to_string(),
+            name: None,
+            sent_bytes: volume.sent as i64,
+            received_bytes: volume.received as i64,
+            connections: volume.connections as i64,
+        };
+        all.into_iter().take(SHOWN).map(talker).collect()
+    }
+}
+
+fn top_tunnels(names: &Names, uses: &[TunnelUse]) -> Vec<TunnelSummary> {
+    let mut all: Vec<_> = names.tunnels.iter().zip(uses).skip(1).collect();
+    all.sort_by_key(|(tunnel, usage)| {
+        (std::cmp::Reverse(usage.ab.frames + usage.ba.frames), tunnel.kind, tunnel.a, tunnel.b, tunnel.id)
+    });
+    let tunnel = |(tunnel, usage): (&crate::track::tunnels::Tunnel, &TunnelUse)| TunnelSummary {
+        kind: tunnel.kind.name().to_owned(),
+        a: tunnel.a.to_string(),
+        b: tunnel.b.to_string(),
+        id: tunnel.id.map(Into::into),
+        packets_ab: usage.ab.frames as i64,
+        packets_ba: usage.ba.frames as i64,
+    };
+    all.into_iter().take(SHOWN).map(tunnel).collect()
+}

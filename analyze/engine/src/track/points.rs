@@ -1,0 +1,94 @@
+//! Capture points: where frames were seen.
+
+use kcap_file::{Batch, LinkType, Record};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A capture point: an interface of a file (or of the parts of one rotated capture).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Point {
+    /// Unit of the inputs.
+    pub unit: u32,
+    /// First file that has it.
+    pub capture: u32,
+    /// Interface name from the file, `if#4` where only the index is known, or nothing where the file is the point.
+    pub interface: Option<Arc<str>>,
+    /// Link type.
+    pub link_type: LinkType,
+    /// Whether one packet may be seen here on several interfaces that the frames do not tell apart.
+    pub hides_interface: bool,
+    /// Whether other points of the same host may see the same packets.
+    pub has_siblings: bool,
+}
+
+/// Identity of a point within the unit that is read now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Place {
+    interface: u32,
+    index: Option<u32>,
+}
+
+/// The points found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Points {
+    list: Vec<Point>,
+    places: HashMap<Place, u16>,
+    last: Option<(Place, u16)>,
+    unit: u32,
+    /// Frames whose point is beyond the cap and counts as the last one.
+    pub(crate) left_out: u64,
+}
+
+/// Points kept; a capture with more interfaces than this is no capture.
+const MAX_POINTS: usize = 4096;
+
+impl Points {
+    /// Index of the point of a record.
+    #[inline]
+    pub(crate) fn at(&mut self, batch: &Batch, record: &Record, interface_index: Option<u32>) -> u16 {
+        let place = Place { interface: record.interface, index: interface_index };
+        match self.last {
+            Some((last, point)) if last == place && self.unit == batch.unit => point,
+            _ => self.look_up(batch, place),
+        }
+    }
+
+    fn look_up(&mut self, batch: &Batch, place: Place) -> u16 {
+        if self.unit != batch.unit {
+            self.unit = batch.unit;
+            self.places.clear();
+        }
+        let point = match self.places.get(&place) {
+            Some(&point) => point,
+            None => self.add(batch, place),
+        };
+        self.last = Some((place, point));
+        point
+    }
+
+    fn add(&mut self, batch: &Batch, place: Place) -> u16 {
+        if self.list.len() >= MAX_POINTS {
+            self.left_out += 1;
+            return (MAX_POINTS - 1) as u16;
+        }
+        let interface = batch.interfaces.get(place.interface as usize);
+        let named = interface.and_then(|interface| interface.name.as_deref()).map(Arc::from);
+        let link_type = interface.map(|interface| interface.link_type).unwrap_or_default();
+        let point = self.list.len() as u16;
+        self.list.push(Point {
+            unit: batch.unit,
+            capture: batch.capture,
+            interface: place.index.map(|index| Arc::from(format!("if#{index}"))).or(named),
+            link_type,
+            hides_interface: link_type == LinkType::LINUX_SLL,
+            has_siblings: place.index.is_some() || batch.interfaces.len() > 1,
+        });
+        self.places.insert(place, point);
+        point
+    }
+
+    /// All points, by index.
+    pub(crate) fn list(&self) -> &[Point] {
+        &self.list
+    }
+}

@@ -1,0 +1,91 @@
+//! One shard: the trackers of the connections that hash to it.
+
+use super::arp::Arps;
+use super::flows::{BATCH, Events, FLOW_BYTES, Flows, Source};
+use super::icmp::{Echoes, Errors};
+use super::key::SHARDS;
+use crate::packet::{Kind, Packet};
+
+/// Trackers of one shard. Shards share nothing, so any number of threads gives the same result.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    flows: Flows,
+    errors: Errors,
+    echoes: Echoes,
+    arps: Arps,
+    unit: u32,
+    last_ns: i64,
+}
+
+/// What a shard could not keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LeftOut {
+    pub(crate) flows: u64,
+    pub(crate) echoes: u64,
+    pub(crate) arps: u64,
+}
+
+impl Shard {
+    /// `memory` is what all shards together may hold, bytes.
+    pub(crate) fn new(memory: u64) -> Self {
+        let flows = memory / SHARDS as u64 / FLOW_BYTES;
+        Self {
+            flows: Flows::new(usize::try_from(flows).unwrap_or(usize::MAX)),
+            errors: Errors::default(),
+            echoes: Echoes::default(),
+            arps: Arps::default(),
+            unit: 0,
+            last_ns: i64::MIN,
+        }
+    }
+
+    /// Tracks the shard's packets of a chunk, in order. `now_ns` is the time at the chunk's end.
+    pub(crate) fn take(&mut self, packets: &[Packet], source: &Source<'_>, now_ns: i64, events: &mut Events) {
+        if source.unit != self.unit {
+            self.drain(events);
+            self.unit = source.unit;
+        }
+        for run in packets.chunk_by(|a, b| is_flow(a) == is_flow(b)) {
+            match run {
+                [first, ..] if is_flow(first) => {
+                    run.chunks(BATCH).for_each(|batch| self.flows.take(batch, source, events));
+                }
+                others => others.iter().for_each(|packet| self.other(packet, source, events)),
+            }
+        }
+        self.last_ns = now_ns;
+        self.flows.sweep(now_ns, packets.len(), events);
+        self.echoes.sweep(now_ns, self.unit, events);
+    }
+
+    fn other(&mut self, packet: &Packet, source: &Source<'_>, events: &mut Events) {
+        match packet.kind {
+            Kind::IcmpError => self.errors.take(packet, source, &mut self.flows, events),
+            Kind::Echo => self.echoes.take(packet, source, events),
+            Kind::Arp => self.arps.take(packet, source),
+            _ => {}
+        }
+    }
+
+    /// Ends everything: the unit is over.
+    pub(crate) fn drain(&mut self, events: &mut Events) {
+        self.flows.drain(events);
+        self.echoes.drain(self.last_ns, self.unit, events);
+        self.arps.drain(self.unit, events);
+        self.errors = Errors::default();
+    }
+
+    pub(crate) fn left_out(&self) -> LeftOut {
+        LeftOut { flows: self.flows.evicted, echoes: self.echoes.evicted, arps: self.arps.left_out }
+    }
+}
+
+fn is_flow(packet: &Packet) -> bool {
+    matches!(packet.kind, Kind::Tcp | Kind::Udp | Kind::Ip)
+}
+
+impl LeftOut {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { flows: self.flows + other.flows, echoes: self.echoes + other.echoes, arps: self.arps + other.arps }
+    }
+}

@@ -1,0 +1,125 @@
+//! Tunnels: pairs of outer addresses and what passed between them.
+
+use super::event::FrameId;
+use crate::Addr;
+use crate::wire::{Outer, TunnelKind};
+use std::collections::HashMap;
+
+/// A tunnel: two ends and an identifier, both directions together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Tunnel {
+    /// Unit of the inputs it was seen in.
+    pub unit: u32,
+    /// Kind.
+    pub kind: TunnelKind,
+    /// The lower address.
+    pub a: Addr,
+    /// The higher address.
+    pub b: Addr,
+    /// VNI, key or session.
+    pub id: Option<u32>,
+    /// Tunnel it is nested in; 0 is none.
+    pub parent: u32,
+}
+
+/// What passed a tunnel.
+#[derive(Clone, Debug, Default)]
+pub struct TunnelUse {
+    /// First frame.
+    pub first: FrameId,
+    /// Times of the first and last frame.
+    pub span_ns: Option<(i64, i64)>,
+    /// From `a` to `b`.
+    pub ab: Way,
+    /// From `b` to `a`.
+    pub ba: Way,
+    /// Outer UDP port; 0 where the tunnel is no UDP.
+    pub port: u16,
+}
+
+/// One direction of a tunnel. Counted per frame: a capture with several points counts a packet at each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Way {
+    /// Frames.
+    pub frames: u64,
+    /// Outer IP bytes.
+    pub bytes: u64,
+}
+
+/// The tunnels found so far; 0 is "no tunnel".
+#[derive(Debug)]
+pub(crate) struct Tunnels {
+    list: Vec<Tunnel>,
+    uses: Vec<TunnelUse>,
+    ids: HashMap<Tunnel, u32>,
+    last: (Tunnel, u32),
+    /// Frames of tunnels beyond the cap.
+    pub(crate) left_out: u64,
+}
+
+/// Tunnels kept; frames of further ones count as the first.
+const MAX_TUNNELS: usize = 65_536;
+
+impl Tunnels {
+    pub(crate) fn new() -> Self {
+        let none = Tunnel::default();
+        Self { list: vec![none], uses: vec![TunnelUse::default()], ids: HashMap::new(), last: (none, 0), left_out: 0 }
+    }
+
+    /// Index of the innermost of these tunnels, each counted.
+    #[inline]
+    pub(crate) fn enter(&mut self, outers: &[Outer], unit: u32, ts_ns: i64, frame: FrameId) -> u32 {
+        let mut parent = 0;
+        for outer in outers {
+            let id = self.id(outer, parent, unit, frame);
+            self.count(id, outer, ts_ns);
+            parent = id;
+        }
+        parent
+    }
+
+    fn id(&mut self, outer: &Outer, parent: u32, unit: u32, frame: FrameId) -> u32 {
+        let (a, b) = if outer.src <= outer.dst { (outer.src, outer.dst) } else { (outer.dst, outer.src) };
+        let tunnel = Tunnel { unit, kind: outer.kind, a, b, id: outer.id, parent };
+        if self.last.0 == tunnel && self.last.1 != 0 {
+            return self.last.1;
+        }
+        let id = match self.ids.get(&tunnel) {
+            Some(&id) => id,
+            None if self.list.len() >= MAX_TUNNELS => {
+                self.left_out += 1;
+                return 1;
+            }
+            None => self.add(tunnel, TunnelUse { first: frame, port: outer.port, ..TunnelUse::default() }),
+        };
+        self.last = (tunnel, id);
+        id
+    }
+
+    fn add(&mut self, tunnel: Tunnel, usage: TunnelUse) -> u32 {
+        let id = self.list.len() as u32;
+        self.list.push(tunnel);
+        self.uses.push(usage);
+        self.ids.insert(tunnel, id);
+        id
+    }
+
+    fn count(&mut self, id: u32, outer: &Outer, ts_ns: i64) {
+        let (tunnel, usage) = (&self.list[id as usize], &mut self.uses[id as usize]);
+        let way = if outer.src == tunnel.a { &mut usage.ab } else { &mut usage.ba };
+        way.frames += 1;
+        way.bytes += u64::from(outer.ip_len);
+        let (first, last) = usage.span_ns.unwrap_or((ts_ns, ts_ns));
+        usage.span_ns = Some((first.min(ts_ns), last.max(ts_ns)));
+    }
+
+    /// All tunnels, by index.
+    pub(crate) fn list(&self) -> &[Tunnel] {
+        &self.list
+    }
+
+    /// What passed them, by index.
+    pub(crate) fn uses(&self) -> &[TunnelUse] {
+        &self.uses
+    }
+}

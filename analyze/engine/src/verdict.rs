@@ -1,0 +1,69 @@
+//! What the findings add up to, and what the captures cannot tell.
+
+use crate::detect::world::World;
+use crate::finding::{ConnectionCounts, Finding, Ladder, Rung};
+use crate::wire::TunnelKind;
+
+/// Timeouts need this long a capture to show.
+const TIMEOUT_NS: i64 = 3_000_000_000;
+
+/// What these captures cannot tell, so that an empty list of findings is an answer.
+pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
+    let flows = &world.facts.flows;
+    let frames: u64 = world.captures.iter().map(|info| info.packets).sum();
+    let wireguard = world.tunnels.iter().skip(1).any(|tunnel| tunnel.kind == TunnelKind::WireGuard);
+    let span = world.captures.iter().filter_map(|info| info.first_ns.zip(info.last_ns)).map(|(a, b)| b - a).max();
+    let cases = [
+        (frames == 0, "There are no packets, so nothing can be judged."),
+        (flows.tcp == 0, "No TCP connection was seen: connecting and transferring cannot be judged."),
+        (
+            flows.tcp > 0 && flows.handshakes == 0,
+            "No TCP handshake was seen: whether connecting works cannot be judged.",
+        ),
+        (flows.dns_answered + flows.dns_silent == 0, "No DNS over UDP was seen: name resolution cannot be judged."),
+        (
+            flows.two_way == 0 && flows.one_way > 0,
+            "No connection shows both directions: that something is not answered cannot be told from a capture of one \
+             direction.",
+        ),
+        (span.is_some_and(|ns| ns < TIMEOUT_NS), "The capture is shorter than 3 s: timeouts cannot be judged."),
+        (wireguard, "WireGuard traffic is encrypted: what happens inside cannot be judged."),
+        (world.restricted, "The analysis was restricted: what was left out is not judged."),
+    ];
+    cases.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned()).collect()
+}
+
+/// The rungs, from what was seen and found.
+pub(crate) fn ladder(world: &World<'_>, findings: &[Finding], connections: &ConnectionCounts) -> Ladder {
+    let flows = &world.facts.flows;
+    let found = |code: &str| findings.iter().any(|finding| finding.code == code);
+    let prohibited = findings.iter().any(|finding| finding.code == "SVC005" && finding.title.contains("prohibited"));
+    let failed = connections.refused + connections.unanswered + connections.rejected;
+    Ladder {
+        dns: share(flows.dns_answered as i64, flows.dns_silent as i64),
+        endpoints: share(connections.established, connections.refused),
+        pod_ip: if found("NET004") { Rung::Broken } else { share(connections.established, 0) },
+        policy: if prohibited { Rung::Broken } else { Rung::NotSeen },
+        overlay: overlay(world, found("OVL001")),
+        mtu: Rung::NotSeen,
+        tcp: share(connections.established, failed),
+    }
+}
+
+fn share(good: i64, bad: i64) -> Rung {
+    match (good, bad) {
+        (0, 0) => Rung::NotSeen,
+        (_, 0) => Rung::Ok,
+        (0, _) => Rung::Broken,
+        _ => Rung::Degraded,
+    }
+}
+
+fn overlay(world: &World<'_>, broken: bool) -> Rung {
+    let both_ways = world.tunnel_uses.iter().any(|usage| usage.ab.frames > 0 && usage.ba.frames > 0);
+    match (broken, both_ways) {
+        (true, _) => Rung::Broken,
+        (false, true) => Rung::Ok,
+        (false, false) => Rung::NotSeen,
+    }
+}
