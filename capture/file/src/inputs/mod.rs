@@ -57,6 +57,11 @@ impl Inputs {
         &self.errors
     }
 
+    /// The errors, to keep.
+    pub fn into_errors(self) -> Vec<ReadError> {
+        self.errors
+    }
+
     /// Files of folders that are no captures: the first hundred.
     pub fn skipped(&self) -> &[ReadError] {
         &self.skipped
