@@ -1,8 +1,9 @@
 //! Connection attempts by the address they were made to, and how they ended.
 
+use crate::Addr;
 use crate::finding::Severity;
-use crate::track::event::{ConnState, Flow, Rejection};
-use crate::track::{Endpoint, FrameId};
+use crate::track::event::{ConnState, Flow};
+use crate::track::{Endpoint, FrameId, IcmpCode};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TCP: u8 = 6;
@@ -52,29 +53,58 @@ impl Flow {
     }
 }
 
-/// Attempts to one address and port.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Attempts {
+/// Attempts by outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
     pub(crate) established: u64,
     pub(crate) refused: u64,
     pub(crate) rejected: u64,
     pub(crate) unanswered: u64,
     pub(crate) half_open: u64,
-    /// Clients of failed attempts, a few.
-    pub(crate) clients: BTreeSet<crate::Addr>,
+}
+
+impl Counts {
+    fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Established => self.established += 1,
+            Outcome::Refused => self.refused += 1,
+            Outcome::Rejected => self.rejected += 1,
+            Outcome::Unanswered => self.unanswered += 1,
+            Outcome::HalfOpen => self.half_open += 1,
+            Outcome::Unclear => {}
+        }
+    }
+
+    /// Attempts that the server itself answered with a SYN-ACK.
+    fn granted(&self) -> u64 {
+        self.established + self.half_open
+    }
+
+    /// Takes in other counts: of other connections, or of the same ones seen elsewhere, which count once.
+    fn merge(&mut self, other: &Self, same: bool) {
+        let both = |a: u64, b: u64| if same { a.max(b) } else { a + b };
+        *self = Self {
+            established: both(self.established, other.established),
+            refused: both(self.refused, other.refused),
+            rejected: both(self.rejected, other.rejected),
+            unanswered: both(self.unanswered, other.unanswered),
+            half_open: both(self.half_open, other.half_open),
+        };
+    }
+}
+
+/// Attempts to one address and port.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attempts {
+    pub(crate) counts: Counts,
+    /// The same by client, as far as they are kept apart.
+    by_client: BTreeMap<Addr, Counts>,
     /// Failed attempts, a few.
-    pub(crate) failures: Vec<Failure>,
+    failures: Vec<Failure>,
     /// Originator and initial sequence number of attempts, a few: what DNAT does not change.
-    pub(crate) identities: BTreeSet<(Endpoint, u32)>,
-    /// Rejections by sender, type and code.
-    pub(crate) rejections: BTreeMap<(crate::Addr, crate::track::IcmpCode), u64>,
-    /// TTL of the answers that established a connection, a few.
-    pub(crate) answer_ttls: BTreeSet<u8>,
-    /// Tunnels and points of failed attempts, a few.
+    identities: BTreeSet<(Endpoint, u32)>,
+    /// Tunnels of failed attempts, a few.
     pub(crate) tunnels: BTreeSet<u32>,
-    pub(crate) points: BTreeSet<u16>,
-    /// First to last packet of failed attempts.
-    pub(crate) span_ns: Option<(i64, i64)>,
     /// First packet of any attempt.
     first_ns: Option<i64>,
 }
@@ -82,118 +112,118 @@ pub(crate) struct Attempts {
 /// One failed attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
+    pub(crate) client: Addr,
+    pub(crate) outcome: Outcome,
     pub(crate) syns: u64,
     pub(crate) frames: Vec<FrameId>,
     pub(crate) reset_ttl: Option<u8>,
+    pub(crate) rejection: Option<(Addr, IcmpCode)>,
+    pub(crate) span_ns: (i64, i64),
 }
 
-/// A few of whatever is kept as evidence.
-const FEW: usize = 16;
+/// Failed attempts kept as evidence.
+const FAILURES: usize = 32;
+/// Tunnels kept of failed attempts.
+const TUNNELS: usize = 16;
+/// Clients kept apart.
+const CLIENTS: usize = 256;
 /// Identities kept to recognise a connection before and after DNAT.
 const IDENTITIES: usize = 256;
 
 impl Attempts {
     /// Adds a TCP connection.
-    pub(crate) fn add(&mut self, flow: &Flow) {
+    fn add(&mut self, flow: &Flow) {
         let outcome = flow.outcome();
-        let counter = match outcome {
-            Outcome::Established => &mut self.established,
-            Outcome::Refused => &mut self.refused,
-            Outcome::Rejected => &mut self.rejected,
-            Outcome::Unanswered => &mut self.unanswered,
-            Outcome::HalfOpen => &mut self.half_open,
-            Outcome::Unclear => return,
-        };
-        *counter += 1;
+        if outcome == Outcome::Unclear {
+            return;
+        }
+        self.counts.add(outcome);
+        if self.by_client.len() < CLIENTS || self.by_client.contains_key(&flow.orig.addr) {
+            self.by_client.entry(flow.orig.addr).or_default().add(outcome);
+        }
         self.first_ns = Some(self.first_ns.map_or(flow.first_ns, |first| first.min(flow.first_ns)));
         if let Some(isn) = flow.from_orig.isn
             && self.identities.len() < IDENTITIES
         {
             self.identities.insert((flow.orig, isn));
         }
-        if outcome == Outcome::Established {
-            self.answer(flow);
-        } else {
+        if outcome != Outcome::Established {
             self.fail(flow, outcome);
         }
     }
 
-    fn answer(&mut self, flow: &Flow) {
-        if let Some(ttl) = flow.from_resp.ttl
-            && self.answer_ttls.len() < FEW
-        {
-            self.answer_ttls.insert(ttl);
-        }
-    }
-
     fn fail(&mut self, flow: &Flow, outcome: Outcome) {
-        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
-        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
-        if self.clients.len() < FEW {
-            self.clients.insert(flow.orig.addr);
+        self.tunnels.extend(flow.legs.iter().map(|leg| leg.tunnel).take(TUNNELS.saturating_sub(self.tunnels.len())));
+        if self.failures.len() < FAILURES {
+            self.failures.push(Failure::of(flow, outcome));
         }
-        for leg in flow.legs.iter().take(FEW.saturating_sub(self.tunnels.len())) {
-            self.tunnels.insert(leg.tunnel);
-            self.points.insert(leg.point);
-        }
-        let rejection = flow.rejection.filter(|_| outcome == Outcome::Rejected);
-        if let Some(rejection) = rejection
-            && self.rejections.len() < FEW
-        {
-            *self.rejections.entry((rejection.from, rejection.icmp)).or_default() += 1;
-        }
-        if self.failures.len() < FEW {
-            self.failures.push(Failure::of(flow, rejection));
-        }
-    }
-
-    /// Attempts that failed, of any kind.
-    pub(crate) fn failed(&self) -> u64 {
-        self.refused + self.rejected + self.unanswered + self.half_open
     }
 
     /// Takes in what was seen of the same connections under another address or at another unit of the inputs: each
     /// connection counts once.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         let same = !self.identities.is_disjoint(&other.identities);
-        for (mine, theirs) in [
-            (&mut self.established, other.established),
-            (&mut self.refused, other.refused),
-            (&mut self.rejected, other.rejected),
-            (&mut self.unanswered, other.unanswered),
-            (&mut self.half_open, other.half_open),
-        ] {
-            *mine = if same { (*mine).max(theirs) } else { *mine + theirs };
+        self.counts.merge(&other.counts, same);
+        for (client, counts) in &other.by_client {
+            self.by_client.entry(*client).or_default().merge(counts, same);
         }
-        self.clients.extend(other.clients.iter().copied());
         self.failures.extend(other.failures.iter().cloned());
         self.identities.extend(other.identities.iter().copied());
-        self.answer_ttls.extend(other.answer_ttls.iter().copied());
         self.tunnels.extend(other.tunnels.iter().copied());
-        self.points.extend(other.points.iter().copied());
-        for (key, count) in &other.rejections {
-            let mine = self.rejections.entry(*key).or_default();
-            *mine = if same { (*mine).max(*count) } else { *mine + count };
-        }
         self.first_ns = self.first_ns.into_iter().chain(other.first_ns).min();
-        self.span_ns = match (self.span_ns, other.span_ns) {
-            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-            (a, b) => a.or(b),
-        };
     }
 }
 
 impl Failure {
-    fn of(flow: &Flow, rejection: Option<Rejection>) -> Self {
+    fn of(flow: &Flow, outcome: Outcome) -> Self {
+        let rejection = flow.rejection.filter(|_| outcome == Outcome::Rejected);
         let answers = flow.reset.map(|reset| reset.frame).into_iter().chain(rejection.map(|rejection| rejection.frame));
         let mut frames: Vec<FrameId> = flow.syns.iter().copied().take(3).chain(answers).collect();
         if frames.is_empty() {
             frames.push(flow.first);
         }
         Self {
+            client: flow.orig.addr,
+            outcome,
             syns: flow.from_orig.syns,
             frames,
             reset_ttl: flow.reset.filter(|reset| !reset.by_orig).map(|reset| reset.ttl),
+            rejection: rejection.map(|rejection| (rejection.from, rejection.icmp)),
+            span_ns: (flow.first_ns, flow.last_ns),
+        }
+    }
+}
+
+/// Clients for which no attempt at a service succeeds.
+pub(crate) struct Failing<'a> {
+    pub(crate) clients: BTreeSet<Addr>,
+    /// Their attempts.
+    pub(crate) counts: Counts,
+    /// Their failures of the outcome asked for, a few.
+    pub(crate) failures: Vec<&'a Failure>,
+    /// Connections of other clients that came about.
+    pub(crate) others: u64,
+}
+
+impl Failing<'_> {
+    /// From the first to the last failure kept.
+    pub(crate) fn span_ns(&self) -> (i64, i64) {
+        let spans = self.failures.iter().map(|failure| failure.span_ns);
+        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
+    }
+
+    /// Frames of the failures kept.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = FrameId> {
+        self.failures.iter().flat_map(|failure| failure.frames.iter().copied())
+    }
+
+    /// "It works for others" in words, where it does.
+    pub(crate) fn others_in_words(&self) -> String {
+        match self.others {
+            0 => String::new(),
+            n => {
+                format!(" Other clients connect to the same address ({}), so what stops these depends on who asks.", n)
+            }
         }
     }
 }
@@ -204,6 +234,58 @@ pub(crate) struct Service {
     pub(crate) server: Endpoint,
     pub(crate) behind: Vec<Endpoint>,
     pub(crate) attempts: Attempts,
+}
+
+/// Failures of one client before they are more than chance, where others succeed.
+const PATTERN: u64 = 2;
+
+impl Service {
+    /// The clients for which every attempt fails, and mostly in this way: all clients where nobody succeeds, else those
+    /// that never do.
+    pub(crate) fn failing(&self, outcome: Outcome, count: fn(&Counts) -> u64) -> Option<Failing<'_>> {
+        let attempts = &self.attempts;
+        let failed = |counts: &Counts| counts.refused + counts.rejected + counts.unanswered;
+        let fails = |counts: &Counts| counts.granted() == 0 && count(counts) * 2 > failed(counts);
+        let (clients, counts, others) = if fails(&attempts.counts) {
+            (attempts.by_client.keys().copied().collect(), attempts.counts, 0)
+        } else {
+            let each = attempts.by_client.iter().filter(|(_, counts)| fails(counts) && count(counts) >= PATTERN);
+            let clients: BTreeSet<Addr> = each.clone().map(|(client, _)| *client).collect();
+            let mut sum = Counts::default();
+            each.for_each(|(_, counts)| sum.merge(counts, false));
+            (clients, sum, attempts.counts.established)
+        };
+        let of_these = |failure: &&Failure| failure.outcome == outcome && clients.contains(&failure.client);
+        let failures: Vec<&Failure> = attempts.failures.iter().filter(of_these).collect();
+        (!clients.is_empty() && count(&counts) > 0).then_some(Failing { clients, counts, failures, others })
+    }
+
+    /// Whether clients that fail here succeed at a neighbouring address on the same port, both inside a tunnel: DNAT
+    /// came before, so this may be one of several endpoints behind an address that the capture does not show.
+    pub(crate) fn has_sibling(&self, services: &[Self]) -> bool {
+        let sibling = |other: &Self| {
+            other.server.port == self.server.port
+                && other.server != self.server
+                && are_neighbours(other.server.addr, self.server.addr)
+                && self.is_encapsulated()
+                && self.attempts.by_client.keys().any(|client| other.succeeds_for(client))
+        };
+        services.iter().any(sibling)
+    }
+
+    fn is_encapsulated(&self) -> bool {
+        self.attempts.tunnels.iter().all(|tunnel| *tunnel != 0)
+    }
+
+    fn succeeds_for(&self, client: &Addr) -> bool {
+        self.attempts.by_client.get(client).is_some_and(|counts| counts.established > 0)
+    }
+}
+
+/// Whether two addresses may be pods of one cluster: the same /16 of IPv4 or /48 of IPv6.
+fn are_neighbours(a: Addr, b: Addr) -> bool {
+    let prefix = if a.is_v4() { 12 + 2 } else { 6 };
+    a.0[..prefix] == b.0[..prefix]
 }
 
 /// All attempts, by unit and server.
@@ -282,7 +364,16 @@ impl Service {
     }
 }
 
-/// How bad a failure of this many attempts is: one may be a probe before its time.
-pub(crate) fn severity(usual: Severity, attempts: u64) -> Severity {
-    if attempts >= 2 { usual } else { Severity::Warning.min(usual) }
+/// What weakens a judgement where [`Service::has_sibling`].
+pub(crate) const SIBLING: &str = "the same clients reach neighbouring addresses on this port: this may be one dead \
+                                  endpoint of a service (SVC002) whose own address the capture does not show";
+
+/// How bad a failure of this many attempts is: one may be a probe before its time, and one of several endpoints is
+/// another finding's matter.
+pub(crate) fn severity(usual: Severity, attempts: u64, sibling: bool) -> Severity {
+    match (sibling, attempts) {
+        (true, _) => Severity::Info,
+        (false, 0 | 1) => Severity::Warning.min(usual),
+        _ => usual,
+    }
 }

@@ -1,5 +1,5 @@
 use super::About;
-use super::attempts::{Service, severity};
+use super::attempts::{Failing, Outcome, SIBLING, Service, severity};
 use super::evidence::{count_of, server_filter, some_of};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
@@ -27,36 +27,38 @@ pub(super) const ABOUT: About = About {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
-    services.iter().filter(|service| is_refused(service)).map(|service| judge(service, world)).collect()
+    let refused = |service: &Service| {
+        let failing = service.failing(Outcome::Refused, |counts| counts.refused)?;
+        Some(judge(service, &failing, service.has_sibling(&services), world))
+    };
+    services.iter().filter_map(refused).collect()
 }
 
-fn is_refused(service: &Service) -> bool {
-    let attempts = &service.attempts;
-    attempts.refused > 0 && attempts.established + attempts.half_open == 0 && attempts.refused * 2 > attempts.failed()
-}
-
-fn judge(service: &Service, world: &World<'_>) -> Finding {
-    let (server, attempts) = (service.server, &service.attempts);
-    let tries = count_of(attempts.refused, "connection");
-    let mut finding = Finding::of(&ABOUT, format!("{server} refuses every connection ({tries})"));
-    finding.severity = severity(ABOUT.severity, attempts.refused);
+fn judge(service: &Service, failing: &Failing<'_>, sibling: bool, world: &World<'_>) -> Finding {
+    let server = service.server;
+    let tries = count_of(failing.counts.refused, "connection");
+    let whose = if failing.others > 0 { format!(" of {}", some_of(&failing.clients, 2)) } else { String::new() };
+    let mut finding = Finding::of(&ABOUT, format!("{server} refuses every connection{whose} ({tries})"));
+    finding.severity = severity(ABOUT.severity, failing.counts.refused, sibling);
     finding.about(Role::Server, server);
     service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
-    attempts.clients.iter().for_each(|client| finding.about(Role::Client, client));
-    finding.counts.insert("refused", attempts.refused as i64);
-    finding.counts.insert("clients", attempts.clients.len() as i64);
-    if let Some((first, last)) = attempts.span_ns {
-        finding.span(first, last);
-    }
-    let frames = attempts.failures.iter().flat_map(|failure| failure.frames.iter().copied());
-    finding.cite(world, frames, &server_filter(&server));
-    let ttls: BTreeSet<u8> = attempts.failures.iter().filter_map(|failure| failure.reset_ttl).collect();
+    failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    finding.counts.insert("refused", failing.counts.refused as i64);
+    finding.counts.insert("clients", failing.clients.len() as i64);
+    let (first, last) = failing.span_ns();
+    finding.span(first, last);
+    finding.cite(world, failing.frames(), &server_filter(&server));
+    let ttls: BTreeSet<u8> = failing.failures.iter().filter_map(|failure| failure.reset_ttl).collect();
     finding.explanation = format!(
-        "{tries} from {} met a reset instead of a SYN-ACK, and none was accepted. The resets arrive with TTL {}, {}.",
-        some_of(&attempts.clients, 3),
+        "{tries} from {} met a reset instead of a SYN-ACK, and none was accepted. The resets arrive with TTL {}, {}.{}",
+        some_of(&failing.clients, 3),
         some_of(&ttls, 4),
         distance(&ttls),
+        failing.others_in_words(),
     );
+    if sibling {
+        finding.limits.push(SIBLING.to_owned());
+    }
     finding.rule_out("SVC004", "the attempts are answered, not ignored");
     finding.rule_out("SVC002", "no connection to the address succeeds, so it is not one endpoint of several");
     finding.fix.commands = vec![

@@ -1,9 +1,11 @@
 use super::About;
-use super::attempts::{Service, severity};
+use super::attempts::{Failing, Outcome, Service, severity};
 use super::evidence::{count_of, server_filter, some_of};
 use super::world::World;
+use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::IcmpCode;
+use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
     code: "SVC005",
@@ -26,39 +28,37 @@ pub(super) const ABOUT: About = About {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
-    services.iter().filter(|service| is_rejected(service)).map(|service| judge(service, world)).collect()
+    let rejected = |service: &Service| {
+        let failing = service.failing(Outcome::Rejected, |counts| counts.rejected + counts.unanswered)?;
+        let codes: BTreeSet<_> = failing.failures.iter().filter_map(|failure| failure.rejection).collect();
+        let forbidden = codes.iter().any(|(_, icmp)| !icmp.is_no_route());
+        forbidden.then(|| judge(service, &failing, &codes, world))
+    };
+    services.iter().filter_map(rejected).collect()
 }
 
-fn is_rejected(service: &Service) -> bool {
-    let attempts = &service.attempts;
-    let forbidden = attempts.rejections.keys().any(|(_, icmp)| !icmp.is_no_route());
-    attempts.rejected > 0 && attempts.established + attempts.half_open == 0 && forbidden
-}
-
-fn judge(service: &Service, world: &World<'_>) -> Finding {
-    let (server, attempts) = (service.server, &service.attempts);
-    let tries = count_of(attempts.rejected, "connection");
-    let codes: Vec<&(crate::Addr, IcmpCode)> = attempts.rejections.keys().collect();
-    let says = some_of(codes.iter().map(|(_, icmp)| icmp), 2);
-    let from = some_of(codes.iter().map(|(from, _)| from), 3);
+fn judge(service: &Service, failing: &Failing<'_>, codes: &BTreeSet<(Addr, IcmpCode)>, world: &World<'_>) -> Finding {
+    let server = service.server;
+    let tries = count_of(failing.counts.rejected, "connection");
+    let says = some_of(codes.iter().map(|(_, icmp)| icmp).collect::<BTreeSet<_>>(), 2);
+    let from = some_of(codes.iter().map(|(from, _)| from).collect::<BTreeSet<_>>(), 3);
     let mut finding = Finding::of(&ABOUT, format!("{server} is rejected by {from}: {says} ({tries})"));
-    finding.severity = severity(ABOUT.severity, attempts.rejected);
+    finding.severity = severity(ABOUT.severity, failing.counts.rejected, false);
     finding.about(Role::Server, server);
     service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
     codes.iter().for_each(|(from, _)| finding.about(Role::Hop, from));
-    attempts.clients.iter().for_each(|client| finding.about(Role::Client, client));
-    finding.counts.insert("rejected", attempts.rejected as i64);
-    finding.counts.insert("unanswered", attempts.unanswered as i64);
-    finding.counts.insert("clients", attempts.clients.len() as i64);
-    if let Some((first, last)) = attempts.span_ns {
-        finding.span(first, last);
-    }
-    let frames = attempts.failures.iter().flat_map(|failure| failure.frames.iter().copied());
-    finding.cite(world, frames, &format!("{} || icmp.type == 3 || icmpv6.type == 1", server_filter(&server)));
+    failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    finding.counts.insert("rejected", failing.counts.rejected as i64);
+    finding.counts.insert("unanswered", failing.counts.unanswered as i64);
+    finding.counts.insert("clients", failing.clients.len() as i64);
+    let (first, last) = failing.span_ns();
+    finding.span(first, last);
+    finding.cite(world, failing.frames(), &format!("{} || icmp.type == 3 || icmpv6.type == 1", server_filter(&server)));
     finding.explanation = format!(
-        "{tries} from {} met an ICMP error instead of a SYN-ACK: {says}, sent by {from}. {}",
-        some_of(&attempts.clients, 3),
+        "{tries} from {} met an ICMP error instead of a SYN-ACK: {says}, sent by {from}. {}{}",
+        some_of(&failing.clients, 3),
         meaning(codes.iter().map(|(_, icmp)| *icmp)),
+        failing.others_in_words(),
     );
     finding.rule_out("SVC004", "the attempts are answered by ICMP, not ignored");
     finding.rule_out("NET004", "the errors do not say that the host or network cannot be reached");

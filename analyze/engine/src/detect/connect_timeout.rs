@@ -1,5 +1,5 @@
 use super::About;
-use super::attempts::{Service, severity};
+use super::attempts::{Failing, Outcome, SIBLING, Service, severity};
 use super::evidence::{count_of, server_filter, some_of};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
@@ -30,15 +30,17 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let services = world.facts.servers.services();
-    let silent = services.iter().filter(|service| is_silent(service, world));
-    silent.map(|service| judge(service, world)).collect()
+    let silent = |service: &Service| {
+        let failing = service.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
+        let answered = failing.counts.refused + failing.counts.rejected > 0;
+        let known = answered || is_in_broken_tunnel(service, world) || no_route_known(service, world);
+        (!known).then(|| judge(service, &failing, service.has_sibling(&services), world))
+    };
+    services.iter().filter_map(silent).collect()
 }
 
-fn is_silent(service: &Service, world: &World<'_>) -> bool {
-    let attempts = &service.attempts;
-    let answered = attempts.established + attempts.half_open + attempts.refused + attempts.rejected;
-    let in_broken_tunnel = attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel));
-    attempts.unanswered > 0 && answered == 0 && !in_broken_tunnel && !no_route_known(service, world)
+fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool {
+    service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
 }
 
 /// Whether the missing route to the address is a finding already.
@@ -51,32 +53,34 @@ fn no_route_known(service: &Service, world: &World<'_>) -> bool {
     addresses.any(|address| known(&address))
 }
 
-fn judge(service: &Service, world: &World<'_>) -> Finding {
-    let (server, attempts) = (service.server, &service.attempts);
-    let tries = count_of(attempts.unanswered, "connection attempt");
-    let mut finding = Finding::of(&ABOUT, format!("{server} never answers ({tries})"));
-    finding.severity = severity(ABOUT.severity, attempts.unanswered);
-    finding.confidence = if attempts.unanswered >= 2 { 0.85 } else { 0.7 };
+fn judge(service: &Service, failing: &Failing<'_>, sibling: bool, world: &World<'_>) -> Finding {
+    let server = service.server;
+    let tries = count_of(failing.counts.unanswered, "connection attempt");
+    let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
+    let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
+    finding.severity = severity(ABOUT.severity, failing.counts.unanswered, sibling);
+    finding.confidence = if failing.counts.unanswered >= 2 { 0.85 } else { 0.7 };
     finding.about(Role::Server, server);
     service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
-    attempts.clients.iter().for_each(|client| finding.about(Role::Client, client));
-    let syns: u64 = attempts.failures.iter().map(|failure| failure.syns).sum();
-    finding.counts.insert("unanswered", attempts.unanswered as i64);
+    failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    let syns: u64 = failing.failures.iter().map(|failure| failure.syns).sum();
+    finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.counts.insert("syns", syns as i64);
-    finding.counts.insert("clients", attempts.clients.len() as i64);
-    if let Some((first, last)) = attempts.span_ns {
-        finding.span(first, last);
-    }
-    let frames = attempts.failures.iter().flat_map(|failure| failure.frames.iter().copied());
-    finding.cite(world, frames, &server_filter(&server));
-    let elsewhere = world.facts.flows.two_way;
+    finding.counts.insert("clients", failing.clients.len() as i64);
+    let (first, last) = failing.span_ns();
+    finding.span(first, last);
+    finding.cite(world, failing.frames(), &server_filter(&server));
     finding.explanation = format!(
-        "{tries} from {} sent {syns} SYNs and got nothing back: no SYN-ACK, no reset, no ICMP error. {} in this capture \
-         have both directions, so answers would be seen. A silent drop on the way is the usual cause: a NetworkPolicy \
-         or firewall, or a host that is gone.",
-        some_of(&attempts.clients, 3),
-        count_of(elsewhere, "other connection"),
+        "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {} in this capture have both \
+         directions, so answers would be seen. A silent drop on the way is the usual cause: a NetworkPolicy or firewall, \
+         or a host that is gone.{}",
+        some_of(&failing.clients, 3),
+        count_of(world.facts.flows.two_way, "other connection"),
+        failing.others_in_words(),
     );
+    if sibling {
+        finding.limits.push(SIBLING.to_owned());
+    }
     finding.rule_out("SVC003", "no reset came back");
     finding.rule_out("SVC005", "no ICMP error came back");
     finding.fix.commands = vec![

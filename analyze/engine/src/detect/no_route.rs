@@ -41,7 +41,8 @@ const ARP_TRIES: u32 = 3;
 fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
     let alive: BTreeSet<Addr> = services.iter().filter(|s| answers(s)).flat_map(addresses).collect();
-    let silent: BTreeSet<Addr> = services.iter().filter(|s| s.attempts.unanswered > 0).flat_map(addresses).collect();
+    let silent: BTreeSet<Addr> =
+        services.iter().filter(|s| s.attempts.counts.unanswered > 0).flat_map(addresses).collect();
     let mut signs: BTreeMap<Addr, Signs<'_>> = BTreeMap::new();
     for ((_, target), errors) in &world.facts.no_route {
         signs.entry(*target).or_default().errors.extend(errors);
@@ -56,7 +57,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 }
 
 fn answers(service: &Service) -> bool {
-    service.attempts.established + service.attempts.half_open + service.attempts.refused > 0
+    let counts = &service.attempts.counts;
+    counts.established + counts.half_open + counts.refused > 0
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = Addr> {

@@ -23,7 +23,7 @@ pub(crate) struct Inside {
     pub(crate) silent: u64,
     /// Attempts whose answers were seen to leave and whose handshake never went on.
     pub(crate) half_open: u64,
-    /// Connections that came about, and other exchanges that went both ways.
+    /// Connections that came about.
     pub(crate) complete: u64,
     /// Connections both of whose directions were seen in one direction of the tunnel or the other.
     pub(crate) both_ways: u64,
@@ -41,6 +41,7 @@ pub(crate) struct Overlay {
 }
 
 const FRAMES: usize = 8;
+const TCP: u8 = 6;
 
 impl Overlay {
     pub(crate) fn add(&mut self, flow: &Flow, tunnels: &[Tunnel]) {
@@ -60,11 +61,12 @@ impl Inside {
             Outcome::HalfOpen => self.half_open += 1,
             Outcome::Unanswered => self.silent += 1,
             Outcome::Unclear if is_silent_question(flow) => self.silent += 1,
-            Outcome::Unclear if flow.from_resp.packets == 0 || flow.from_orig.packets == 0 => return,
-            _ => {
+            // Only a handshake proves that answers arrive at the other end.
+            Outcome::Established if flow.proto == TCP => {
                 self.complete += 1;
                 return;
             }
+            _ => return,
         }
         if from_a {
             self.from_a += 1
