@@ -10,7 +10,7 @@ use nom::combinator::cond;
 use nom::number::complete::be_u32;
 
 const SESSION: u32 = 0x3ff;
-/// The mirror cut the frame.
+/// The mirror cut the frame; how long it was, the headers inside tell.
 const TRUNCATED: u32 = 0x400;
 const PLATFORM_SUBHEADER: u32 = 1;
 
@@ -23,7 +23,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
         _ => return Err(Stop::Undecoded("erspan version")),
     };
     if first & TRUNCATED != 0 {
-        walk.cut = true;
+        (walk.cut, walk.wire) = (true, u16::MAX.into());
     }
     mirrored(walk, Some(first & SESSION))
 }

@@ -43,7 +43,7 @@ fn decode(walk: &mut Walk<'_>, layer: Layer, echo: [u8; 2], errors: [u8; 4]) -> 
     }
     packet.l4_header_len = HEADER_LEN as u8;
     walk.enter(layer, HEADER_LEN)?;
-    walk.packet.payload_len = walk.wire;
+    walk.packet.payload_len = walk.said();
     Ok(Next::End)
 }
 
@@ -105,18 +105,16 @@ pub fn quote(bytes: &[u8], is_v4: bool) -> Option<Quote> {
 /// Decodes the quoted packet as a frame that was cut, and stops once at its first tunnel to keep the outer packet.
 fn quoted_packet(bytes: &[u8], link: LinkType) -> Option<(Quoted, Option<TunnelKind>, Option<Quoted>)> {
     let (mut packet, mut layers, config) = (Packet::default(), Layers::default(), DecodeConfig::default());
-    let (packet, layers) = (&mut packet, &mut layers);
-    let mut walk = Walk { bytes, offset: 0, wire: u32::MAX, cut: true, packet, layers, config: &config };
-    let mut next = Next::Link(link);
+    let mut walk = Walk::new(bytes, u32::MAX, &config, &mut packet, &mut layers);
+    let (mut next, mut cut) = (Next::Link(link), None);
     while next != Next::End && walk.layers.outers().is_empty() {
-        match step(next, &mut walk) {
-            Ok(following) => next = following,
-            Err(Stop::Malformed(_) | Stop::TooDeep) if walk.packet.kind == Kind::Other => return None,
-            Err(_) => next = Next::End,
-        }
+        next = step(next, &mut walk).unwrap_or_else(|stop| {
+            cut = tunnel_cut(stop);
+            Next::End
+        });
     }
     let outer = Quoted::of(walk.packet, bytes)?;
-    let tunnel = walk.layers.outers().first().map(|outer| outer.kind);
+    let tunnel = walk.layers.outers().first().map(|outer| outer.kind).or(cut);
     if next == Next::End {
         return Some((outer, tunnel, None));
     }
@@ -126,6 +124,17 @@ fn quoted_packet(bytes: &[u8], link: LinkType) -> Option<(Quoted, Option<TunnelK
     let has_inner = walk.layers.list().get(headers..).unwrap_or_default().iter().any(is_ip);
     let inner = if has_inner { Quoted::of(walk.packet, bytes) } else { None };
     Some((outer, tunnel, inner))
+}
+
+/// The tunnel in whose header a quote ends: eight bytes behind the IP header are all that RFC 792 asks for.
+fn tunnel_cut(stop: Stop) -> Option<TunnelKind> {
+    match stop {
+        Stop::Snapped(Layer::Vxlan) => Some(TunnelKind::Vxlan),
+        Stop::Snapped(Layer::VxlanGpe) => Some(TunnelKind::VxlanGpe),
+        Stop::Snapped(Layer::Geneve) => Some(TunnelKind::Geneve),
+        Stop::Snapped(Layer::Gre) => Some(TunnelKind::Gre),
+        _ => None,
+    }
 }
 
 impl Quoted {

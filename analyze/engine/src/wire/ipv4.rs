@@ -51,7 +51,7 @@ pub(super) fn fragment(walk: &mut Walk<'_>, offset: u32, more: bool, id: u32) {
         more,
         proto: walk.packet.proto,
         payload_offset: walk.offset,
-        payload_len: walk.wire,
+        payload_len: walk.said(),
         payload_caplen: walk.bytes.len() as u32,
     });
     if offset == 0 {

@@ -148,10 +148,7 @@ pub fn decode(
     let Packet { ts_ns, index, point, direction, .. } = *packet;
     *packet = Packet { ts_ns, index, point, direction, ..Packet::default() };
     layers.reset();
-    let caplen = frame.len() as u32;
-    let wire = wire_len.max(caplen);
-    let mut walk = Walk { bytes: frame, offset: 0, wire, cut: caplen < wire, packet, layers, config };
-    run(Link(link), &mut walk);
+    run(Link(link), &mut Walk::new(frame, wire_len, config, packet, layers));
 }
 
 /// Goes on where [`decode`] met a fragment: `bytes` is the payload put together, `wire_len` its length on the wire, and
@@ -170,9 +167,7 @@ pub fn decode_transport(
     packet.ip_len = packet.ip_len.saturating_sub(fragment_len).saturating_add(wire_len);
     (packet.src_port, packet.dst_port, packet.seq) = (0, 0, 0);
     packet.bits.set_reassembled();
-    let wire = wire_len.max(bytes.len() as u32);
-    let cut = (bytes.len() as u32) < wire;
-    let mut walk = Walk { bytes, offset: 0, wire, cut, packet, layers, config };
+    let mut walk = Walk::new(bytes, wire_len, config, packet, layers);
     walk.transport(proto);
     run(Ip(if is_v4 { V4 } else { V6 }, proto), &mut walk);
 }

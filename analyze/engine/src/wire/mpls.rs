@@ -14,6 +14,7 @@ pub(super) const UPSTREAM: u16 = 0x8848;
 
 const BOTTOM_OF_STACK: u32 = 0x100;
 const CONTROL_WORD: usize = 4;
+const ETHERNET_LEN: usize = 14;
 
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let entry = walk.parse(Layer::Mpls, be_u32)?;
@@ -28,6 +29,9 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
 }
 
 fn pseudowire(walk: &mut Walk<'_>) -> Step {
+    if walk.bytes.len() < CONTROL_WORD.saturating_add(ETHERNET_LEN) && walk.bytes.len() < walk.wire as usize {
+        return Err(walk.short(Layer::Mpls));
+    }
     if carries_ethernet(walk.bytes, CONTROL_WORD) && walk.bytes.first().is_some_and(|first| first >> 4 == 0) {
         walk.skip(CONTROL_WORD);
     } else if !carries_ethernet(walk.bytes, 0) {

@@ -2,7 +2,7 @@
 
 use super::layers::Layer;
 use super::walk::{Step, Walk};
-use super::{Next, Stop};
+use super::{Next, Stop, udp};
 use crate::packet::{Kind, TcpFlags};
 use etherparse::TcpHeaderSlice;
 
@@ -36,7 +36,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     packet.l4_header_len = bytes.len() as u8;
     note_timestamps(bytes, walk);
     walk.enter(Layer::Tcp, bytes.len())?;
-    walk.packet.payload_len = walk.wire;
+    walk.packet.payload_len = walk.said();
     Ok(Next::End)
 }
 
@@ -62,12 +62,11 @@ fn note_timestamps(header: &[u8], walk: &mut Walk<'_>) {
 /// A header that is cut or malformed: whatever there is of it.
 #[cold]
 fn partial(walk: &mut Walk<'_>) -> Step {
+    udp::note_ports(walk);
     let bytes = walk.bytes;
     let packet = &mut *walk.packet;
     let half = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk().copied()).map(u16::from_be_bytes);
     let word = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk().copied()).map(u32::from_be_bytes);
-    packet.src_port = half(0).unwrap_or_default();
-    packet.dst_port = half(2).unwrap_or_default();
     packet.seq = word(4).unwrap_or_default();
     packet.ack = word(8).unwrap_or_default();
     packet.flags = flags(bytes);
@@ -82,7 +81,7 @@ fn partial(walk: &mut Walk<'_>) -> Step {
         let header_len = header_len.unwrap_or(MIN_LEN);
         walk.packet.kind = Kind::Tcp;
         walk.packet.l4_header_len = header_len as u8;
-        walk.packet.payload_len = walk.wire.saturating_sub(header_len as u32);
+        walk.packet.payload_len = walk.said().saturating_sub(header_len as u32);
         walk.layers.push(Layer::Tcp)?;
         note_timestamps(bytes, walk);
     }

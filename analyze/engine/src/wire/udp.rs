@@ -13,6 +13,7 @@ const FIRST_EPHEMERAL_PORT: u16 = 1024;
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let Ok(header) = UdpHeaderSlice::from_slice(walk.bytes) else { return partial(walk) };
     let length = u32::from(header.length());
+    let said = walk.said();
     let packet = &mut *walk.packet;
     (packet.src_port, packet.dst_port) = (header.source_port(), header.destination_port());
     // Length 0 is a jumbogram (RFC 2675 4) or segmentation offload: the IP header tells.
@@ -21,13 +22,13 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     }
     packet.kind = Kind::Udp;
     packet.l4_header_len = 8;
-    if length > walk.wire {
+    if length > said {
         packet.bits.set_malformed();
     } else if length != 0 {
         walk.limit(length);
     }
     walk.enter(Layer::Udp, 8)?;
-    walk.packet.payload_len = walk.wire;
+    walk.packet.payload_len = walk.said();
     let port = walk.packet.dst_port;
     let forced = walk.config.udp_tunnels.iter().find(|(tunnel_port, _)| *tunnel_port == port);
     Ok(forced.map_or(Next::Udp(port), |&(_, kind)| Next::Tunnel(kind)))
@@ -41,13 +42,13 @@ fn partial(walk: &mut Walk<'_>) -> Step {
         walk.layers.push(Layer::Udp)?;
         walk.packet.kind = Kind::Udp;
         walk.packet.l4_header_len = 8;
-        walk.packet.payload_len = walk.wire.saturating_sub(8);
+        walk.packet.payload_len = walk.said().saturating_sub(8);
     }
     Err(stop)
 }
 
 /// Fills the ports that TCP, UDP and others have in their first four bytes; says whether they are there.
-fn note_ports(walk: &mut Walk<'_>) -> bool {
+pub(super) fn note_ports(walk: &mut Walk<'_>) -> bool {
     let Some(&[a, b, c, d]) = walk.bytes.first_chunk() else { return false };
     (walk.packet.src_port, walk.packet.dst_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
     true

@@ -16,6 +16,8 @@ pub(super) struct Walk<'a> {
     pub(super) offset: u32,
     /// Bytes from here to the same end that were on the wire; never less than `bytes.len()`.
     pub(super) wire: u32,
+    /// Bytes that a header promised beyond those.
+    pub(super) missing: u32,
     /// Whether the frame was cut, by the capture or by the mirror that sent it.
     pub(super) cut: bool,
     pub(super) packet: &'a mut Packet,
@@ -24,6 +26,19 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// At the start of `bytes`, `wire` bytes of which were on the wire.
+    pub(super) fn new(
+        bytes: &'a [u8],
+        wire: u32,
+        config: &'a DecodeConfig,
+        packet: &'a mut Packet,
+        layers: &'a mut Layers,
+    ) -> Self {
+        let caplen = bytes.len() as u32;
+        let wire = wire.max(caplen);
+        Self { bytes, offset: 0, wire, missing: 0, cut: caplen < wire, packet, layers, config }
+    }
+
     /// Why a layer's header does not fit in the bytes: it was cut, or its bytes promise more than there is.
     #[cold]
     pub(super) fn short(&self, layer: Layer) -> Stop {
@@ -58,11 +73,17 @@ impl<'a> Walk<'a> {
 
     /// Ends the enclosing layer `len` bytes from here, as its header says; what follows is padding.
     pub(super) fn limit(&mut self, len: u32) {
-        if len > self.wire {
+        self.missing = len.saturating_sub(self.wire);
+        if self.missing > 0 {
             self.packet.bits.set_malformed();
         }
-        self.wire = len;
+        self.wire = self.wire.min(len);
         self.bytes = self.bytes.get(..len as usize).unwrap_or(self.bytes);
+    }
+
+    /// Bytes from here to the end of the packet, as its IP header says.
+    pub(super) fn said(&self) -> u32 {
+        self.wire.saturating_add(self.missing)
     }
 
     /// Starts a new innermost packet: what an outer one had is forgotten, except what is true of the whole frame.
@@ -94,12 +115,13 @@ impl<'a> Walk<'a> {
 
     /// Notes where the transport layer (or what stands before it) begins.
     pub(super) fn transport(&mut self, proto: u8) {
+        let said = self.said();
         let packet = &mut *self.packet;
         packet.proto = proto;
         packet.kind = Kind::Ip;
         packet.l4_offset = self.offset;
         packet.l4_caplen = self.bytes.len() as u32;
-        packet.payload_len = self.wire;
+        packet.payload_len = said;
         if self.cut && packet.l4_caplen < self.wire {
             packet.bits.set_snapped();
         }

@@ -1,1 +1,0 @@
-//! Frames built by hand, decoded whole, cut and mangled.
