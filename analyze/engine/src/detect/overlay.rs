@@ -2,11 +2,11 @@
 
 use super::attempts::Outcome;
 use crate::Addr;
-use crate::track::FrameId;
 use crate::track::event::Flow;
 use crate::track::tunnels::Tunnel;
+use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Two ends of tunnels of one kind, in one unit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Inside {
     pub(crate) silent: u64,
     /// Attempts whose answers were seen to leave and whose handshake never went on.
     pub(crate) half_open: u64,
+    /// Servers of those, a few.
+    pub(crate) servers: BTreeSet<Endpoint>,
     /// Connections that came about.
     pub(crate) complete: u64,
     /// Connections both of whose directions were seen in one direction of the tunnel or the other.
@@ -45,7 +47,10 @@ const TCP: u8 = 6;
 
 impl Overlay {
     pub(crate) fn add(&mut self, flow: &Flow, tunnels: &[Tunnel]) {
-        for leg in flow.legs.iter().filter(|leg| leg.tunnel != 0) {
+        let first_of_tunnel = |at: usize| {
+            flow.legs[at].tunnel != 0 && flow.legs[..at].iter().all(|leg| leg.tunnel != flow.legs[at].tunnel)
+        };
+        for leg in (0..flow.legs.len()).filter(|at| first_of_tunnel(*at)).map(|at| &flow.legs[at]) {
             let Some(tunnel) = tunnels.get(leg.tunnel as usize) else { continue };
             let pair = Pair { kind: tunnel.kind, a: tunnel.a, b: tunnel.b };
             let inside = self.pairs.entry((pair, flow.unit)).or_default();
@@ -58,7 +63,12 @@ impl Overlay {
 impl Inside {
     fn add(&mut self, flow: &Flow, from_a: bool) {
         match flow.outcome() {
-            Outcome::HalfOpen => self.half_open += 1,
+            Outcome::HalfOpen => {
+                self.half_open += 1;
+                if self.servers.len() < FRAMES {
+                    self.servers.insert(flow.resp);
+                }
+            }
             Outcome::Unanswered => self.silent += 1,
             Outcome::Unclear if is_silent_question(flow) => self.silent += 1,
             // Only a handshake proves that answers arrive at the other end.

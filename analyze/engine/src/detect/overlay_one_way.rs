@@ -19,7 +19,8 @@ pub(super) const ABOUT: About = About {
           sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside \
           repeats and none completes.",
     false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
-                      A tunnel that carries both directions of inner connections one way is a mirror or tap.",
+                      Handshakes with one server alone may be stopped there: two servers are required. A tunnel that \
+                      carries both directions of inner connections one way is a mirror or tap.",
     fix: "Allow the overlay's traffic in both directions between all nodes: UDP 8472 or 4789 (VXLAN), 6081 (Geneve), IP \
           protocol 4 (IPIP), in host firewalls, security groups and the fabric.",
     filter: "udp.port == 8472 || udp.port == 4789 || udp.port == 6081 || ip.proto == 4",
@@ -81,7 +82,7 @@ fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> 
 /// SYNs arrive, SYN-ACKs leave, and no handshake ever completes: the answers are lost on the way.
 fn answers_lost(pair: Pair, view: &View) -> Option<Loss> {
     let inside = &view.inside;
-    if view.ab == 0 || view.ba == 0 || inside.half_open < ATTEMPTS {
+    if view.ab == 0 || view.ba == 0 || (inside.servers.len() as u64) < ATTEMPTS {
         return None;
     }
     let (from, to) = if inside.from_a >= inside.from_b { (pair.b, pair.a) } else { (pair.a, pair.b) };
