@@ -1,0 +1,53 @@
+//! Every case of `samples/cases`: kcap says what it must and nothing that it must not.
+
+use kcap_analyze::detect::DETECTORS;
+use kcap_samples::case::{self, Case, Run, check};
+use kcap_tests::{outcome, terminal};
+use std::{env, fs};
+
+fn failures(case: &Case) -> Vec<String> {
+    let of_run = |run: &Run| {
+        let outcome = outcome(case, run).unwrap();
+        let name = format!("{} {}", case.slug, run.files.join(" "));
+        check(run, &outcome).into_iter().map(move |wrong| format!("{name}: {wrong}"))
+    };
+    case.runs.iter().flat_map(of_run).collect()
+}
+
+#[test]
+fn cases_say_what_they_must() {
+    let cases = case::all().unwrap();
+    let runs: usize = cases.iter().map(|case| case.runs.len()).sum();
+    let wrong: Vec<String> = cases.iter().flat_map(failures).collect();
+    println!("{} cases, {runs} runs, {} differences", cases.len(), wrong.len());
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// `KCAP_UPDATE=1 cargo test -p kcap-tests` writes the reports anew; review them with `git diff`.
+#[test]
+fn terminal_reports_are_the_golden_ones() {
+    let update = env::var_os("KCAP_UPDATE").is_some();
+    let mut changed = Vec::new();
+    for case in case::all().unwrap() {
+        let path = case.folder.join("report.txt");
+        let text = terminal(&case).unwrap();
+        if update {
+            fs::write(&path, &text).unwrap();
+        } else if fs::read_to_string(&path).unwrap_or_default() != text {
+            changed.push(case.slug);
+        }
+    }
+    assert!(changed.is_empty(), "report.txt differs in {changed:?}; KCAP_UPDATE=1 writes it anew");
+}
+
+#[test]
+fn every_finding_has_a_case_and_a_near_miss() {
+    let runs: Vec<Run> = case::all().unwrap().into_iter().flat_map(|case| case.runs).collect();
+    for detector in DETECTORS {
+        let code = detector.code;
+        let names = |run: &Run| run.finding.iter().any(|finding| finding.code == code);
+        assert!(runs.iter().any(names), "no case in which {code} must appear");
+        let forbids = |run: &Run| run.absent.codes.iter().any(|absent| absent == code);
+        assert!(runs.iter().any(forbids), "no case in which {code} must not appear");
+    }
+}
