@@ -168,7 +168,8 @@ impl<W: Write> Writer<W> {
         let snaplen = *self.interfaces.get(index as usize).ok_or(WriteError::UnknownInterface { index })?;
         let data = packet.data.get(..snaplen as usize).unwrap_or(packet.data);
         let caplen = fits("packet", data.len())?;
-        let block = self.block.start(6).u32(index).time(packet.ts_ns).u32(caplen).u32(packet.orig_len).bytes(data);
+        let block =
+            self.block.start(6).u32(index).time(packet.ts_ns).u32(caplen).u32(packet.orig_len.max(caplen)).bytes(data);
         let fixed = block.len();
         if let Some(comment) = packet.comment {
             block.text(OPT_COMMENT, comment);
