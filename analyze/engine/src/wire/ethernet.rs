@@ -12,7 +12,7 @@ pub(super) const IPV6: u16 = 0x86dd;
 const MAX_LENGTH: u16 = 1500;
 
 /// Smallest value of the type field that is a protocol.
-const MIN_PROTOCOL: u16 = 1536;
+pub(super) const MIN_PROTOCOL: u16 = 1536;
 
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header = Ethernet2HeaderSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Ethernet))?;

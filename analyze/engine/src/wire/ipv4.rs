@@ -15,8 +15,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     })?;
     let header_len = header.slice().len();
     let total_len = match header.total_len() {
-        // Left to the network card: a packet of segmentation offload longer than the field can say.
-        0 => walk.wire,
+        0 => walk.offloaded_len().ok_or(Stop::Malformed(Layer::Ipv4))?,
         len => len.into(),
     };
     if total_len < header_len as u32 {

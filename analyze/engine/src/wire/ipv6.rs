@@ -17,7 +17,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header_len = header.slice().len();
     let next_header = header.next_header().0;
     let payload_len = match header.payload_length() {
-        0 if next_header != NO_NEXT_HEADER => payload_len_beyond_field(walk, header_len, next_header),
+        0 if next_header != NO_NEXT_HEADER => long_payload_len(walk, header_len, next_header)?,
         len => len.into(),
     };
     let packet = walk.start_packet(Addr::v6(header.source()), Addr::v6(header.destination()));
@@ -32,7 +32,11 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
 /// A payload longer than the field can say: a jumbogram names its length (RFC 2675), one of segmentation offload does
 /// not, so the frame tells.
 #[cold]
-fn payload_len_beyond_field(walk: &Walk<'_>, header_len: usize, next_header: u8) -> u32 {
+fn long_payload_len(walk: &Walk<'_>, header_len: usize, next_header: u8) -> Result<u32, Stop> {
     let payload = walk.bytes.get(header_len..).unwrap_or_default();
-    ipv6_ext::jumbo_payload_len(next_header, payload).unwrap_or(walk.wire.saturating_sub(header_len as u32))
+    if let Some(len) = ipv6_ext::jumbo_payload_len(next_header, payload) {
+        return Ok(len);
+    }
+    let len = walk.offloaded_len().ok_or(Stop::Malformed(Layer::Ipv6))?;
+    Ok(len.saturating_sub(header_len as u32))
 }

@@ -1,6 +1,7 @@
 //! BSD loopback: an address family in the byte order of the capturing machine, or (LOOP) in network order
 //! (<https://www.tcpdump.org/linktypes.html>, `LINKTYPE_NULL` and `LINKTYPE_LOOP`).
 
+use super::ethernet::MIN_PROTOCOL;
 use super::layers::Layer;
 use super::walk::{Step, Walk};
 use super::{Next, Stop, ethernet};
@@ -10,6 +11,10 @@ const INET: u32 = 2;
 
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let family = walk.parse(Layer::Null, be_u32)?;
+    if let ether_type @ MIN_PROTOCOL.. = family as u16 {
+        // Some writers end the header in an Ethernet type; no family, in either order, looks like that.
+        return Ok(Next::EtherType(ether_type));
+    }
     // No family is above 255, so the bytes tell in which order they are.
     payload(if family > 0xff { family.swap_bytes() } else { family })
 }

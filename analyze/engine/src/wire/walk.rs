@@ -5,6 +5,10 @@ use super::{DecodeConfig, Next};
 use crate::Addr;
 use crate::packet::{Bits, Kind, Packet};
 
+/// The longest packet that Linux leaves to segmentation offload, headers added (`GSO_MAX_SIZE`,
+/// include/linux/netdevice.h).
+const MAX_OFFLOADED: u32 = 8 * 65_536 + 256;
+
 /// What a layer's decoder answers: what comes next, or why decoding ends here.
 pub(super) type Step = Result<Next, Stop>;
 
@@ -79,6 +83,12 @@ impl<'a> Walk<'a> {
         }
         self.wire = self.wire.min(len);
         self.bytes = self.bytes.get(..len as usize).unwrap_or(self.bytes);
+    }
+
+    /// The length of a packet that left it to the network card, whose field is too small for it: the frame's. `None`
+    /// when no card could have sent as much, so that the record's own length must be wrong.
+    pub(super) fn offloaded_len(&self) -> Option<u32> {
+        Some(self.wire).filter(|len| *len <= MAX_OFFLOADED)
     }
 
     /// Bytes from here to the end of the packet, as its IP header says.

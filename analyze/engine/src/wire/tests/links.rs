@@ -85,6 +85,8 @@ fn loopback_families_in_both_orders() {
     }
     assert_eq!(names(&decode_whole(LinkType::LOOP, &join(&[&v4_net, &segment()])).1), "null ipv4 tcp");
     assert_eq!(names(&decode_whole(LinkType::LOOP, &join(&[&v6_net, &v6])).1), "null ipv6 tcp");
+    let with_ether_type = join(&[&[15, 0, 8, 0], &segment()]);
+    assert_eq!(names(&decode_whole(LinkType::NULL, &with_ether_type).1), "null ipv4 tcp");
     let appletalk = join(&[&16u32.to_le_bytes(), &segment()]);
     assert_eq!(decode_whole(LinkType::NULL, &appletalk).1.stop, Stop::Undecoded("address family"));
 }

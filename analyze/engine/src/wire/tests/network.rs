@@ -66,6 +66,14 @@ fn lengths_of_segmentation_offload_come_from_the_frame() {
 }
 
 #[test]
+fn no_card_sends_more_than_offload_allows() {
+    let frame = ipv4_with(6, &tcp(&[], b"abc"), |header| header.total_len = 0);
+    let (mut packet, mut layers) = (Packet::default(), Layers::default());
+    decode(&frame, LinkType::IPV4, 3_600_000_000, &DecodeConfig::default(), &mut packet, &mut layers);
+    assert_eq!((packet.kind, layers.stop), (Kind::Other, Stop::Malformed(Layer::Ipv4)));
+}
+
+#[test]
 fn jumbograms_say_their_length() {
     let segment = tcp(&[], &vec![7; 70_000]);
     let jumbo = join(&[&[6, 0, 0xc2, 4], &(segment.len() as u32 + 8).to_be_bytes(), &segment]);

@@ -82,9 +82,9 @@ fn vxlan_gpe_names_what_it_carries() {
 #[test]
 fn geneve_with_options() {
     let options = [0, 1, 0x80, 1, 1, 2, 3, 4];
-    let (packet, layers) = over_udp(6081, &geneve(0xabcdef, 0x6558, &options, &tcp_frame()));
+    let (packet, layers) = over_udp(6081, &geneve(0x00ab_cdef, 0x6558, &options, &tcp_frame()));
     assert_inner_tcp(&packet, &layers, "ipv4 udp geneve ethernet ipv4 tcp");
-    assert_eq!((layers.outers()[0].kind, layers.outers()[0].id), (TunnelKind::Geneve, Some(0xabcdef)));
+    assert_eq!((layers.outers()[0].kind, layers.outers()[0].id), (TunnelKind::Geneve, Some(0x00ab_cdef)));
     let (_, layers) = over_udp(6081, &geneve(1, 0x0800, &[], &ipv4(6, &tcp(&[], b""))));
     assert_eq!(names(&layers), "ipv4 udp geneve ipv4 tcp");
     assert_eq!(over_udp(6081, &[0x3f, 0, 0x65, 0x58, 0, 0, 0, 0]).1.stop, Stop::Malformed(Layer::Geneve));
