@@ -141,7 +141,7 @@ impl<'a> Collector<'a> {
     }
 
     fn event(&mut self, event: &Event) -> Result<(), SinkError> {
-        self.facts.event(event, &self.names.tunnels);
+        self.facts.event(event);
         self.totals.event(event);
         let (names, outputs) = (&self.names, &mut self.outputs);
         match event {

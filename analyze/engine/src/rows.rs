@@ -8,7 +8,7 @@ use crate::track::FrameId;
 use crate::track::event::{Echo, Flow, IcmpError};
 
 pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
-    let leg = flow.legs.first().copied().unwrap_or_default();
+    let leg = flow.leg;
     let tunnel = names.tunnel(leg.tunnel);
     let (orig, resp) = (&flow.from_orig, &flow.from_resp);
     FlowRow {
@@ -25,7 +25,7 @@ pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
         resp_addr: flow.resp.addr,
         resp_port: flow.resp.port.into(),
         conn_state: flow.state.name(),
-        history: flow.history.clone(),
+        history: flow.history.as_str().to_owned(),
         orig_packets: orig.packets as i64,
         resp_packets: resp.packets as i64,
         orig_bytes: orig.bytes as i64,
@@ -59,7 +59,7 @@ pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
         tunnel_id: tunnel.and_then(|tunnel| tunnel.id).map(Into::into),
         tunnel_a: tunnel.map(|tunnel| tunnel.a),
         tunnel_b: tunnel.map(|tunnel| tunnel.b),
-        legs: flow.legs.len() as i32 + flow.legs_left_out.min(1) as i32,
+        legs: flow.legs().count() as i32 + flow.legs_left_out.min(1) as i32,
         evicted: flow.evicted,
     }
 }

@@ -6,6 +6,7 @@ use crate::detect::Outcome;
 use crate::finding::{ConnectionCounts, Summary, Talker, TunnelSummary};
 use crate::track::event::{ConnState, Event, Flow};
 use crate::track::tunnels::TunnelUse;
+use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 
 /// Addresses counted; those that come later are only counted in sum.
@@ -23,7 +24,7 @@ struct Volume {
 /// Totals over all units.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    talkers: HashMap<Addr, Volume>,
+    talkers: HashMap<Addr, Volume, RandomState>,
     connections: ConnectionCounts,
     protocols: BTreeMap<&'static str, i64>,
     /// Connection ends whose address is beyond the cap.

@@ -4,7 +4,9 @@ use crate::Addr;
 use crate::finding::Severity;
 use crate::track::event::{ConnState, Flow};
 use crate::track::{Endpoint, FrameId, IcmpCode};
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const TCP: u8 = 6;
 
@@ -97,15 +99,15 @@ impl Counts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attempts {
     pub(crate) counts: Counts,
-    /// The same by client, as far as they are kept apart.
+    /// The same by client.
     by_client: BTreeMap<Addr, Counts>,
     /// Failed attempts, a few.
     failures: Vec<Failure>,
-    /// Originator and initial sequence number of attempts, a few: what DNAT does not change.
+    /// Originator and initial sequence number of failed attempts, a few: what DNAT does not change.
     identities: BTreeSet<(Endpoint, u32)>,
     /// Tunnels of failed attempts, a few.
     pub(crate) tunnels: BTreeSet<u32>,
-    /// First packet of any attempt.
+    /// First packet of any failed attempt.
     first_ns: Option<i64>,
 }
 
@@ -125,35 +127,18 @@ pub(crate) struct Failure {
 const FAILURES: usize = 32;
 /// Tunnels kept of failed attempts.
 const TUNNELS: usize = 16;
-/// Clients kept apart.
-const CLIENTS: usize = 256;
 /// Identities kept to recognise a connection before and after DNAT.
 const IDENTITIES: usize = 256;
 
 impl Attempts {
-    /// Adds a TCP connection.
-    fn add(&mut self, flow: &Flow) {
-        let outcome = flow.outcome();
-        if outcome == Outcome::Unclear {
-            return;
-        }
-        self.counts.add(outcome);
-        if self.by_client.len() < CLIENTS || self.by_client.contains_key(&flow.orig.addr) {
-            self.by_client.entry(flow.orig.addr).or_default().add(outcome);
-        }
+    fn fail(&mut self, flow: &Flow, outcome: Outcome) {
         self.first_ns = Some(self.first_ns.map_or(flow.first_ns, |first| first.min(flow.first_ns)));
         if let Some(isn) = flow.from_orig.isn
             && self.identities.len() < IDENTITIES
         {
             self.identities.insert((flow.orig, isn));
         }
-        if outcome != Outcome::Established {
-            self.fail(flow, outcome);
-        }
-    }
-
-    fn fail(&mut self, flow: &Flow, outcome: Outcome) {
-        self.tunnels.extend(flow.legs.iter().map(|leg| leg.tunnel).take(TUNNELS.saturating_sub(self.tunnels.len())));
+        self.tunnels.extend(flow.legs().map(|leg| leg.tunnel).take(TUNNELS.saturating_sub(self.tunnels.len())));
         if self.failures.len() < FAILURES {
             self.failures.push(Failure::of(flow, outcome));
         }
@@ -234,6 +219,8 @@ pub(crate) struct Service {
     pub(crate) server: Endpoint,
     pub(crate) behind: Vec<Endpoint>,
     pub(crate) attempts: Attempts,
+    /// Whether this may be one of several endpoints (see [`Servers::find_siblings`]).
+    pub(crate) sibling: bool,
 }
 
 /// Failures of one client before they are more than chance, where others succeed.
@@ -260,25 +247,8 @@ impl Service {
         (!clients.is_empty() && count(&counts) > 0).then_some(Failing { clients, counts, failures, others })
     }
 
-    /// Whether clients that fail here succeed at a neighbouring address on the same port, both inside a tunnel: DNAT
-    /// came before, so this may be one of several endpoints behind an address that the capture does not show.
-    pub(crate) fn has_sibling(&self, services: &[Self]) -> bool {
-        let sibling = |other: &Self| {
-            other.server.port == self.server.port
-                && other.server != self.server
-                && are_neighbours(other.server.addr, self.server.addr)
-                && self.is_encapsulated()
-                && self.attempts.by_client.keys().any(|client| other.succeeds_for(client))
-        };
-        services.iter().any(sibling)
-    }
-
     fn is_encapsulated(&self) -> bool {
         self.attempts.tunnels.iter().all(|tunnel| *tunnel != 0)
-    }
-
-    fn succeeds_for(&self, client: &Addr) -> bool {
-        self.attempts.by_client.get(client).is_some_and(|counts| counts.established > 0)
     }
 }
 
@@ -288,43 +258,104 @@ fn are_neighbours(a: Addr, b: Addr) -> bool {
     a.0[..prefix] == b.0[..prefix]
 }
 
-/// All attempts, by unit and server.
+/// All attempts, by server, client and unit; failed ones in more detail.
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
-    by_unit: BTreeMap<(Endpoint, u32), Attempts>,
-    /// Connections to servers beyond the cap.
+    counts: HashMap<(Endpoint, Addr, u32), Counts, RandomState>,
+    failed: BTreeMap<(Endpoint, u32), Attempts>,
+    services: OnceCell<Vec<Service>>,
+    /// Connections of clients and servers beyond the cap.
     pub(crate) left_out: u64,
 }
 
-/// Servers kept.
-const MAX_SERVERS: usize = 65_536;
+/// Pairs of client and server kept.
+const MAX_PAIRS: usize = 65_536;
+/// Servers with failures kept: a scan makes one of each address.
+const MAX_FAILED: usize = 8192;
 
 impl Servers {
     pub(crate) fn add(&mut self, flow: &Flow) {
-        if flow.proto != TCP {
+        let outcome = flow.outcome();
+        if flow.proto != TCP || outcome == Outcome::Unclear {
             return;
         }
-        let key = (flow.resp, flow.unit);
-        if self.by_unit.len() >= MAX_SERVERS && !self.by_unit.contains_key(&key) {
+        let key = (flow.resp, flow.orig.addr, flow.unit);
+        if self.counts.len() >= MAX_PAIRS && !self.counts.contains_key(&key) {
             self.left_out += 1;
             return;
         }
-        self.by_unit.entry(key).or_default().add(flow);
+        self.counts.entry(key).or_default().add(outcome);
+        if outcome != Outcome::Established {
+            self.fail(flow, outcome);
+        }
     }
 
-    /// Attempts by service. Servers whose connections are the same ones (before and after DNAT, in several files) are
-    /// put together under the address that was used first, which is the client's.
-    pub(crate) fn services(&self) -> Vec<Service> {
+    fn fail(&mut self, flow: &Flow, outcome: Outcome) {
+        let key = (flow.resp, flow.unit);
+        if self.failed.len() >= MAX_FAILED && !self.failed.contains_key(&key) {
+            self.left_out += 1;
+            return;
+        }
+        self.failed.entry(key).or_default().fail(flow, outcome);
+    }
+
+    /// Addresses that answered an attempt, be it with a refusal.
+    pub(crate) fn alive(&self) -> BTreeSet<Addr> {
+        let answered = self.counts.iter().filter(|(_, counts)| counts.granted() + counts.refused > 0);
+        answered.map(|((server, _, _), _)| server.addr).collect()
+    }
+
+    /// Attempts by service, of services with failures. Servers whose failed connections are the same ones (before and
+    /// after DNAT, in several files) are put together under the address that was used first, which is the client's.
+    pub(crate) fn services(&self) -> &[Service] {
+        self.services.get_or_init(|| self.group())
+    }
+
+    fn group(&self) -> Vec<Service> {
         let mut servers: BTreeMap<Endpoint, Attempts> = BTreeMap::new();
-        for ((server, _), attempts) in &self.by_unit {
-            servers.entry(*server).or_default().merge(attempts);
+        for ((server, _), attempts) in self.with_counts() {
+            servers.entry(server).or_default().merge(&attempts);
         }
         let mut groups: BTreeMap<usize, Vec<(Endpoint, Attempts)>> = BTreeMap::new();
         let owners = owners(servers.values());
         for (at, server) in servers.into_iter().enumerate() {
             groups.entry(root(&owners, at)).or_default().push(server);
         }
-        groups.into_values().map(Service::of).collect()
+        let mut services: Vec<Service> = groups.into_values().map(Service::of).collect();
+        self.find_siblings(&mut services);
+        services
+    }
+
+    /// The attempts of servers with failures, all of their connections counted.
+    fn with_counts(&self) -> BTreeMap<(Endpoint, u32), Attempts> {
+        let mut attempts = self.failed.clone();
+        let failing: BTreeSet<Endpoint> = self.failed.keys().map(|(server, _)| *server).collect();
+        for ((server, client, unit), counts) in &self.counts {
+            if failing.contains(server) {
+                let of_server = attempts.entry((*server, *unit)).or_default();
+                of_server.counts.merge(counts, false);
+                of_server.by_client.entry(*client).or_default().merge(counts, false);
+            }
+        }
+        attempts
+    }
+
+    /// Marks services whose failing clients succeed at a neighbouring address on the same port, inside a tunnel: DNAT
+    /// came before, so this may be one of several endpoints behind an address that the capture does not show.
+    fn find_siblings(&self, services: &mut [Service]) {
+        let ports: BTreeSet<u16> = services.iter().map(|service| service.server.port).collect();
+        let mut successes: BTreeMap<(Addr, u16), Vec<Addr>> = BTreeMap::new();
+        for ((server, client, _), counts) in &self.counts {
+            if counts.established > 0 && ports.contains(&server.port) {
+                successes.entry((*client, server.port)).or_default().push(server.addr);
+            }
+        }
+        for service in services.iter_mut().filter(|service| service.is_encapsulated()) {
+            let server = service.server;
+            let near = |addr: &Addr| *addr != server.addr && are_neighbours(*addr, server.addr);
+            let reaches = |client: &Addr| successes.get(&(*client, server.port)).is_some_and(|to| to.iter().any(near));
+            service.sibling = service.attempts.by_client.keys().any(reaches);
+        }
     }
 }
 
@@ -360,11 +391,11 @@ impl Service {
             attempts.merge(&other);
             behind.push(endpoint);
         }
-        Self { server, behind, attempts }
+        Self { server, behind, attempts, sibling: false }
     }
 }
 
-/// What weakens a judgement where [`Service::has_sibling`].
+/// What weakens a judgement where [`Service::sibling`] holds.
 pub(crate) const SIBLING: &str = "the same clients reach neighbouring addresses on this port: this may be one dead \
                                   endpoint of a service (SVC002) whose own address the capture does not show";
 

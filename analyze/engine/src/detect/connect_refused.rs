@@ -29,17 +29,17 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
     let refused = |service: &Service| {
         let failing = service.failing(Outcome::Refused, |counts| counts.refused)?;
-        Some(judge(service, &failing, service.has_sibling(&services), world))
+        Some(judge(service, &failing, world))
     };
     services.iter().filter_map(refused).collect()
 }
 
-fn judge(service: &Service, failing: &Failing<'_>, sibling: bool, world: &World<'_>) -> Finding {
+fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding {
     let server = service.server;
     let tries = count_of(failing.counts.refused, "connection");
     let whose = if failing.others > 0 { format!(" of {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} refuses every connection{whose} ({tries})"));
-    finding.severity = severity(ABOUT.severity, failing.counts.refused, sibling);
+    finding.severity = severity(ABOUT.severity, failing.counts.refused, service.sibling);
     finding.about(Role::Server, server);
     service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
     failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
@@ -56,7 +56,7 @@ fn judge(service: &Service, failing: &Failing<'_>, sibling: bool, world: &World<
         distance(&ttls),
         failing.others_in_words(),
     );
-    if sibling {
+    if service.sibling {
         finding.limits.push(SIBLING.to_owned());
     }
     finding.rule_out("SVC004", "the attempts are answered, not ignored");

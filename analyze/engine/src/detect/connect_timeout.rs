@@ -34,7 +34,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         let failing = service.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
         let answered = failing.counts.refused + failing.counts.rejected > 0;
         let known = answered || is_in_broken_tunnel(service, world) || no_route_known(service, world);
-        (!known).then(|| judge(service, &failing, service.has_sibling(&services), world))
+        (!known).then(|| judge(service, &failing, world))
     };
     services.iter().filter_map(silent).collect()
 }
@@ -53,12 +53,12 @@ fn no_route_known(service: &Service, world: &World<'_>) -> bool {
     addresses.any(|address| known(&address))
 }
 
-fn judge(service: &Service, failing: &Failing<'_>, sibling: bool, world: &World<'_>) -> Finding {
+fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding {
     let server = service.server;
     let tries = count_of(failing.counts.unanswered, "connection attempt");
     let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
-    finding.severity = severity(ABOUT.severity, failing.counts.unanswered, sibling);
+    finding.severity = severity(ABOUT.severity, failing.counts.unanswered, service.sibling);
     finding.confidence = if failing.counts.unanswered >= 2 { 0.85 } else { 0.7 };
     finding.about(Role::Server, server);
     service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
@@ -78,7 +78,7 @@ fn judge(service: &Service, failing: &Failing<'_>, sibling: bool, world: &World<
         count_of(world.facts.flows.two_way, "other connection"),
         failing.others_in_words(),
     );
-    if sibling {
+    if service.sibling {
         finding.limits.push(SIBLING.to_owned());
     }
     finding.rule_out("SVC003", "no reset came back");

@@ -40,7 +40,9 @@ const ARP_TRIES: u32 = 3;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
-    let alive: BTreeSet<Addr> = services.iter().filter(|s| answers(s)).flat_map(addresses).collect();
+    // An address behind DNAT lives if the one in front of it does: the errors come from behind.
+    let mut alive = world.facts.servers.alive();
+    alive.extend(services.iter().filter(|service| answers(service)).flat_map(addresses));
     let silent: BTreeSet<Addr> =
         services.iter().filter(|s| s.attempts.counts.unanswered > 0).flat_map(addresses).collect();
     let mut signs: BTreeMap<Addr, Signs<'_>> = BTreeMap::new();
@@ -62,7 +64,7 @@ fn answers(service: &Service) -> bool {
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = Addr> {
-    std::iter::once(&service.server).chain(&service.behind).map(|server| server.addr).collect::<Vec<_>>().into_iter()
+    std::iter::once(&service.server).chain(&service.behind).map(|server| server.addr)
 }
 
 fn judge(target: Addr, signs: &Signs<'_>, world: &World<'_>) -> Finding {

@@ -3,12 +3,12 @@
 use super::attempts::Outcome;
 use crate::Addr;
 use crate::track::event::Flow;
-use crate::track::tunnels::Tunnel;
 use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeSet, HashMap};
 
-/// Two ends of tunnels of one kind, in one unit.
+/// Two ends of tunnels of one kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Pair {
     pub(crate) kind: TunnelKind,
@@ -36,27 +36,30 @@ pub(crate) struct Inside {
     pub(crate) span_ns: Option<(i64, i64)>,
 }
 
-/// All pairs, by unit.
+/// The inside of all tunnels, by tunnel.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
-    pub(crate) pairs: BTreeMap<(Pair, u32), Inside>,
+    inside: HashMap<u32, Inside, RandomState>,
 }
 
 const FRAMES: usize = 8;
 const TCP: u8 = 6;
 
 impl Overlay {
-    pub(crate) fn add(&mut self, flow: &Flow, tunnels: &[Tunnel]) {
-        let first_of_tunnel = |at: usize| {
-            flow.legs[at].tunnel != 0 && flow.legs[..at].iter().all(|leg| leg.tunnel != flow.legs[at].tunnel)
-        };
-        for leg in (0..flow.legs.len()).filter(|at| first_of_tunnel(*at)).map(|at| &flow.legs[at]) {
-            let Some(tunnel) = tunnels.get(leg.tunnel as usize) else { continue };
-            let pair = Pair { kind: tunnel.kind, a: tunnel.a, b: tunnel.b };
-            let inside = self.pairs.entry((pair, flow.unit)).or_default();
-            inside.both_ways += u64::from(leg.orig_packets > 0 && leg.resp_packets > 0);
-            inside.add(flow, leg.orig_from_a);
+    pub(crate) fn add(&mut self, flow: &Flow) {
+        for (at, leg) in flow.legs().enumerate() {
+            let again = flow.legs().take(at).any(|before| before.tunnel == leg.tunnel);
+            if leg.tunnel != 0 && !again {
+                let inside = self.inside.entry(leg.tunnel).or_default();
+                inside.both_ways += u64::from(leg.orig_packets > 0 && leg.resp_packets > 0);
+                inside.add(flow, leg.orig_from_a);
+            }
         }
+    }
+
+    /// What happened inside a tunnel.
+    pub(crate) fn inside(&self, tunnel: u32) -> Option<&Inside> {
+        self.inside.get(&tunnel)
     }
 }
 
@@ -87,6 +90,22 @@ impl Inside {
         self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
         let room = FRAMES.saturating_sub(self.frames.len());
         self.frames.extend(flow.syns.iter().chain([&flow.first]).take(2.min(room)));
+    }
+}
+
+impl Inside {
+    /// Takes in what happened inside another tunnel of the same two ends.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.silent += other.silent;
+        self.half_open += other.half_open;
+        self.complete += other.complete;
+        self.both_ways += other.both_ways;
+        self.from_a += other.from_a;
+        self.from_b += other.from_b;
+        self.servers.extend(&other.servers);
+        self.frames.extend(other.frames.iter().take(FRAMES.saturating_sub(self.frames.len())));
+        let spans = self.span_ns.into_iter().chain(other.span_ns);
+        self.span_ns = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     }
 }
 

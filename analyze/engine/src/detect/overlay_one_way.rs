@@ -58,13 +58,13 @@ type Units = BTreeMap<u32, View>;
 
 fn views(world: &World<'_>) -> BTreeMap<Pair, Units> {
     let mut pairs: BTreeMap<Pair, Units> = BTreeMap::new();
-    for (tunnel, usage) in world.tunnels.iter().zip(world.tunnel_uses).skip(1) {
+    for (id, (tunnel, usage)) in (0..).zip(world.tunnels.iter().zip(world.tunnel_uses)).skip(1) {
         let pair = Pair { kind: tunnel.kind, a: tunnel.a, b: tunnel.b };
         let view = pairs.entry(pair).or_default().entry(tunnel.unit).or_default();
         view.ab += usage.ab.frames;
         view.ba += usage.ba.frames;
-        if let Some(inside) = world.facts.overlay.pairs.get(&(pair, tunnel.unit)) {
-            view.inside = inside.clone();
+        if let Some(inside) = world.facts.overlay.inside(id) {
+            view.inside.merge(inside);
         }
     }
     pairs

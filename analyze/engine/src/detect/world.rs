@@ -47,11 +47,11 @@ const MAX_FACTS: usize = 4096;
 
 impl Facts {
     /// Takes note of an event.
-    pub(crate) fn event(&mut self, event: &Event, tunnels: &[Tunnel]) {
+    pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Flow(flow) => {
                 self.servers.add(flow);
-                self.overlay.add(flow, tunnels);
+                self.overlay.add(flow);
                 self.flows.add(flow);
             }
             Event::IcmpError(error) if error.icmp.is_no_route() => self.no_route(error),

@@ -2,25 +2,16 @@
 
 use super::endpoint::Endpoint;
 use super::event::{ConnState, Flow, LegSeen, Rejection, Reset, Side};
-use super::flow::{Cold, Hot, Leg, Seen};
+use super::flow::{Cold, Hot, Seen};
 use super::key::End;
 use super::lane::{Lane, Rare};
 
 const TCP: u8 = 6;
 
 /// Sums a connection up.
-pub(crate) fn ended(hot: &Hot, mut cold: Cold, unit: u32, evicted: bool) -> Flow {
+pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
     let (orig, resp) = (cold.orig, cold.orig.other());
-    let first = Leg {
-        point: hot.point,
-        tunnel: hot.tunnel,
-        lanes: hot.lanes,
-        rare: std::mem::take(&mut cold.rare),
-        orig_from_a: cold.orig_from_a,
-        ..Leg::default()
-    };
-    cold.legs.insert(0, first);
-    let resent_syn = side(hot, &cold, orig).syns > 1;
+    let resent_syn = side(hot, cold, orig).syns > 1;
     Flow {
         unit,
         orig: Endpoint { addr: cold.src, port: cold.src_port },
@@ -30,9 +21,9 @@ pub(crate) fn ended(hot: &Hot, mut cold: Cold, unit: u32, evicted: bool) -> Flow
         last_ns: hot.last_ns,
         first: cold.first,
         last: cold.last,
-        state: state(hot, &cold),
-        from_orig: side(hot, &cold, orig),
-        from_resp: side(hot, &cold, resp),
+        state: state(hot, cold),
+        from_orig: side(hot, cold, orig),
+        from_resp: side(hot, cold, resp),
         rtt_resp_ns: if resent_syn { None } else { between(cold.syn_ns, cold.syn_ack_ns) },
         rtt_orig_ns: between(cold.syn_ack_ns, cold.ack_ns),
         syn_ns: cold.syn_ns,
@@ -50,7 +41,12 @@ pub(crate) fn ended(hot: &Hot, mut cold: Cold, unit: u32, evicted: bool) -> Flow
             frame: icmp.frame,
             count: icmp.count,
         }),
-        legs: cold.legs.iter().map(|leg| leg_seen(leg, orig)).collect(),
+        leg: leg_seen(hot.point, hot.tunnel, &hot.lanes, orig, cold.orig_from_a),
+        other_legs: cold
+            .legs
+            .iter()
+            .map(|leg| leg_seen(leg.point, leg.tunnel, &leg.lanes, orig, leg.orig_from_a))
+            .collect(),
         legs_left_out: cold.legs_left_out,
         history: cold.history,
         syns: cold.syns,
@@ -62,13 +58,13 @@ fn between(from: Option<i64>, to: Option<i64>) -> Option<i64> {
     Some(to? - from?).filter(|&ns| ns >= 0)
 }
 
-fn leg_seen(leg: &Leg, orig: End) -> LegSeen {
+fn leg_seen(point: u16, tunnel: u32, lanes: &[Lane; 2], orig: End, orig_from_a: bool) -> LegSeen {
     LegSeen {
-        point: leg.point,
-        tunnel: leg.tunnel,
-        orig_packets: leg.lanes[orig as usize].packets.into(),
-        resp_packets: leg.lanes[orig.other() as usize].packets.into(),
-        orig_from_a: leg.orig_from_a,
+        point,
+        tunnel,
+        orig_packets: lanes[orig as usize].packets.into(),
+        resp_packets: lanes[orig.other() as usize].packets.into(),
+        orig_from_a,
     }
 }
 
@@ -76,11 +72,11 @@ fn leg_seen(leg: &Leg, orig: End) -> LegSeen {
 /// way was seen by the legs before.
 fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
     let at = end as usize;
+    let legs = || std::iter::once((&hot.lanes, &cold.rare)).chain(cold.legs.iter().map(|leg| (&leg.lanes, &leg.rare)));
     let most = |count: fn(&Lane, &Rare) -> u64| {
-        cold.legs.iter().map(|leg| count(&leg.lanes[at], &leg.rare[at])).max().unwrap_or_default()
+        legs().map(|(lanes, rare)| count(&lanes[at], &rare[at])).max().unwrap_or_default()
     };
-    let missed =
-        cold.legs.iter().map(|leg| leg.lanes[at].acknowledged_unseen(&leg.rare[at], &leg.lanes[end.other() as usize]));
+    let missed = legs().map(|(lanes, rare)| lanes[at].acknowledged_unseen(&rare[at], &lanes[end.other() as usize]));
     let seen = hot.seen[at];
     let hello = cold.hello[at];
     let greeted = seen & (Seen::SYN | Seen::SYN_ACK) != 0;
@@ -97,7 +93,7 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
         keepalives: most(|_, rare| rare.keepalives.into()),
         mss: hello.mss,
         window_scale: hello.window_scale,
-        ttl: cold.legs.iter().find(|leg| leg.lanes[at].packets > 0).map(|leg| leg.rare[at].ttl),
+        ttl: legs().find(|(lanes, _)| lanes[at].packets > 0).map(|(_, rare)| rare[at].ttl),
         isn: greeted.then_some(hello.isn),
         zero_window: seen & Seen::ZERO_WINDOW != 0,
         fin: seen & Seen::FIN != 0,

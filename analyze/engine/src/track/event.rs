@@ -1,6 +1,7 @@
 //! Facts that trackers hand to detectors and tables.
 
 use super::endpoint::Endpoint;
+use super::few::{Few, History};
 use crate::Addr;
 use std::fmt;
 
@@ -263,7 +264,7 @@ pub struct Flow {
     /// Outcome.
     pub state: ConnState,
     /// Zeek's history letters.
-    pub history: String,
+    pub history: History,
     /// Originator.
     pub from_orig: Side,
     /// Responder.
@@ -279,13 +280,22 @@ pub struct Flow {
     /// First ICMP error about it.
     pub rejection: Option<Rejection>,
     /// Its SYN frames, a few.
-    pub syns: Vec<FrameId>,
-    /// Where it was seen, first leg first.
-    pub legs: Vec<LegSeen>,
+    pub syns: Few<FrameId, 4>,
+    /// Where it was seen first.
+    pub leg: LegSeen,
+    /// Where else it was seen.
+    pub other_legs: Vec<LegSeen>,
     /// Legs beyond the cap.
     pub legs_left_out: u32,
     /// Whether it left the table before it ended, because the memory was full.
     pub evicted: bool,
+}
+
+impl Flow {
+    /// Where it was seen, first leg first.
+    pub fn legs(&self) -> impl Iterator<Item = &LegSeen> + Clone {
+        std::iter::once(&self.leg).chain(&self.other_legs)
+    }
 }
 
 /// An ICMP error and the packet it quotes.

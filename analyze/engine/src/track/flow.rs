@@ -1,5 +1,6 @@
 //! A connection while it lives: what every packet touches, and the rest.
 
+use super::few::{Few, History};
 use super::key::{End, Key};
 use super::lane::{Lane, Rare, Taken, fingerprint};
 use crate::packet::{Kind, Packet, TcpFlags};
@@ -113,9 +114,9 @@ pub(crate) struct Cold {
     pub(crate) hello: [Hello; 2],
     pub(crate) reset: Option<ResetSeen>,
     pub(crate) icmp: Option<IcmpSeen>,
-    pub(crate) history: String,
+    pub(crate) history: History,
     /// The first SYNs, for evidence.
-    pub(crate) syns: Vec<FrameId>,
+    pub(crate) syns: Few<FrameId, 4>,
     pub(crate) rare: [Rare; 2],
     pub(crate) legs: Vec<Leg>,
     /// Whether the originator's packets enter the first leg's tunnel at its end `a`.
@@ -134,10 +135,6 @@ struct Recent {
 
 /// Legs kept of a connection.
 const MAX_LEGS: usize = 16;
-/// SYN frames kept as evidence.
-const MAX_SYNS: usize = 8;
-/// Letters kept of a history.
-const MAX_HISTORY: usize = 32;
 /// Copies of a packet on one host come within this time.
 const FOLD_NS: i64 = 50_000_000;
 
@@ -166,8 +163,8 @@ impl Cold {
             hello: [Hello::default(); 2],
             reset: None,
             icmp: None,
-            history: String::new(),
-            syns: Vec::new(),
+            history: History::default(),
+            syns: Few::default(),
             rare: [Rare::default(), Rare::default()],
             legs: Vec::new(),
             orig_from_a: packet.bits.is_from_b() == (end != orig),
@@ -210,10 +207,8 @@ impl Cold {
         leg.rare[end as usize].syns += u32::from(packet.flags.any(TcpFlags::SYN));
     }
 
-    fn note(&mut self, end: End, letter: char) {
-        if self.history.len() < MAX_HISTORY {
-            self.history.push(if end == self.orig { letter.to_ascii_uppercase() } else { letter });
-        }
+    fn note(&mut self, end: End, letter: u8) {
+        self.history.push(if end == self.orig { letter.to_ascii_uppercase() } else { letter });
     }
 
     fn reset_by(&mut self, end: End, packet: &Packet, frame: FrameId) {
@@ -277,7 +272,7 @@ impl Hot {
             taken = self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]);
             match taken {
                 Taken::Copy => return taken,
-                Taken::Retransmission => self.mark_once(cold, end, Seen::RETRANSMITTED, 't'),
+                Taken::Retransmission => self.mark_once(cold, end, Seen::RETRANSMITTED, b't'),
                 Taken::New => {}
             }
         } else {
@@ -293,7 +288,7 @@ impl Hot {
 
     fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
         if packet.payload_len > 0 && self.seen[end as usize] & Seen::DATA == 0 {
-            self.mark(cold, end, Seen::DATA, 'd');
+            self.mark(cold, end, Seen::DATA, b'd');
         }
         if end != self.orig {
             self.phase = Phase::Open;
@@ -322,13 +317,13 @@ impl Hot {
             self.not_syn(cold, packet, end, usual, first_leg);
         }
         if packet.flags.any(TcpFlags::FIN) && seen & Seen::FIN == 0 {
-            self.mark(cold, end, Seen::FIN, 'f');
+            self.mark(cold, end, Seen::FIN, b'f');
         }
         if packet.flags.any(TcpFlags::RST) {
             if first_leg || cold.reset.is_none() {
                 cold.reset_by(end, packet, at());
             }
-            self.mark_once(cold, end, Seen::RST, 'r');
+            self.mark_once(cold, end, Seen::RST, b'r');
         }
         self.settle(cold, end);
     }
@@ -346,7 +341,7 @@ impl Hot {
         let bit = if granted { Seen::SYN_ACK } else { Seen::SYN };
         if self.seen[end as usize] & bit == 0 {
             cold.hello[end as usize] = hello();
-            self.mark(cold, end, bit, if granted { 'h' } else { 's' });
+            self.mark(cold, end, bit, if granted { b'h' } else { b's' });
         }
         if !first_leg {
             return;
@@ -354,7 +349,7 @@ impl Hot {
         cold.rare[end as usize].syns += 1;
         let time = if granted { &mut cold.syn_ack_ns } else { &mut cold.syn_ns };
         time.get_or_insert(packet.ts_ns);
-        if !granted && cold.syns.len() < MAX_SYNS {
+        if !granted {
             cold.syns.push(at());
         }
     }
@@ -365,22 +360,22 @@ impl Hot {
             cold.ack_ns = Some(packet.ts_ns);
         }
         if packet.payload_len > 0 {
-            self.mark_once(cold, end, Seen::DATA, 'd');
+            self.mark_once(cold, end, Seen::DATA, b'd');
         } else if usual == Seen::ACK && !packet.flags.any(TcpFlags::FIN | TcpFlags::RST) {
-            self.mark_once(cold, end, Seen::ACK, 'a');
+            self.mark_once(cold, end, Seen::ACK, b'a');
         }
         if packet.window == 0 && !packet.flags.any(TcpFlags::RST) {
-            self.mark_once(cold, end, Seen::ZERO_WINDOW, 'w');
+            self.mark_once(cold, end, Seen::ZERO_WINDOW, b'w');
         }
     }
 
-    fn mark_once(&mut self, cold: &mut Cold, end: End, bit: u8, letter: char) {
+    fn mark_once(&mut self, cold: &mut Cold, end: End, bit: u8, letter: u8) {
         if self.seen[end as usize] & bit == 0 {
             self.mark(cold, end, bit, letter);
         }
     }
 
-    fn mark(&mut self, cold: &mut Cold, end: End, bit: u8, letter: char) {
+    fn mark(&mut self, cold: &mut Cold, end: End, bit: u8, letter: u8) {
         if self.seen[end as usize] & bit == 0 {
             cold.note(end, letter);
         }

@@ -18,7 +18,7 @@ pub(crate) const BATCH: usize = 32;
 pub(crate) struct Flows {
     index: Index,
     hot: Vec<Hot>,
-    cold: Vec<Option<Box<Cold>>>,
+    cold: Vec<Cold>,
     free: Vec<u32>,
     seed: Seed,
     cap: usize,
@@ -117,10 +117,9 @@ impl Flows {
             slot = None;
         }
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
-        if let Some(cold) = &mut self.cold[at] {
-            let taken = self.hot[at].take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
-            tally(taken, packet, events);
-        }
+        let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
+        let taken = hot.take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
+        tally(taken, packet, events);
     }
 
     /// The connection's slot: the guess where it is right, else a search.
@@ -139,12 +138,12 @@ impl Flows {
 
     /// The rare half of a live connection.
     pub(crate) fn cold(&mut self, slot: u32) -> Option<&mut Cold> {
-        self.cold.get_mut(slot as usize)?.as_deref_mut()
+        self.cold.get_mut(slot as usize)
     }
 
     fn is_reused(&self, slot: u32, packet: &Packet, end: End) -> bool {
         let hot = &self.hot[slot as usize];
-        self.cold[slot as usize].as_ref().is_some_and(|cold| hot.is_reused_by(cold, packet, end))
+        hot.is_reused_by(&self.cold[slot as usize], packet, end)
     }
 
     fn open(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) -> u32 {
@@ -152,31 +151,30 @@ impl Flows {
             self.evict(packet.index, events);
         }
         self.unit = source.unit;
-        let cold = Box::new(Cold::new(packet, probe.end, probe.tag, source.frame(packet)));
+        let cold = Cold::new(packet, probe.end, probe.tag, source.frame(packet));
         let hot = Hot::new(probe.key, packet, cold.orig);
         let slot = self.place(hot, cold);
         self.index.insert(probe.tag, slot);
         slot
     }
 
-    fn place(&mut self, hot: Hot, cold: Box<Cold>) -> u32 {
+    fn place(&mut self, hot: Hot, cold: Cold) -> u32 {
         if let Some(slot) = self.free.pop() {
             self.hot[slot as usize] = hot;
-            self.cold[slot as usize] = Some(cold);
+            self.cold[slot as usize] = cold;
             return slot;
         }
         self.hot.push(hot);
-        self.cold.push(Some(cold));
+        self.cold.push(cold);
         (self.hot.len() - 1) as u32
     }
 
     fn end(&mut self, slot: u32, at: u32, evicted: bool, events: &mut Events) {
         let hot = std::mem::take(&mut self.hot[slot as usize]);
-        if let Some(cold) = self.cold[slot as usize].take() {
-            self.index.remove(cold.tag, slot);
-            self.free.push(slot);
-            events.push((at, Event::Flow(Box::new(ended(&hot, *cold, self.unit, evicted)))));
-        }
+        let cold = &self.cold[slot as usize];
+        self.index.remove(cold.tag, slot);
+        self.free.push(slot);
+        events.push((at, Event::Flow(Box::new(ended(&hot, cold, self.unit, evicted)))));
     }
 
     /// Makes room: the eighth of the connections that was idle longest leaves.
@@ -213,7 +211,7 @@ impl Flows {
     /// Ends all connections, in the order in which they began.
     pub(crate) fn drain(&mut self, events: &mut Events) {
         let mut live: Vec<u32> = self.live().collect();
-        live.sort_by_key(|&slot| self.cold[slot as usize].as_ref().map(|cold| cold.first));
+        live.sort_by_key(|&slot| self.cold[slot as usize].first);
         for slot in live {
             self.end(slot, u32::MAX, false, events);
         }

@@ -5,6 +5,7 @@ pub(crate) mod decoded;
 mod end;
 mod endpoint;
 pub mod event;
+mod few;
 mod flow;
 pub(crate) mod flows;
 pub mod fragments;
@@ -19,3 +20,4 @@ pub mod tunnels;
 
 pub use endpoint::Endpoint;
 pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError, Tally};
+pub use few::{Few, History};
