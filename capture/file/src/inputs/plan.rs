@@ -94,30 +94,36 @@ impl Plan {
     /// The captures in a folder and the folders in it.
     fn add_folder(&mut self, folder: &Path) {
         let before = self.parts.len();
-        self.visit(folder, true);
-        if self.parts.len() == before {
+        let known = self.visit(folder, true);
+        if self.parts.len() == before && !known {
             let path = folder.to_owned();
             self.fail(folder.display().to_string(), ReadError::NothingInFolder { path });
         }
     }
 
-    fn visit(&mut self, folder: &Path, deeper: bool) {
+    /// True when a file in it had been added before.
+    fn visit(&mut self, folder: &Path, deeper: bool) -> bool {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(source) => {
-                return self.fail(folder.display().to_string(), ReadError::List { path: folder.to_owned(), source });
+                self.fail(folder.display().to_string(), ReadError::List { path: folder.to_owned(), source });
+                return false;
             }
         };
         let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
+        let mut known = false;
         for path in paths {
             let Ok(meta) = fs::metadata(&path) else { continue };
             if meta.is_dir() && deeper {
-                self.visit(&path, false);
-            } else if meta.is_file() && !self.is_known(&path) {
+                known |= self.visit(&path, false);
+            } else if meta.is_file() && self.is_known(&path) {
+                known = true;
+            } else if meta.is_file() {
                 self.add_found(&path);
             }
         }
+        known
     }
 
     /// A file of a folder: what is no capture was not meant.

@@ -20,7 +20,7 @@ pub(super) use self::block::is_pcapng;
 /// What is kept of names, comments and custom blocks of one file.
 const MAX_METADATA: usize = 16 * 1024 * 1024;
 /// Interfaces kept of one file, over all sections.
-const MAX_INTERFACES: usize = 65_536;
+const MAX_INTERFACES: usize = 16_384;
 /// `epb_flags` and `pack_flags`.
 const OPT_FLAGS: u16 = 2;
 const OPT_DROPCOUNT: u16 = 4;
