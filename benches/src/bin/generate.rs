@@ -1,6 +1,8 @@
 //! Generates a large capture and, beside it, the truth about it.
 #![allow(clippy::print_stderr, reason = "a command")]
 
+use kcap_benches::inputs::truth_path;
+use kcap_benches::options::Line;
 use kcap_benches::traffic::{Format, Mix, Request, generate};
 use std::fs::File;
 use std::io::BufWriter;
@@ -12,8 +14,9 @@ BYTES may end in K, M or G (powers of ten). FILE.truth.json says what the captur
 number of live flows does not.";
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    match parse(&args).and_then(|(request, file)| run(request, &file).map_err(|error| error.to_string())) {
+    match parse(std::env::args().skip(1))
+        .and_then(|(request, file)| run(request, &file).map_err(|error| error.to_string()))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("generate: {message}\n{USAGE}");
@@ -24,25 +27,16 @@ fn main() -> ExitCode {
 
 fn run(request: Request, file: &Path) -> std::io::Result<()> {
     let truth = generate(request, BufWriter::with_capacity(1 << 20, File::create(file)?))?;
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".truth.json");
-    serde_json::to_writer_pretty(File::create(beside)?, &truth)?;
+    serde_json::to_writer_pretty(File::create(truth_path(file))?, &truth)?;
     Ok(())
 }
 
-fn parse(args: &[String]) -> Result<(Request, PathBuf), String> {
-    let [mix, file, options @ ..] = args else { return Err("a mix and a file are needed".into()) };
-    let mut request = Request { mix: mix_of(mix)?, size: 2_000_000_000, seed: 1, format: Format::Pcap };
-    for option in options.chunks(2) {
-        let [name, value] = option else { return Err(format!("{} needs a value", option[0])) };
-        match name.as_str() {
-            "--size" => request.size = bytes(value)?,
-            "--seed" => request.seed = value.parse().map_err(|_| format!("--seed {value} is no number"))?,
-            "--format" => request.format = format_of(value)?,
-            _ => return Err(format!("unknown option {name}")),
-        }
-    }
-    Ok((request, file.into()))
+fn parse(args: impl Iterator<Item = String>) -> Result<(Request, PathBuf), String> {
+    let line = Line::parse(args, &["size", "seed", "format"], &[])?;
+    let [mix, file] = &line.words[..] else { return Err("a mix and a file are needed".into()) };
+    let (size, seed) = (line.size("size", 2_000_000_000)?, line.number("seed", 1)?);
+    let format = line.value("format").map_or(Ok(Format::Pcap), format_of)?;
+    Ok((Request { mix: mix_of(mix)?, size, seed, format }, file.into()))
 }
 
 fn mix_of(name: &str) -> Result<Mix, String> {
@@ -60,14 +54,4 @@ fn format_of(name: &str) -> Result<Format, String> {
         "pcapng" => Ok(Format::Pcapng),
         _ => Err(format!("unknown format {name}")),
     }
-}
-
-fn bytes(text: &str) -> Result<u64, String> {
-    let (digits, unit) = match text.as_bytes().last() {
-        Some(b'K') => (&text[..text.len() - 1], 1_000),
-        Some(b'M') => (&text[..text.len() - 1], 1_000_000),
-        Some(b'G') => (&text[..text.len() - 1], 1_000_000_000),
-        _ => (text, 1),
-    };
-    digits.parse::<u64>().map(|n| n * unit).map_err(|_| format!("{text} is no size"))
 }

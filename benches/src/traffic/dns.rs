@@ -1,6 +1,6 @@
 //! DNS clients with a search list.
 
-use super::leg::{Leg, Side};
+use super::leg::{Inside, Leg, Side};
 use super::tags::Tags;
 use super::world::{Actor, MS, S, US, World};
 use kcap_samples::Rng;
@@ -72,7 +72,8 @@ impl Client {
         let (src, dst) = self.leg.ports(from);
         let id = world.rng.next_u64() as u16;
         let fresh = if std::mem::take(&mut self.fresh) { Tags::NEW_UDP } else { Tags::default() };
-        self.leg.emit(world, at, from, id, &[Udp::new(src, dst).into()], message, tags | Tags::DNS | fresh);
+        let inside = Inside { id, transport: Udp::new(src, dst).into(), payload: message };
+        self.leg.emit(world, at, from, &inside, tags | Tags::DNS | fresh);
     }
 
     /// Asks for both types of one name from one port; returns when both answers are in.

@@ -22,6 +22,13 @@ pub(super) struct Leg {
     pub(super) tunnel: Option<Tunnel>,
 }
 
+/// What is inside the innermost IP header, and that header's identification.
+pub(super) struct Inside<'a> {
+    pub(super) id: u16,
+    pub(super) transport: Layer,
+    pub(super) payload: &'a [u8],
+}
+
 /// Which end sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Side {
@@ -79,21 +86,12 @@ fn station(address: IpAddr) -> Mac {
 }
 
 impl Leg {
-    /// Builds and emits a packet of this leg: `inner` is what follows the IP header. `id` is the IP identification.
-    pub(super) fn emit(
-        &self,
-        world: &mut World,
-        at: u64,
-        from: Side,
-        id: u16,
-        inner: &[Layer],
-        payload: &[u8],
-        tags: Tags,
-    ) {
+    /// Builds and emits a packet of this leg.
+    pub(super) fn emit(&self, world: &mut World, at: u64, from: Side, inside: &Inside<'_>, tags: Tags) {
         let mut layers = self.link(from);
-        layers.push(self.ip(from, id));
-        layers.extend_from_slice(inner);
-        build_into(&mut world.buf, &layers, payload);
+        layers.push(self.ip(from, inside.id));
+        layers.push(inside.transport.clone());
+        build_into(&mut world.buf, &layers, inside.payload);
         world.emit(at, tags | self.tags());
     }
 
