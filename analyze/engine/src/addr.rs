@@ -9,14 +9,13 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 impl Addr {
     /// Four bytes of an IPv4 header.
-    pub fn v4(bytes: [u8; 4]) -> Self {
-        let mut addr = [0; 16];
-        addr[..12].copy_from_slice(&MAPPED);
-        addr[12..].copy_from_slice(&bytes);
-        Self(addr)
+    #[inline]
+    pub fn v4([a, b, c, d]: [u8; 4]) -> Self {
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
     }
 
     /// Sixteen bytes of an IPv6 header.
+    #[inline]
     pub fn v6(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }

@@ -194,14 +194,25 @@ fn error_shard(packet: &Packet, chunk: &Chunk) -> usize {
 #[inline]
 fn count_second(seconds: &mut Vec<SecondCount>, packet: &Packet, record: &Record) {
     let second = packet.ts_ns.div_euclid(1_000_000_000);
-    let known = seconds.iter_mut().rev().take(4).find(|count| count.second == second && count.point == packet.point);
     let bytes = u64::from(record.orig_len);
-    match known {
-        Some(count) => {
+    match seconds.last_mut() {
+        Some(count) if count.second == second && count.point == packet.point => {
             count.packets += 1;
             count.bytes += bytes;
         }
-        None => seconds.push(SecondCount { second, point: packet.point, packets: 1, bytes }),
+        _ => count_elsewhere(seconds, SecondCount { second, point: packet.point, packets: 1, bytes }),
+    }
+}
+
+/// Adds to one of the seconds before, where several points take turns.
+fn count_elsewhere(seconds: &mut Vec<SecondCount>, new: SecondCount) {
+    let same = |count: &&mut SecondCount| count.second == new.second && count.point == new.point;
+    match seconds.iter_mut().rev().take(16).find(same) {
+        Some(count) => {
+            count.packets += new.packets;
+            count.bytes += new.bytes;
+        }
+        None => seconds.push(new),
     }
 }
 

@@ -295,6 +295,14 @@ impl Hot {
         }
     }
 
+    /// Whether the packet only does what its end did before, so that nothing but counters changes.
+    #[inline]
+    pub(crate) fn is_usual(&self, packet: &Packet, end: End) -> bool {
+        let usual = if packet.payload_len > 0 { Seen::DATA } else { Seen::ACK };
+        let special = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
+        self.seen[end as usize] & usual != 0 && !packet.flags.any(special) && packet.window != 0
+    }
+
     #[inline]
     fn segment(
         &mut self,
@@ -305,16 +313,14 @@ impl Hot {
         at: impl Fn() -> FrameId,
         hello: impl Fn() -> Hello,
     ) {
-        let seen = self.seen[end as usize];
-        let usual = if packet.payload_len > 0 { Seen::DATA } else { Seen::ACK };
-        let special = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
-        if seen & usual != 0 && !packet.flags.any(special) && packet.window != 0 {
+        if self.is_usual(packet, end) {
             return;
         }
+        let seen = self.seen[end as usize];
         if packet.flags.any(TcpFlags::SYN) {
             self.syn(cold, packet, end, first_leg, &at, hello);
         } else {
-            self.not_syn(cold, packet, end, usual, first_leg);
+            self.not_syn(cold, packet, end, first_leg);
         }
         if packet.flags.any(TcpFlags::FIN) && seen & Seen::FIN == 0 {
             self.mark(cold, end, Seen::FIN, b'f');
@@ -354,14 +360,14 @@ impl Hot {
         }
     }
 
-    fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End, usual: u8, first_leg: bool) {
+    fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End, first_leg: bool) {
         let opens = cold.syn_ack_ns.is_some() && cold.ack_ns.is_none() && end == cold.orig;
         if opens && first_leg && packet.flags.any(TcpFlags::ACK) && !packet.flags.any(TcpFlags::RST) {
             cold.ack_ns = Some(packet.ts_ns);
         }
         if packet.payload_len > 0 {
             self.mark_once(cold, end, Seen::DATA, b'd');
-        } else if usual == Seen::ACK && !packet.flags.any(TcpFlags::FIN | TcpFlags::RST) {
+        } else if !packet.flags.any(TcpFlags::FIN | TcpFlags::RST) {
             self.mark_once(cold, end, Seen::ACK, b'a');
         }
         if packet.window == 0 && !packet.flags.any(TcpFlags::RST) {

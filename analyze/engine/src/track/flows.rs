@@ -102,7 +102,22 @@ impl Flows {
             }
         }
         for (probe, packet) in probes.iter().zip(packets) {
+            self.prefetch_cold(probe, packet);
+        }
+        for (probe, packet) in probes.iter().zip(packets) {
             self.count(probe, packet, source, events);
+        }
+    }
+
+    /// Asks for the rare half where the packet does something its end has not done before.
+    #[inline]
+    fn prefetch_cold(&self, probe: &Probe, packet: &Packet) {
+        if let Some(slot) = probe.slot.map(|slot| slot as usize)
+            && let (Some(hot), Some(cold)) = (self.hot.get(slot), self.cold.get(slot))
+            && !hot.is_usual(packet, probe.end)
+        {
+            prefetch(&cold.tag);
+            prefetch(&cold.history);
         }
     }
 

@@ -14,6 +14,7 @@ const MAX_LENGTH: u16 = 1500;
 /// Smallest value of the type field that is a protocol.
 pub(super) const MIN_PROTOCOL: u16 = 1536;
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header = Ethernet2HeaderSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Ethernet))?;
     walk.enter(Layer::Ethernet, header.slice().len())?;

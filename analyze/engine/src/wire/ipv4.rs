@@ -8,6 +8,7 @@ use crate::packet::Kind;
 use etherparse::Ipv4HeaderSlice;
 use etherparse::err::ipv4::HeaderSliceError;
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header = Ipv4HeaderSlice::from_slice(walk.bytes).map_err(|error| match error {
         HeaderSliceError::Len(_) => walk.short(Layer::Ipv4),

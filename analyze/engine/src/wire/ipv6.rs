@@ -9,6 +9,7 @@ use etherparse::err::ipv6::HeaderSliceError;
 
 const NO_NEXT_HEADER: u8 = 59;
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header = Ipv6HeaderSlice::from_slice(walk.bytes).map_err(|error| match error {
         HeaderSliceError::Len(_) => walk.short(Layer::Ipv6),

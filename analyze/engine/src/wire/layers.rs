@@ -162,20 +162,23 @@ impl Layers {
         self.outers.get(..self.tunnels.into()).unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn reset(&mut self) {
         (self.len, self.tunnels) = (0, 0);
         (self.fragment, self.interface_index, self.stop) = (None, None, Stop::End);
     }
 
+    #[inline]
     pub(super) fn push(&mut self, layer: Layer) -> Result<(), Stop> {
         *self.list.get_mut(usize::from(self.len)).ok_or(Stop::TooDeep)? = layer;
-        self.len = self.len.saturating_add(1);
+        self.len = self.len.wrapping_add(1);
         Ok(())
     }
 
+    #[inline]
     pub(super) fn push_outer(&mut self, outer: Outer) -> Result<(), Stop> {
         *self.outers.get_mut(usize::from(self.tunnels)).ok_or(Stop::TooDeep)? = outer;
-        self.tunnels = self.tunnels.saturating_add(1);
+        self.tunnels = self.tunnels.wrapping_add(1);
         Ok(())
     }
 }

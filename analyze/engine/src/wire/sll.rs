@@ -18,6 +18,7 @@ const PROTOCOL_LLC: u16 = 0x0004;
 const PACKET_OTHER_HOST: u16 = 3;
 const PACKET_OUTGOING: u16 = 4;
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let (packet_type, hardware, _, _, protocol) =
         walk.parse(Layer::Sll, (be_u16, be_u16, be_u16, take(8usize), be_u16))?;

@@ -6,6 +6,7 @@ use super::walk::{Step, Walk};
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u16, be_u32, u8};
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let (protocol, _, interface, hardware, packet_type, _, _) =
         walk.parse(Layer::Sll2, (be_u16, be_u16, be_u32, be_u16, u8, u8, take(8usize)))?;

@@ -23,6 +23,7 @@ const TIMESTAMPS: u8 = 8;
 /// Largest window scale (RFC 7323 2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let Ok(header) = TcpHeaderSlice::from_slice(walk.bytes) else { return partial(walk) };
     let bytes = header.slice();

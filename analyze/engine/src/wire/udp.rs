@@ -10,6 +10,7 @@ use etherparse::UdpHeaderSlice;
 /// (`udp_flow_src_port`, include/net/udp.h).
 const FIRST_EPHEMERAL_PORT: u16 = 1024;
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let Ok(header) = UdpHeaderSlice::from_slice(walk.bytes) else { return partial(walk) };
     let length = u32::from(header.length());
@@ -70,6 +71,7 @@ pub(super) fn may_be_tunnel(walk: &Walk<'_>) -> bool {
 }
 
 /// Payload on a port that is no known tunnel's: VXLAN and WireGuard are told by their shape.
+#[inline]
 pub(super) fn by_shape(walk: &mut Walk<'_>) -> Step {
     if vxlan::has_shape(walk) {
         return vxlan::decode(walk);

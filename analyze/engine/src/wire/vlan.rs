@@ -5,6 +5,7 @@ use super::layers::Layer;
 use super::walk::{Step, Walk};
 use etherparse::SingleVlanHeaderSlice;
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header = SingleVlanHeaderSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Vlan))?;
     walk.enter(Layer::Vlan, header.slice().len())?;

@@ -23,6 +23,7 @@ const ETHERNET_LEN: usize = 14;
 const ETHERNET_MIN: usize = 60;
 
 /// On a VXLAN port: anything that has a VNI and can be sent by a tunnel end; else by shape.
+#[inline]
 pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
     let Some(flags) = walk.bytes.first() else {
         return if walk.wire == 0 { Ok(Next::End) } else { Err(walk.short(Layer::Vxlan)) };
@@ -31,6 +32,7 @@ pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
     if claims || has_shape(walk) { decode(walk) } else { Ok(Next::End) }
 }
 
+#[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let (flags, _, vni, _) = walk.parse(Layer::Vxlan, (u8, be_u24, be_u24, u8))?;
     walk.tunnel(TunnelKind::Vxlan, (flags & VNI_IS_VALID != 0).then_some(vni))?;

@@ -31,6 +31,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// At the start of `bytes`, `wire` bytes of which were on the wire.
+    #[inline]
     pub(super) fn new(
         bytes: &'a [u8],
         wire: u32,
@@ -50,14 +51,16 @@ impl<'a> Walk<'a> {
         if cut { Stop::Snapped(layer) } else { Stop::Malformed(layer) }
     }
 
-    /// Moves past `len` bytes.
+    /// Moves past `len` bytes, all of which are there.
+    #[inline]
     pub(super) fn skip(&mut self, len: usize) {
         self.bytes = self.bytes.get(len..).unwrap_or_default();
-        self.offset = self.offset.saturating_add(len as u32);
-        self.wire = self.wire.saturating_sub(len as u32);
+        self.offset = self.offset.wrapping_add(len as u32);
+        self.wire = self.wire.wrapping_sub(len as u32);
     }
 
     /// Notes a layer and moves past its header.
+    #[inline]
     pub(super) fn enter(&mut self, layer: Layer, header_len: usize) -> Result<(), Stop> {
         self.layers.push(layer)?;
         self.skip(header_len);
@@ -65,6 +68,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads a header with a nom parser, notes its layer and moves past it.
+    #[inline]
     pub(super) fn parse<T>(
         &mut self,
         layer: Layer,
@@ -76,6 +80,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Ends the enclosing layer `len` bytes from here, as its header says; what follows is padding.
+    #[inline]
     pub(super) fn limit(&mut self, len: u32) {
         self.missing = len.saturating_sub(self.wire);
         if self.missing > 0 {
@@ -87,43 +92,45 @@ impl<'a> Walk<'a> {
 
     /// The length of a packet that left it to the network card, whose field is too small for it: the frame's. `None`
     /// when no card could have sent as much, so that the record's own length must be wrong.
+    #[inline]
     pub(super) fn offloaded_len(&self) -> Option<u32> {
         Some(self.wire).filter(|len| *len <= MAX_OFFLOADED)
     }
 
     /// Bytes from here to the end of the packet, as its IP header says.
+    #[inline]
     pub(super) fn said(&self) -> u32 {
         self.wire.saturating_add(self.missing)
     }
 
-    /// Starts a new innermost packet: what an outer one had is forgotten, except what is true of the whole frame.
+    /// Starts a new innermost packet.
+    #[inline]
     pub(super) fn start_packet(&mut self, src: Addr, dst: Addr) -> &mut Packet {
-        let outer = *self.packet;
-        let mut bits = Bits::default();
-        if outer.bits.is_malformed() {
-            bits.set_malformed();
+        if self.packet.kind != Kind::Other {
+            self.forget_outer();
         }
-        if outer.bits.is_mirrored() {
-            bits.set_mirrored();
-        }
-        if outer.bits.is_other_host() {
-            bits.set_other_host();
-        }
-        *self.packet = Packet {
-            ts_ns: outer.ts_ns,
-            index: outer.index,
-            tunnel: outer.tunnel,
-            point: outer.point,
-            direction: outer.direction,
-            src,
-            dst,
-            bits,
-            ..Packet::default()
-        };
+        (self.packet.src, self.packet.dst) = (src, dst);
         self.packet
     }
 
+    /// Forgets what an outer packet had, except what is true of the whole frame.
+    fn forget_outer(&mut self) {
+        let &mut Packet { ts_ns, index, tunnel, point, direction, bits: outer, .. } = self.packet;
+        let mut bits = Bits::default();
+        if outer.is_malformed() {
+            bits.set_malformed();
+        }
+        if outer.is_mirrored() {
+            bits.set_mirrored();
+        }
+        if outer.is_other_host() {
+            bits.set_other_host();
+        }
+        *self.packet = Packet { ts_ns, index, tunnel, point, direction, bits, ..Packet::default() };
+    }
+
     /// Notes where the transport layer (or what stands before it) begins.
+    #[inline]
     pub(super) fn transport(&mut self, proto: u8) {
         let said = self.said();
         let packet = &mut *self.packet;
@@ -138,6 +145,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Enters a tunnel: the packet so far is its outer one.
+    #[inline]
     pub(super) fn tunnel(&mut self, kind: TunnelKind, id: Option<u32>) -> Result<(), Stop> {
         let Packet { src, dst, dst_port, ip_len, .. } = *self.packet;
         self.layers.push_outer(Outer { kind, src, dst, id, port: dst_port, ip_len })
