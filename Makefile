@@ -1,0 +1,50 @@
+# kcap: everything that people and CI run. `make ci` is what CI runs.
+
+CARGO ?= cargo
+# Findings, tables and limits, shown on the bundled samples.
+DEMO := svc004-policy-drop ovl001-one-way healthy-any-interface
+
+.PHONY: demo test lint ci bench audit icount
+
+# Builds kcap and shows its report on three bundled samples.
+demo:
+	@tests/setup.sh build
+	$(CARGO) build --release -p kcap
+	@set -e; for case in $(DEMO); do \
+	    files=$$(find samples/cases/$$case -name '*.pcap*' | sort); \
+	    printf '\n$$ kcap analyze %s\n\n' "$$(echo $$files)"; \
+	    target/release/kcap analyze $$files; \
+	done
+
+# Passes all tests. KCAP_CAPTURES may name a folder of further captures.
+test:
+	@tests/setup.sh test
+	$(CARGO) build -p kcap
+	$(CARGO) test --workspace --no-fail-fast
+
+lint:
+	@tests/setup.sh build
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) check -p kcap --no-default-features --quiet
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked --quiet
+	$(CARGO) deny check bans licenses sources
+
+ci: lint test
+
+# Measures kcap against other tools in one run and records it under benches/runs.
+bench:
+	@tests/setup.sh bench
+	$(CARGO) build --release -p kcap -p kcap-benches
+	target/release/bench
+
+# Instructions a packet, which no noise moves; fails where they grew past the baseline.
+icount:
+	@tests/setup.sh bench
+	$(CARGO) build --release -p kcap -p kcap-benches
+	target/release/icount
+
+# Known vulnerabilities of dependencies; needs the network.
+audit:
+	@$(CARGO) deny check advisories || { echo "audit: see above; no answer from the network is no clean bill" >&2; exit 1; }

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs what building and testing need: libpcap's headers, and the tools that tests compare with.
+# `setup.sh build` is enough to build; `setup.sh test` adds the oracles; `setup.sh bench` adds the peers.
+set -euo pipefail
+
+build=(gcc libpcap-dev make pkg-config)
+test=(tcpdump tshark zstd)
+bench=(softflowd tcptrace valgrind)
+
+case "${1:-test}" in
+    build) wanted=("${build[@]}") ;;
+    test) wanted=("${build[@]}" "${test[@]}") ;;
+    bench) wanted=("${build[@]}" "${test[@]}" "${bench[@]}") ;;
+    *) echo "usage: $0 build|test|bench" >&2; exit 2 ;;
+esac
+
+if ! command -v cargo >/dev/null; then
+    echo "Rust is missing: install it with rustup (https://rustup.rs), then run this again." >&2
+    exit 1
+fi
+if ! command -v dpkg-query >/dev/null; then
+    echo "Not a Debian system: make sure that these are installed: ${wanted[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+    echo "These packages are missing. Install them, then run this again:" >&2
+    echo "  sudo apt-get install ${missing[*]}" >&2
+    exit 1
+fi
+echo "installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
