@@ -10,7 +10,7 @@ use etherparse::{ArpOperation, ArpPacketSlice, EtherType};
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header = ArpPacketSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Arp))?;
     let len = header.slice().len();
-    let Some((sender, target)) = addresses(&header) else { return Err(Stop::Undecoded("arp for another protocol")) };
+    let Some((sender, target)) = addresses(&header) else { return Err(Stop::Undecoded(&"arp for another protocol")) };
     let offset = walk.offset;
     walk.enter(Layer::Arp, len)?;
     let packet = walk.start_packet(sender, target);

@@ -20,7 +20,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let first = match version {
         1 => walk.parse(Layer::Erspan, (be_u32, be_u32).map(|(first, _)| first))?,
         2 => walk.parse(Layer::Erspan, type_iii)?,
-        _ => return Err(Stop::Undecoded("erspan version")),
+        _ => return Err(Stop::Undecoded(&"erspan version")),
     };
     if first & TRUNCATED != 0 {
         (walk.cut, walk.wire) = (true, u16::MAX.into());

@@ -30,6 +30,6 @@ pub(super) fn type_or_length(field: u16, walk: &mut Walk<'_>) -> Step {
             walk.limit(field.into());
             Ok(Next::Llc)
         }
-        _ => Err(Stop::Undecoded("ethernet type between length and protocol")),
+        _ => Err(Stop::Undecoded(&"ethernet type between length and protocol")),
     }
 }

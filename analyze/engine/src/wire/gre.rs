@@ -48,9 +48,9 @@ pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let first = walk.bytes.first_chunk().ok_or_else(|| walk.short(Layer::Gre))?;
     match u16::from_be_bytes(*first) {
-        flags if flags & VERSION == 1 => return Err(Stop::Undecoded("gre-pptp")),
-        flags if flags & VERSION != 0 => return Err(Stop::Undecoded("gre version")),
-        flags if flags & ROUTING != 0 => return Err(Stop::Undecoded("gre-routing")),
+        flags if flags & VERSION == 1 => return Err(Stop::Undecoded(&"gre-pptp")),
+        flags if flags & VERSION != 0 => return Err(Stop::Undecoded(&"gre version")),
+        flags if flags & ROUTING != 0 => return Err(Stop::Undecoded(&"gre-routing")),
         _ => {}
     }
     let header = walk.parse(Layer::Gre, header)?;

@@ -126,7 +126,9 @@ pub enum Stop {
     /// The bytes of this layer contradict its format.
     Malformed(Layer),
     /// A layer this crate does not decode, by its name.
-    Undecoded(&'static str),
+    ///
+    /// Behind one pointer, so that a step's answer fits in registers.
+    Undecoded(&'static &'static str),
     /// More layers than [`Layers::MAX`], or more tunnels than [`Layers::MAX_TUNNELS`].
     TooDeep,
 }

@@ -15,14 +15,14 @@ const OUI_ETHERNET: u32 = 0;
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     match walk.bytes {
         [SNAP_SAP, SNAP_SAP, UNNUMBERED_INFORMATION, ..] => snap(walk),
-        [STP_SAP, STP_SAP, ..] => Err(Stop::Undecoded("stp")),
-        [0xff, 0xff, ..] => Err(Stop::Undecoded("ipx")),
+        [STP_SAP, STP_SAP, ..] => Err(Stop::Undecoded(&"stp")),
+        [0xff, 0xff, ..] => Err(Stop::Undecoded(&"ipx")),
         [] | [_] | [SNAP_SAP, SNAP_SAP] => Err(walk.short(Layer::Llc)),
-        _ => Err(Stop::Undecoded("llc")),
+        _ => Err(Stop::Undecoded(&"llc")),
     }
 }
 
 fn snap(walk: &mut Walk<'_>) -> Step {
     let (_, _, _, oui, protocol) = walk.parse(Layer::Llc, (u8, u8, u8, be_u24, be_u16).map(|header| header))?;
-    if oui == OUI_ETHERNET { Ok(Next::EtherType(protocol)) } else { Err(Stop::Undecoded("snap")) }
+    if oui == OUI_ETHERNET { Ok(Next::EtherType(protocol)) } else { Err(Stop::Undecoded(&"snap")) }
 }

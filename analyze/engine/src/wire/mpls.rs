@@ -35,7 +35,7 @@ fn pseudowire(walk: &mut Walk<'_>) -> Step {
     if carries_ethernet(walk.bytes, CONTROL_WORD) && walk.bytes.first().is_some_and(|first| first >> 4 == 0) {
         walk.skip(CONTROL_WORD);
     } else if !carries_ethernet(walk.bytes, 0) {
-        return Err(Stop::Undecoded("mpls payload"));
+        return Err(Stop::Undecoded(&"mpls payload"));
     }
     Ok(Next::Link(LinkType::ETHERNET))
 }

@@ -28,6 +28,6 @@ fn payload(family: u32) -> Step {
         INET => Ok(Next::EtherType(ethernet::IPV4)),
         // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
         10 | 24 | 28 | 30 => Ok(Next::EtherType(ethernet::IPV6)),
-        _ => Err(Stop::Undecoded("address family")),
+        _ => Err(Stop::Undecoded(&"address family")),
     }
 }

@@ -41,10 +41,10 @@ pub(super) fn note_packet_type(packet_type: u16, walk: &mut Walk<'_>) {
 /// What follows a cooked header, by hardware type and protocol.
 pub(super) fn payload(hardware: u16, protocol: u16) -> Step {
     match (hardware, protocol) {
-        (HARDWARE_NETLINK, _) => Err(Stop::Undecoded("netlink")),
-        (HARDWARE_FRAME_RELAY, _) => Err(Stop::Undecoded("frame-relay")),
-        (hardware, _) if HARDWARE_IEEE80211.contains(&hardware) => Err(Stop::Undecoded("802.11")),
-        (_, PROTOCOL_IEEE8023) => Err(Stop::Undecoded("ipx")),
+        (HARDWARE_NETLINK, _) => Err(Stop::Undecoded(&"netlink")),
+        (HARDWARE_FRAME_RELAY, _) => Err(Stop::Undecoded(&"frame-relay")),
+        (hardware, _) if HARDWARE_IEEE80211.contains(&hardware) => Err(Stop::Undecoded(&"802.11")),
+        (_, PROTOCOL_IEEE8023) => Err(Stop::Undecoded(&"ipx")),
         (_, PROTOCOL_LLC) => Ok(Next::Llc),
         (_, protocol) => Ok(Next::EtherType(protocol)),
     }

@@ -28,8 +28,8 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
         (0, _) | (_, 3) => Ok(Next::Link(LinkType::ETHERNET)),
         (_, 1) => Ok(Next::EtherType(ethernet::IPV4)),
         (_, 2) => Ok(Next::EtherType(ethernet::IPV6)),
-        (_, 4) => Err(Stop::Undecoded("nsh")),
+        (_, 4) => Err(Stop::Undecoded(&"nsh")),
         (_, 5) => Ok(Next::EtherType(mpls::UNICAST)),
-        _ => Err(Stop::Undecoded("vxlan-gpe protocol")),
+        _ => Err(Stop::Undecoded(&"vxlan-gpe protocol")),
     }
 }
