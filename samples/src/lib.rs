@@ -6,6 +6,7 @@
 //! * [`built`]: the cases that are built and not recorded; `make-samples` writes them, always the same bytes.
 #![allow(clippy::expect_used, reason = "tests and benchmarks use this crate; a sample built wrong must stop them")]
 
+pub mod built;
 pub mod case;
 pub mod file;
 pub mod packet;
