@@ -80,8 +80,8 @@ impl Capture {
     fn new() -> Self {
         let mut random = Random(7);
         let flows = (0..4000).map(|_| flow(&mut random)).collect();
-        let labels =
-            ["big.pcap", "eth0", "eth:ip4:udp:vxlan:eth:ip4:tcp", "eth:ip4:tcp", "A", "PA"].map(|t| Arc::<str>::from(t).into());
+        let labels = ["big.pcap", "eth0", "eth:ip4:udp:vxlan:eth:ip4:tcp", "eth:ip4:tcp", "A", "PA"]
+            .map(|t| Arc::<str>::from(t).into());
         Self { random, flows, labels, ts_ns: 1_700_000_000_000_000_000, frame: 0 }
     }
 

@@ -1,10 +1,10 @@
 //! Row groups as polars frames.
 
-use crate::{
-    group::{Group, plain_texts},
-    time::rfc3339,
+use crate::group::{Group, plain_texts};
+use kcap_analyze::{
+    rfc3339,
+    table::{ColumnSpec, ColumnType},
 };
-use kcap_analyze::table::{ColumnSpec, ColumnType};
 use polars::prelude::{Column, DataFrame, PolarsResult, Schema, Series};
 use polars_arrow::array::{Array, MutablePlString, PrimitiveArray, Utf8ViewArray};
 
@@ -18,7 +18,9 @@ pub(crate) fn readable(group: &Group, edit: impl Fn(Utf8ViewArray) -> Utf8ViewAr
     build(group, |column, array| match column.ty {
         ColumnType::Time => times(array).map(Utf8ViewArray::boxed),
         ColumnType::Label => plain_texts(array).map(&edit).map(Utf8ViewArray::boxed),
-        ColumnType::Text => array.as_any().downcast_ref::<Utf8ViewArray>().cloned().map(&edit).map(Utf8ViewArray::boxed),
+        ColumnType::Text => {
+            array.as_any().downcast_ref::<Utf8ViewArray>().cloned().map(&edit).map(Utf8ViewArray::boxed)
+        }
         _ => None,
     })
 }
@@ -41,5 +43,6 @@ pub(crate) fn typed_schema(group: &Group) -> PolarsResult<Schema> {
 
 fn times(array: &dyn Array) -> Option<Utf8ViewArray> {
     let micros = array.as_any().downcast_ref::<PrimitiveArray<i64>>()?;
-    Some(MutablePlString::from_iterator(micros.iter().map(|micros| rfc3339(*micros?))).freeze())
+    let texts = micros.iter().map(|micros| micros.map(|micros| rfc3339(micros.saturating_mul(1000))));
+    Some(MutablePlString::from_iterator(texts).freeze())
 }

@@ -16,9 +16,7 @@ mod ndjson;
 mod output;
 mod parquet;
 pub mod schema;
-mod time;
 
 pub use dir::{Layout, Null, TableDir};
 pub use error::TableError;
 pub use format::{FORMATS, Format};
-pub use time::rfc3339;

@@ -46,3 +46,18 @@ impl Write for Output {
         self.with(|state| state.file.flush().map_err(|error| state.keep(error)))
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_remembered_as_what_it_is() {
+        let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut output = Output::new(full);
+        let mut encoder = output.clone();
+        let failed = encoder.write_all(&[0; 100_000]).and_then(|()| output.flush());
+        assert_eq!(failed.expect_err("no space").kind(), io::ErrorKind::StorageFull);
+        assert_eq!(output.error().expect("kept").to_string(), "No space left on device (os error 28)");
+    }
+}

@@ -1,0 +1,107 @@
+//! `kcap analyze`: arguments to options, files through the engine, the report to the terminal.
+
+mod options;
+mod source;
+
+use crate::{
+    args::{AnalyzeArgs, TableArgs},
+    exit::{Exit, Failure},
+    filter::Unsuited,
+    render::{self, Screen},
+    stream::Streams,
+};
+use anstream::eprintln;
+use kcap_analyze::{
+    Report,
+    table::{Sink, SinkError, TABLES},
+};
+use kcap_file::Inputs;
+use kcap_report::{Format, Layout, Null, TableDir, TableError};
+use source::{Seen, Watched};
+use std::sync::PoisonError;
+
+pub(crate) fn run(args: &AnalyzeArgs, streams: &Streams) -> Result<Exit, Failure> {
+    let unsuited = Unsuited::default();
+    let options = options::options(args, &unsuited)?;
+    let tables = open_tables(&args.tables)?;
+    let (source, seen) = Watched::new(Inputs::open(&args.files), !args.quiet);
+    let (report, tables) = analyze(source, options, tables)?;
+    let seen = seen.take();
+    seen.print(args);
+    print_unsuited(&unsuited);
+    if let Some(exit) = seen.nothing_read() {
+        return Ok(exit);
+    }
+    finish_tables(tables, args)?;
+    print(&report, &args.output, streams)?;
+    Ok(exit(&report, args, &seen))
+}
+
+fn analyze(
+    source: Watched,
+    options: kcap_analyze::Options,
+    tables: Option<TableDir>,
+) -> Result<(Report, Option<TableDir>), Failure> {
+    let source = Box::new(source);
+    match tables {
+        Some(mut tables) => {
+            let report = run_engine(source, options, &mut tables)?;
+            Ok((report, Some(tables)))
+        }
+        None => Ok((run_engine(source, options, &mut Null)?, None)),
+    }
+}
+
+fn run_engine(source: Box<Watched>, options: kcap_analyze::Options, sink: &mut dyn Sink) -> Result<Report, Failure> {
+    kcap_analyze::analyze(source, options, sink).map_err(|SinkError { table, source }| {
+        Failure::from(anyhow::Error::from_boxed(source).context(format!("write table {table}")))
+    })
+}
+
+fn open_tables(args: &TableArgs) -> Result<Option<TableDir>, Failure> {
+    let Some(dir) = &args.dir else { return Ok(None) };
+    let format = Format::find(&args.format).unwrap_or(&kcap_report::FORMATS[0]);
+    let without = if args.packets { Vec::new() } else { vec!["packets"] };
+    let layout = Layout { format, tables: TABLES, without, overwrite: args.overwrite };
+    TableDir::create(dir, layout).map(Some).map_err(|error| {
+        let taken = matches!(error, TableError::NotEmpty { .. });
+        Failure::from(error).hint(taken.then_some("name another folder, or replace its tables with --overwrite"))
+    })
+}
+
+fn finish_tables(tables: Option<TableDir>, args: &AnalyzeArgs) -> Result<(), Failure> {
+    if let (Some(tables), Some(dir)) = (tables, &args.tables.dir) {
+        let files = tables.finish()?;
+        if !args.quiet {
+            eprintln!("kcap: wrote {} tables to {}", files.len(), dir.display());
+        }
+    }
+    Ok(())
+}
+
+fn print(report: &Report, format: &str, streams: &Streams) -> Result<(), Failure> {
+    let format = render::FORMATS.iter().find(|known| known.name == format).unwrap_or(&render::FORMATS[0]);
+    let screen = Screen { width: streams.width(), terminal: streams.is_terminal() };
+    let mut bytes = Vec::new();
+    (format.render)(report, &screen, &mut bytes)?;
+    let print = if format.styled { Streams::print } else { Streams::print_plain };
+    Ok(print(streams, &bytes)?)
+}
+
+fn print_unsuited(unsuited: &Unsuited) {
+    for (link, error) in unsuited.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        eprintln!("kcap: no {link} frame was analysed: the filter does not suit them: {error}");
+    }
+}
+
+fn exit(report: &Report, args: &AnalyzeArgs, seen: &Seen) -> Exit {
+    let worst = report.findings.iter().map(|finding| finding.severity).max();
+    let complete = report.captures.iter().all(|capture| capture.complete) && report.limits_hit.is_empty();
+    if args.fail_on.is_some_and(|least| worst >= Some(least)) {
+        Exit::Found
+    } else if !complete || seen.any_failed() {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    }
+}

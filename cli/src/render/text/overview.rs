@@ -1,0 +1,127 @@
+use super::COLUMN;
+use crate::render::{
+    Page,
+    units::{bytes, count, counted, duration},
+};
+use chrono::DateTime;
+use kcap_analyze::{
+    Report,
+    finding::{CaptureSummary, ConnectionCounts, Ladder, Rung, Talker, TunnelSummary},
+};
+
+/// Talkers and tunnels shown; the report has more.
+const SHOWN: usize = 5;
+
+pub(super) fn overview(page: &mut Page, report: &Report) {
+    page.heading("Captured");
+    report.captures.iter().for_each(|file| capture(page, file));
+    protocols(page, report);
+    talkers(page, &report.summary.talkers);
+    tunnels(page, &report.summary.tunnels);
+    connections(page, &report.summary.connections);
+    ladder(page, report.ladder);
+}
+
+fn capture(page: &mut Page, capture: &CaptureSummary) {
+    let compression = capture.compression.iter().map(|name| format!(", {name}"));
+    let kind = format!("{}{}", capture.format, compression.collect::<String>());
+    let size = format!("{}, {}", counted(capture.packets, "packet"), bytes(capture.bytes));
+    let complete = if capture.complete { "" } else { ", incomplete" };
+    page.paragraph(2, &format!("{}: {kind}, {size}{}{complete}", capture.file, span(capture)));
+    if !capture.points.is_empty() {
+        page.entry(COLUMN, "  points", &capture.points.join(", "));
+    }
+    for problem in &capture.problems {
+        page.entry(COLUMN, "  problem", problem);
+    }
+}
+
+fn span(capture: &CaptureSummary) -> String {
+    let (Some(first), Some(last)) = (&capture.first, &capture.last) else { return String::new() };
+    let times = DateTime::parse_from_rfc3339(first).ok().zip(DateTime::parse_from_rfc3339(last).ok());
+    let lasted = times.and_then(|(first, last)| (last - first).to_std().ok());
+    let lasted = lasted.map_or_else(String::new, |lasted| format!("{} ", duration(lasted)));
+    format!(", {lasted}from {first}")
+}
+
+fn protocols(page: &mut Page, report: &Report) {
+    let mut protocols: Vec<_> = report.summary.protocols.iter().collect();
+    protocols.sort_by_key(|(_, packets)| std::cmp::Reverse(**packets));
+    let text: Vec<_> = protocols.iter().map(|(name, packets)| format!("{name} {}", count(**packets))).collect();
+    if !text.is_empty() {
+        page.entry(COLUMN, "packets", &text.join(", "));
+    }
+}
+
+fn talkers(page: &mut Page, talkers: &[Talker]) {
+    if talkers.is_empty() {
+        return;
+    }
+    page.heading("Top talkers");
+    for talker in talkers.iter().take(SHOWN) {
+        let name = talker.name.iter().map(|name| format!(" ({name})"));
+        let sent = format!("sent {}, received {}", bytes(talker.sent_bytes), bytes(talker.received_bytes));
+        let connections = counted(talker.connections, "connection");
+        page.paragraph(2, &format!("{}{}: {sent}, {connections}", talker.address, name.collect::<String>()));
+    }
+}
+
+fn tunnels(page: &mut Page, tunnels: &[TunnelSummary]) {
+    if tunnels.is_empty() {
+        return;
+    }
+    page.heading("Tunnels");
+    for tunnel in tunnels.iter().take(SHOWN) {
+        let id = tunnel.id.iter().map(|id| format!(" {id}"));
+        let (there, back) = (counted(tunnel.packets_ab, "packet"), count(tunnel.packets_ba));
+        let ends = format!("{} to {}", tunnel.a, tunnel.b);
+        page.paragraph(2, &format!("{}{}: {ends} {there}, back {back}", tunnel.kind, id.collect::<String>()));
+    }
+    if tunnels.len() > SHOWN {
+        page.paragraph(2, &format!("and {} more (-o json or the table tunnels has all)", tunnels.len() - SHOWN));
+    }
+}
+
+fn connections(page: &mut Page, counts: &ConnectionCounts) {
+    let parts = [
+        (counts.established, "established"),
+        (counts.refused, "refused"),
+        (counts.unanswered, "unanswered"),
+        (counts.rejected, "rejected by ICMP"),
+        (counts.reset, "reset after a while"),
+        (counts.midstream, "open before the capture"),
+    ];
+    let seen: Vec<_> =
+        parts.iter().filter(|(number, _)| *number > 0).map(|(n, name)| format!("{} {name}", count(*n))).collect();
+    if !seen.is_empty() {
+        page.heading("TCP connections");
+        page.paragraph(2, &seen.join(", "));
+    }
+}
+
+/// The rungs that something was seen of.
+fn ladder(page: &mut Page, ladder: Ladder) {
+    let rungs = [
+        ("DNS", ladder.dns),
+        ("endpoints", ladder.endpoints),
+        ("pod addresses", ladder.pod_ip),
+        ("policy", ladder.policy),
+        ("overlay", ladder.overlay),
+        ("MTU", ladder.mtu),
+        ("TCP", ladder.tcp),
+    ];
+    let seen: Vec<_> = rungs.iter().filter_map(|(name, rung)| Some(format!("{name} {}", rung_word(*rung)?))).collect();
+    if !seen.is_empty() {
+        page.heading("What works");
+        page.paragraph(2, &seen.join(", "));
+    }
+}
+
+fn rung_word(rung: Rung) -> Option<&'static str> {
+    match rung {
+        Rung::Ok => Some("ok"),
+        Rung::Degraded => Some("degraded"),
+        Rung::Broken => Some("broken"),
+        Rung::NotSeen => None,
+    }
+}
