@@ -112,14 +112,14 @@ fn check_table(table: &Table, outcome: &Outcome) -> Vec<String> {
 
 fn selected(table: &Table, row: &Value) -> bool {
     table.filter.iter().all(|(column, expected)| same(expected, &row[column]))
+        && table.absent.iter().all(|column| row[column].is_null())
 }
 
-/// Whether a TOML value is the JSON value; `"null"` stands for no value.
+/// Whether a TOML value is the JSON value.
 fn same(expected: &toml::Value, value: &Value) -> bool {
     match expected {
         toml::Value::Integer(number) => value.as_i64() == Some(*number),
         toml::Value::Boolean(flag) => value.as_bool() == Some(*flag),
-        toml::Value::String(text) if text == "null" => value.is_null(),
         toml::Value::String(text) => value.as_str() == Some(text),
         _ => false,
     }

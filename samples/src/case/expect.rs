@@ -68,6 +68,8 @@ pub struct Table {
     /// Only rows with these values count.
     #[serde(rename = "where")]
     pub filter: BTreeMap<String, toml::Value>,
+    /// Only rows without a value in these columns count.
+    pub absent: Vec<String>,
     /// How many rows there must be.
     pub rows: Option<usize>,
     /// Sums of columns over them.

@@ -24,7 +24,7 @@ fn what_was_expected_and_came_is_right() {
         finding = [{ code = "SVC002|SVC003", severity = "error", subjects = ["10.96.20.5"], frames = [4], counts = { refused = 12 } }]
         table = [
             { name = "flows", where = { proto = 6 }, rows = 1, sum = { bytes = 10 } },
-            { name = "flows", where = { resp = "null" }, rows = 1 },
+            { name = "flows", absent = ["resp"], rows = 1 },
         ]
     "#);
     assert_eq!(check(&run, &outcome()), Vec::<String>::new());
