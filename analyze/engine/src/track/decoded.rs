@@ -83,7 +83,7 @@ impl PointCounts {
             Stop::End => {}
             Stop::Snapped(layer) => *self.stopped.entry((layer, false)).or_default() += 1,
             Stop::Malformed(layer) => *self.stopped.entry((layer, true)).or_default() += 1,
-            Stop::Undecoded(name) => *self.undecoded.entry(*name).or_default() += 1,
+            Stop::Undecoded(name) => *self.undecoded.entry(name).or_default() += 1,
             Stop::TooDeep => self.too_deep += 1,
         }
     }

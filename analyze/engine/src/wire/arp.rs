@@ -1,24 +1,24 @@
 //! ARP for IPv4 (RFC 826); announcements and probes as RFC 5227 tells them apart.
 
+use super::Next;
 use super::layers::Layer;
 use super::walk::{Step, Walk};
-use super::{Next, Stop};
 use crate::Addr;
 use crate::packet::Kind;
 use etherparse::{ArpOperation, ArpPacketSlice, EtherType};
 
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let header = ArpPacketSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Arp))?;
+    let header = ArpPacketSlice::from_slice(walk.bytes()).map_err(|_| walk.short(Layer::Arp))?;
     let len = header.slice().len();
-    let Some((sender, target)) = addresses(&header) else { return Err(Stop::Undecoded(&"arp for another protocol")) };
-    let offset = walk.offset;
+    let Some((sender, target)) = addresses(&header) else { return Err(walk.undecoded("arp for another protocol")) };
+    let offset = walk.offset();
     walk.enter(Layer::Arp, len)?;
     let packet = walk.start_packet(sender, target);
     packet.kind = Kind::Arp;
     packet.l4_offset = offset;
     packet.l4_caplen = len as u32;
     packet.l4_header_len = len as u8;
-    Ok(Next::End)
+    Ok(Next::END)
 }
 
 fn addresses(header: &ArpPacketSlice<'_>) -> Option<(Addr, Addr)> {

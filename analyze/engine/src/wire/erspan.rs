@@ -1,8 +1,8 @@
 //! ERSPAN types I to III (draft-foschiano-erspan-03): frames that a switch mirrored, so seen elsewhere than here.
 
+use super::Next;
 use super::layers::{Layer, TunnelKind};
 use super::walk::{Step, Walk};
-use super::{Next, Stop};
 use kcap_file::LinkType;
 use nom::Parser;
 use nom::bytes::complete::take;
@@ -16,20 +16,20 @@ const PLATFORM_SUBHEADER: u32 = 1;
 
 /// Types II and III, by the version in the first nibble.
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let version = walk.bytes.first().ok_or_else(|| walk.short(Layer::Erspan))? >> 4;
-    let first = match version {
+    let Some(first) = walk.bytes().first() else { return Err(walk.short(Layer::Erspan)) };
+    let first = match first >> 4 {
         1 => walk.parse(Layer::Erspan, (be_u32, be_u32).map(|(first, _)| first))?,
         2 => walk.parse(Layer::Erspan, type_iii)?,
-        _ => return Err(Stop::Undecoded(&"erspan version")),
+        _ => return Err(walk.undecoded("erspan version")),
     };
     if first & TRUNCATED != 0 {
-        (walk.cut, walk.wire) = (true, u16::MAX.into());
+        walk.set_cut_by_mirror();
     }
     mirrored(walk, Some(first & SESSION))
 }
 
 pub(super) fn decode_type_i(walk: &mut Walk<'_>) -> Step {
-    walk.layers.push(Layer::Erspan)?;
+    walk.note(Layer::Erspan)?;
     mirrored(walk, None)
 }
 
@@ -42,5 +42,5 @@ fn type_iii(input: &[u8]) -> nom::IResult<&[u8], u32, ()> {
 fn mirrored(walk: &mut Walk<'_>, session: Option<u32>) -> Step {
     walk.tunnel(TunnelKind::Erspan, session)?;
     walk.packet.bits.set_mirrored();
-    Ok(Next::Link(LinkType::ETHERNET))
+    Ok(Next::link(LinkType::ETHERNET))
 }

@@ -1,8 +1,8 @@
 //! Ethernet II and IEEE 802.3 (<https://www.iana.org/assignments/ieee-802-numbers>).
 
+use super::Next;
 use super::layers::Layer;
 use super::walk::{Step, Walk};
-use super::{Next, Stop};
 use etherparse::Ethernet2HeaderSlice;
 
 pub(super) const IPV4: u16 = 0x0800;
@@ -16,7 +16,7 @@ pub(super) const MIN_PROTOCOL: u16 = 1536;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let header = Ethernet2HeaderSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Ethernet))?;
+    let header = Ethernet2HeaderSlice::from_slice(walk.bytes()).map_err(|_| walk.short(Layer::Ethernet))?;
     walk.enter(Layer::Ethernet, header.slice().len())?;
     type_or_length(header.ether_type().0, walk)
 }
@@ -25,11 +25,11 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
 #[inline]
 pub(super) fn type_or_length(field: u16, walk: &mut Walk<'_>) -> Step {
     match field {
-        MIN_PROTOCOL.. => Ok(Next::EtherType(field)),
+        MIN_PROTOCOL.. => Ok(Next::ether_type(field)),
         0..=MAX_LENGTH => {
             walk.limit(field.into());
-            Ok(Next::Llc)
+            Ok(Next::LLC)
         }
-        _ => Err(Stop::Undecoded(&"ethernet type between length and protocol")),
+        _ => Err(walk.undecoded("ethernet type between length and protocol")),
     }
 }

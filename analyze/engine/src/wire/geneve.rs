@@ -18,10 +18,10 @@ pub(super) const PORT: u16 = 6081;
 const OPTION_WORDS: u8 = 0x3f;
 
 pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
-    match walk.bytes.first() {
+    match walk.bytes().first() {
         Some(first) if first & !OPTION_WORDS == 0 && may_be_tunnel(walk) => decode(walk),
-        None if walk.wire != 0 => Err(walk.short(Layer::Geneve)),
-        _ => Ok(Next::End),
+        None if walk.wire() != 0 => Err(walk.short(Layer::Geneve)),
+        _ => Ok(Next::END),
     }
 }
 
@@ -30,5 +30,5 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let header = u8.flat_map(|first| (u8, be_u16, be_u24, u8, options(first)));
     let (_, protocol, vni, _, _) = walk.parse(Layer::Geneve, header)?;
     walk.tunnel(TunnelKind::Geneve, Some(vni))?;
-    Ok(Next::EtherType(protocol))
+    Ok(Next::ether_type(protocol))
 }

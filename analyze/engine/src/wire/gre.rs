@@ -1,9 +1,9 @@
 //! GRE version 0 (RFC 2784, key and sequence RFC 2890), over IP and over UDP (RFC 8086).
 
+use super::Next;
 use super::layers::{Layer, TunnelKind};
 use super::udp::may_be_tunnel;
 use super::walk::{Step, Walk};
-use super::{Next, Stop};
 use nom::combinator::cond;
 use nom::number::complete::{be_u16, be_u32};
 use nom::{IResult, Parser};
@@ -38,29 +38,29 @@ fn header(input: &[u8]) -> IResult<&[u8], Header, ()> {
 }
 
 pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
-    match walk.bytes.first_chunk() {
+    match walk.bytes().first_chunk() {
         Some(&flags) if u16::from_be_bytes(flags) & (RESERVED | VERSION) == 0 && may_be_tunnel(walk) => decode(walk),
-        None if walk.wire != 0 => Err(walk.short(Layer::Gre)),
-        _ => Ok(Next::End),
+        None if walk.wire() != 0 => Err(walk.short(Layer::Gre)),
+        _ => Ok(Next::END),
     }
 }
 
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let first = walk.bytes.first_chunk().ok_or_else(|| walk.short(Layer::Gre))?;
+    let Some(first) = walk.bytes().first_chunk() else { return Err(walk.short(Layer::Gre)) };
     match u16::from_be_bytes(*first) {
-        flags if flags & VERSION == 1 => return Err(Stop::Undecoded(&"gre-pptp")),
-        flags if flags & VERSION != 0 => return Err(Stop::Undecoded(&"gre version")),
-        flags if flags & ROUTING != 0 => return Err(Stop::Undecoded(&"gre-routing")),
+        flags if flags & VERSION == 1 => return Err(walk.undecoded("gre-pptp")),
+        flags if flags & VERSION != 0 => return Err(walk.undecoded("gre version")),
+        flags if flags & ROUTING != 0 => return Err(walk.undecoded("gre-routing")),
         _ => {}
     }
     let header = walk.parse(Layer::Gre, header)?;
     match (header.protocol, header.flags & SEQUENCE) {
         // ERSPAN I is bare: no sequence number and no header of its own (draft-foschiano-erspan-03 4.1).
         (ERSPAN_II, 0) => super::erspan::decode_type_i(walk),
-        (ERSPAN_II | ERSPAN_III, _) => Ok(Next::EtherType(header.protocol)),
+        (ERSPAN_II | ERSPAN_III, _) => Ok(Next::ether_type(header.protocol)),
         (protocol, _) => {
             walk.tunnel(TunnelKind::Gre, header.key)?;
-            Ok(Next::EtherType(protocol))
+            Ok(Next::ether_type(protocol))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443), with the packet that an error quotes.
 
 use super::layers::{Layer, Layers, TunnelKind};
-use super::walk::{Step, Walk};
+use super::walk::{self, Step, Walk};
 use super::{DecodeConfig, Next, Stop, run, step};
 use crate::Addr;
 use crate::packet::{Kind, Packet};
@@ -28,7 +28,7 @@ pub(super) fn decode_v6(walk: &mut Walk<'_>) -> Step {
 }
 
 fn decode(walk: &mut Walk<'_>, layer: Layer, echo: [u8; 2], errors: [u8; 4]) -> Step {
-    let Some(&[icmp_type, _, _, _, a, b, c, d]) = walk.bytes.first_chunk::<HEADER_LEN>() else {
+    let Some(&[icmp_type, _, _, _, a, b, c, d]) = walk.bytes().first_chunk::<HEADER_LEN>() else {
         return Err(walk.short(layer));
     };
     let packet = &mut *walk.packet;
@@ -44,7 +44,7 @@ fn decode(walk: &mut Walk<'_>, layer: Layer, echo: [u8; 2], errors: [u8; 4]) -> 
     packet.l4_header_len = HEADER_LEN as u8;
     walk.enter(layer, HEADER_LEN)?;
     walk.packet.payload_len = walk.said();
-    Ok(Next::End)
+    Ok(Next::END)
 }
 
 /// A packet as an ICMP error quotes it: its head only.
@@ -106,16 +106,16 @@ pub fn quote(bytes: &[u8], is_v4: bool) -> Option<Quote> {
 fn quoted_packet(bytes: &[u8], link: LinkType) -> Option<(Quoted, Option<TunnelKind>, Option<Quoted>)> {
     let (mut packet, mut layers, config) = (Packet::default(), Layers::default(), DecodeConfig::default());
     let mut walk = Walk::new(bytes, u32::MAX, &config, &mut packet, &mut layers);
-    let (mut next, mut cut) = (Next::Link(link), None);
-    while next != Next::End && walk.layers.outers().is_empty() {
-        next = step(next, &mut walk).unwrap_or_else(|stop| {
-            cut = tunnel_cut(stop);
-            Next::End
+    let (mut next, mut cut) = (Next::link(link), None);
+    while next != Next::END && walk.layers.outers().is_empty() {
+        next = step(next, &mut walk).unwrap_or_else(|walk::Stopped| {
+            cut = tunnel_cut(walk.layers.stop);
+            Next::END
         });
     }
     let outer = Quoted::of(walk.packet, bytes)?;
     let tunnel = walk.layers.outers().first().map(|outer| outer.kind).or(cut);
-    if next == Next::End {
+    if next == Next::END {
         return Some((outer, tunnel, None));
     }
     let headers = walk.layers.list().len();

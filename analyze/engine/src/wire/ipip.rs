@@ -6,10 +6,10 @@ use super::{Next, ethernet};
 
 pub(super) fn ipv4(walk: &mut Walk<'_>) -> Step {
     walk.tunnel(TunnelKind::IpIp, None)?;
-    Ok(Next::EtherType(ethernet::IPV4))
+    Ok(Next::ether_type(ethernet::IPV4))
 }
 
 pub(super) fn ipv6(walk: &mut Walk<'_>) -> Step {
     walk.tunnel(TunnelKind::IpIp, None)?;
-    Ok(Next::EtherType(ethernet::IPV6))
+    Ok(Next::ether_type(ethernet::IPV6))
 }

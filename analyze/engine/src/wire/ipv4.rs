@@ -10,17 +10,17 @@ use etherparse::err::ipv4::HeaderSliceError;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let header = Ipv4HeaderSlice::from_slice(walk.bytes).map_err(|error| match error {
+    let header = Ipv4HeaderSlice::from_slice(walk.bytes()).map_err(|error| match error {
         HeaderSliceError::Len(_) => walk.short(Layer::Ipv4),
-        HeaderSliceError::Content(_) => Stop::Malformed(Layer::Ipv4),
+        HeaderSliceError::Content(_) => walk.stop(Stop::Malformed(Layer::Ipv4)),
     })?;
     let header_len = header.slice().len();
     let total_len = match header.total_len() {
-        0 => walk.offloaded_len().ok_or(Stop::Malformed(Layer::Ipv4))?,
+        0 => walk.offloaded_len().ok_or_else(|| walk.stop(Stop::Malformed(Layer::Ipv4)))?,
         len => len.into(),
     };
     if total_len < header_len as u32 {
-        return Err(Stop::Malformed(Layer::Ipv4));
+        return Err(walk.stop(Stop::Malformed(Layer::Ipv4)));
     }
     let packet = walk.start_packet(Addr::v4(header.source()), Addr::v4(header.destination()));
     packet.ttl = header.ttl();
@@ -36,9 +36,9 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     if header.is_fragmenting_payload() {
         let offset = header.fragments_offset().byte_offset().into();
         fragment(walk, offset, header.more_fragments(), header.identification().into());
-        return Ok(Next::End);
+        return Ok(Next::END);
     }
-    Ok(Next::Ip(Version::V4, proto))
+    Ok(Next::ip(Version::V4, proto))
 }
 
 /// A part of a datagram: kept for the reassembler; a first part tells its ports.
@@ -50,9 +50,9 @@ pub(super) fn fragment(walk: &mut Walk<'_>, offset: u32, more: bool, id: u32) {
         offset,
         more,
         proto: walk.packet.proto,
-        payload_offset: walk.offset,
+        payload_offset: walk.offset(),
         payload_len: walk.said(),
-        payload_caplen: walk.bytes.len() as u32,
+        payload_caplen: walk.bytes().len() as u32,
     });
     if offset == 0 {
         udp::note_ports_of_fragment(walk);

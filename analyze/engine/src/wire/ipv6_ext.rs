@@ -13,25 +13,25 @@ const JUMBO_PAYLOAD: [u8; 2] = [0xc2, 4];
 
 /// Hop-by-hop, routing, destination options, mobility, HIP and Shim6: all say their length alike.
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let header = Ipv6RawExtHeaderSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Ipv6Ext))?;
+    let header = Ipv6RawExtHeaderSlice::from_slice(walk.bytes()).map_err(|_| walk.short(Layer::Ipv6Ext))?;
     let next_header = header.next_header().0;
     walk.enter(Layer::Ipv6Ext, header.slice().len())?;
     walk.transport(next_header);
-    Ok(Next::Ip(Version::V6, next_header))
+    Ok(Next::ip(Version::V6, next_header))
 }
 
 /// The fragment header. One with neither offset nor more fragments is whole (RFC 6946).
 pub(super) fn fragment(walk: &mut Walk<'_>) -> Step {
-    let header = Ipv6FragmentHeaderSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Ipv6Ext))?;
+    let header = Ipv6FragmentHeaderSlice::from_slice(walk.bytes()).map_err(|_| walk.short(Layer::Ipv6Ext))?;
     let next_header = header.next_header().0;
     walk.enter(Layer::Ipv6Ext, header.slice().len())?;
     walk.transport(next_header);
     if header.is_fragmenting_payload() {
         let offset = header.fragment_offset().byte_offset().into();
         ipv4::fragment(walk, offset, header.more_fragments(), header.identification());
-        return Ok(Next::End);
+        return Ok(Next::END);
     }
-    Ok(Next::Ip(Version::V6, next_header))
+    Ok(Next::ip(Version::V6, next_header))
 }
 
 /// The length in the jumbo payload option, which stands first in the hop-by-hop header for its alignment.

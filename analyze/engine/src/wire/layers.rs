@@ -126,9 +126,7 @@ pub enum Stop {
     /// The bytes of this layer contradict its format.
     Malformed(Layer),
     /// A layer this crate does not decode, by its name.
-    ///
-    /// Behind one pointer, so that a step's answer fits in registers.
-    Undecoded(&'static &'static str),
+    Undecoded(&'static str),
     /// More layers than [`Layers::MAX`], or more tunnels than [`Layers::MAX_TUNNELS`].
     TooDeep,
 }
@@ -170,17 +168,21 @@ impl Layers {
         (self.fragment, self.interface_index, self.stop) = (None, None, Stop::End);
     }
 
+    /// Adds a layer; false when there is no room.
     #[inline]
-    pub(super) fn push(&mut self, layer: Layer) -> Result<(), Stop> {
-        *self.list.get_mut(usize::from(self.len)).ok_or(Stop::TooDeep)? = layer;
+    pub(super) fn push(&mut self, layer: Layer) -> bool {
+        let Some(place) = self.list.get_mut(usize::from(self.len)) else { return false };
+        *place = layer;
         self.len = self.len.wrapping_add(1);
-        Ok(())
+        true
     }
 
+    /// Adds a tunnel; false when there is no room.
     #[inline]
-    pub(super) fn push_outer(&mut self, outer: Outer) -> Result<(), Stop> {
-        *self.outers.get_mut(usize::from(self.tunnels)).ok_or(Stop::TooDeep)? = outer;
+    pub(super) fn push_outer(&mut self, outer: Outer) -> bool {
+        let Some(place) = self.outers.get_mut(usize::from(self.tunnels)) else { return false };
+        *place = outer;
         self.tunnels = self.tunnels.wrapping_add(1);
-        Ok(())
+        true
     }
 }

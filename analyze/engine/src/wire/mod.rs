@@ -1,7 +1,7 @@
 //! Frames to packets: pure functions over bytes. Wire parses and never remembers.
 //!
 //! One file a protocol, one line a claim in `layers!`: each decoder reads its header, notes its layer and says what
-//! comes [`Next`]. Nothing here fails: what ended the walk is in [`Layers::stop`].
+//! comes next. Nothing here fails: what ended the walk is in [`Layers::stop`].
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod ah;
@@ -55,9 +55,15 @@ enum Version {
     V6,
 }
 
-/// What the bytes at the walk's place are, in the number space of the header before them.
+/// What the bytes at the walk's place are: a [`Claim`] in one number, so that it moves in a register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Next {
+struct Next(u32);
+
+/// What bytes can be, in the number space of the header before them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Claim {
+    /// Nothing that is a layer.
+    End,
     /// A frame of a link type.
     Link(LinkType),
     /// An Ethernet protocol (IEEE 802 numbers).
@@ -68,25 +74,66 @@ enum Next {
     Ip(Version, u8),
     /// Payload of UDP to this port.
     Udp(u16),
-    /// What the user says it is.
-    Tunnel(TunnelKind),
-    /// Nothing that is a layer.
-    End,
+}
+
+impl Next {
+    const END: Self = Self(0);
+    const LLC: Self = Self::new(3, 0);
+
+    const fn new(space: u32, number: u16) -> Self {
+        Self(space << 16 | number as u32)
+    }
+
+    const fn link(link: LinkType) -> Self {
+        Self::new(1, link.0)
+    }
+
+    const fn ether_type(number: u16) -> Self {
+        Self::new(2, number)
+    }
+
+    const fn ip(version: Version, number: u8) -> Self {
+        Self::new(
+            match version {
+                V4 => 4,
+                V6 => 6,
+            },
+            number as u16,
+        )
+    }
+
+    const fn udp(port: u16) -> Self {
+        Self::new(5, port)
+    }
+
+    #[inline]
+    const fn claim(self) -> Claim {
+        let number = self.0 as u16;
+        match self.0 >> 16 {
+            1 => Link(LinkType(number)),
+            2 => EtherType(number),
+            3 => Claim::Llc,
+            4 => Ip(V4, number as u8),
+            5 => Udp(number),
+            6 => Ip(V6, number as u8),
+            _ => Claim::End,
+        }
+    }
 }
 
 macro_rules! layers {
     ($($claim:pat => $decode:path;)*) => {
         #[inline]
         fn step(next: Next, walk: &mut Walk<'_>) -> Step {
-            match next {
+            match next.claim() {
                 $($claim => $decode(walk),)*
-                other => undecoded::stop(other),
+                other => undecoded::stop(other, walk),
             }
         }
     };
 }
 
-use Next::{EtherType, Ip, Link, Tunnel, Udp};
+use Claim::{EtherType, Ip, Link, Udp};
 use Version::{V4, V6};
 
 // What claims which number: the one place where protocol numbers are matched.
@@ -95,8 +142,8 @@ layers! {
     Link(LinkType::LINUX_SLL) => sll::decode;
     Link(LinkType::LINUX_SLL2) => sll2::decode;
     Link(LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14) => raw::decode;
-    Link(LinkType::IPV4) => ipv4::decode;
-    Link(LinkType::IPV6) => ipv6::decode;
+    Link(LinkType::IPV4) => raw::ipv4;
+    Link(LinkType::IPV6) => raw::ipv6;
     Link(LinkType::NULL) => null::decode;
     Link(LinkType::LOOP) => null::decode_loop;
     EtherType(ethernet::IPV4) => ipv4::decode;
@@ -106,7 +153,7 @@ layers! {
     EtherType(mpls::UNICAST | mpls::UPSTREAM) => mpls::decode;
     EtherType(0x6558) => ethernet::decode;
     EtherType(gre::ERSPAN_II | gre::ERSPAN_III) => erspan::decode;
-    Next::Llc => llc::decode;
+    Claim::Llc => llc::decode;
     Ip(V6, 0 | 43 | 60 | 135 | 139 | 140) => ipv6_ext::decode;
     Ip(V6, 44) => ipv6_ext::fragment;
     Ip(V4, 1) => icmp::decode_v4;
@@ -122,11 +169,19 @@ layers! {
     Udp(geneve::PORT) => geneve::on_port;
     Udp(gre::PORT) => gre::on_port;
     Udp(_) => udp::by_shape;
-    Tunnel(TunnelKind::Vxlan) => vxlan::decode;
-    Tunnel(TunnelKind::VxlanGpe) => vxlan_gpe::decode;
-    Tunnel(TunnelKind::Geneve) => geneve::decode;
-    Tunnel(TunnelKind::Gre) => gre::decode;
-    Tunnel(TunnelKind::WireGuard) => wireguard::decode;
+}
+
+/// Decodes the payload of UDP that the user says is a tunnel.
+#[cold]
+fn decode_as(kind: TunnelKind, walk: &mut Walk<'_>) -> Step {
+    match kind {
+        TunnelKind::Vxlan => vxlan::decode(walk),
+        TunnelKind::VxlanGpe => vxlan_gpe::decode(walk),
+        TunnelKind::Geneve => geneve::decode(walk),
+        TunnelKind::Gre => gre::decode(walk),
+        TunnelKind::WireGuard => wireguard::decode(walk),
+        TunnelKind::Erspan | TunnelKind::IpIp => Err(walk.undecoded(kind.name())),
+    }
 }
 
 /// Decodes one frame to its innermost packet. `wire_len` is the length the frame had on the wire. Offsets in `packet`
@@ -148,7 +203,7 @@ pub fn decode(
     let Packet { ts_ns, index, point, direction, .. } = *packet;
     *packet = Packet { ts_ns, index, point, direction, ..Packet::default() };
     layers.reset();
-    run(Link(link), &mut Walk::new(frame, wire_len, config, packet, layers));
+    run(Next::link(link), &mut Walk::new(frame, wire_len, config, packet, layers));
 }
 
 /// Goes on where [`decode`] met a fragment: `bytes` is the payload put together, `wire_len` its length on the wire, and
@@ -167,25 +222,19 @@ pub fn decode_transport(
     packet.ip_len = packet.ip_len.saturating_sub(fragment_len).saturating_add(wire_len);
     (packet.src_port, packet.dst_port, packet.seq) = (0, 0, 0);
     packet.bits.set_reassembled();
+    layers.stop = Stop::End;
     let mut walk = Walk::new(bytes, wire_len, config, packet, layers);
     walk.transport(proto);
-    run(Ip(if is_v4 { V4 } else { V6 }, proto), &mut walk);
+    run(Next::ip(if is_v4 { V4 } else { V6 }, proto), &mut walk);
 }
 
 #[inline]
 fn run(first: Next, walk: &mut Walk<'_>) {
     let mut next = first;
-    let stop = loop {
+    while next != Next::END {
         match step(next, walk) {
-            Ok(Next::End) => break Stop::End,
             Ok(following) => next = following,
-            Err(stop) => break stop,
+            Err(walk::Stopped) => return,
         }
-    };
-    match stop {
-        Stop::Malformed(_) => walk.packet.bits.set_malformed(),
-        Stop::Snapped(_) => walk.packet.bits.set_snapped(),
-        _ => {}
     }
-    walk.layers.stop = stop;
 }

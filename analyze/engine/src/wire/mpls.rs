@@ -3,7 +3,7 @@
 
 use super::layers::Layer;
 use super::walk::{Step, Walk};
-use super::{Next, Stop, ethernet};
+use super::{Next, ethernet};
 use kcap_file::LinkType;
 use nom::number::complete::be_u32;
 
@@ -19,25 +19,26 @@ const ETHERNET_LEN: usize = 14;
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let entry = walk.parse(Layer::Mpls, be_u32)?;
     if entry & BOTTOM_OF_STACK == 0 {
-        return Ok(Next::EtherType(UNICAST));
+        return Ok(Next::ether_type(UNICAST));
     }
-    match walk.bytes.first().ok_or_else(|| walk.short(Layer::Mpls))? >> 4 {
-        4 => Ok(Next::EtherType(ethernet::IPV4)),
-        6 => Ok(Next::EtherType(ethernet::IPV6)),
+    let Some(first) = walk.bytes().first() else { return Err(walk.short(Layer::Mpls)) };
+    match first >> 4 {
+        4 => Ok(Next::ether_type(ethernet::IPV4)),
+        6 => Ok(Next::ether_type(ethernet::IPV6)),
         _ => pseudowire(walk),
     }
 }
 
 fn pseudowire(walk: &mut Walk<'_>) -> Step {
-    if walk.bytes.len() < CONTROL_WORD.saturating_add(ETHERNET_LEN) && walk.bytes.len() < walk.wire as usize {
+    if walk.bytes().len() < CONTROL_WORD.saturating_add(ETHERNET_LEN) && walk.is_cut() {
         return Err(walk.short(Layer::Mpls));
     }
-    if carries_ethernet(walk.bytes, CONTROL_WORD) && walk.bytes.first().is_some_and(|first| first >> 4 == 0) {
+    if carries_ethernet(walk.bytes(), CONTROL_WORD) && walk.bytes().first().is_some_and(|first| first >> 4 == 0) {
         walk.skip(CONTROL_WORD);
-    } else if !carries_ethernet(walk.bytes, 0) {
-        return Err(Stop::Undecoded(&"mpls payload"));
+    } else if !carries_ethernet(walk.bytes(), 0) {
+        return Err(walk.undecoded("mpls payload"));
     }
-    Ok(Next::Link(LinkType::ETHERNET))
+    Ok(Next::link(LinkType::ETHERNET))
 }
 
 /// Whether an Ethernet frame with IP, ARP or a VLAN tag starts at `at`.

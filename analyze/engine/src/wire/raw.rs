@@ -4,11 +4,19 @@ use super::layers::Layer;
 use super::walk::{Step, Walk};
 use super::{Next, Stop, ethernet};
 
+pub(super) fn ipv4(_: &mut Walk<'_>) -> Step {
+    Ok(Next::ether_type(ethernet::IPV4))
+}
+
+pub(super) fn ipv6(_: &mut Walk<'_>) -> Step {
+    Ok(Next::ether_type(ethernet::IPV6))
+}
+
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let first = walk.bytes.first().ok_or_else(|| walk.short(Layer::Ipv4))?;
+    let Some(first) = walk.bytes().first() else { return Err(walk.short(Layer::Ipv4)) };
     match first >> 4 {
-        4 => Ok(Next::EtherType(ethernet::IPV4)),
-        6 => Ok(Next::EtherType(ethernet::IPV6)),
-        _ => Err(Stop::Malformed(Layer::Ipv4)),
+        4 => Ok(Next::ether_type(ethernet::IPV4)),
+        6 => Ok(Next::ether_type(ethernet::IPV6)),
+        _ => Err(walk.stop(Stop::Malformed(Layer::Ipv4))),
     }
 }

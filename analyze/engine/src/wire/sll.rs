@@ -2,9 +2,9 @@
 //!
 //! etherparse's slice is not used: it refuses every hardware type that it does not know, tunnels among them.
 
+use super::Next;
 use super::layers::Layer;
 use super::walk::{Step, Walk};
-use super::{Next, Stop};
 use kcap_file::Direction;
 use nom::bytes::complete::take;
 use nom::number::complete::be_u16;
@@ -23,7 +23,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let (packet_type, hardware, _, _, protocol) =
         walk.parse(Layer::Sll, (be_u16, be_u16, be_u16, take(8usize), be_u16))?;
     note_packet_type(packet_type, walk);
-    payload(hardware, protocol)
+    payload(hardware, protocol, walk)
 }
 
 /// Which way the frame went: 0 to us, 1 broadcast, 2 multicast, 3 to another host, 4 from us.
@@ -39,13 +39,13 @@ pub(super) fn note_packet_type(packet_type: u16, walk: &mut Walk<'_>) {
 }
 
 /// What follows a cooked header, by hardware type and protocol.
-pub(super) fn payload(hardware: u16, protocol: u16) -> Step {
+pub(super) fn payload(hardware: u16, protocol: u16, walk: &mut Walk<'_>) -> Step {
     match (hardware, protocol) {
-        (HARDWARE_NETLINK, _) => Err(Stop::Undecoded(&"netlink")),
-        (HARDWARE_FRAME_RELAY, _) => Err(Stop::Undecoded(&"frame-relay")),
-        (hardware, _) if HARDWARE_IEEE80211.contains(&hardware) => Err(Stop::Undecoded(&"802.11")),
-        (_, PROTOCOL_IEEE8023) => Err(Stop::Undecoded(&"ipx")),
-        (_, PROTOCOL_LLC) => Ok(Next::Llc),
-        (_, protocol) => Ok(Next::EtherType(protocol)),
+        (HARDWARE_NETLINK, _) => Err(walk.undecoded("netlink")),
+        (HARDWARE_FRAME_RELAY, _) => Err(walk.undecoded("frame-relay")),
+        (hardware, _) if HARDWARE_IEEE80211.contains(&hardware) => Err(walk.undecoded("802.11")),
+        (_, PROTOCOL_IEEE8023) => Err(walk.undecoded("ipx")),
+        (_, PROTOCOL_LLC) => Ok(Next::LLC),
+        (_, protocol) => Ok(Next::ether_type(protocol)),
     }
 }

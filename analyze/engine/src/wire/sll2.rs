@@ -12,5 +12,5 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
         walk.parse(Layer::Sll2, (be_u16, be_u16, be_u32, be_u16, u8, u8, take(8usize)))?;
     walk.layers.interface_index = Some(interface);
     sll::note_packet_type(packet_type.into(), walk);
-    sll::payload(hardware, protocol)
+    sll::payload(hardware, protocol, walk)
 }

@@ -25,7 +25,7 @@ const MAX_WINDOW_SCALE: u8 = 14;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let Ok(header) = TcpHeaderSlice::from_slice(walk.bytes) else { return partial(walk) };
+    let Ok(header) = TcpHeaderSlice::from_slice(walk.bytes()) else { return partial(walk) };
     let bytes = header.slice();
     let packet = &mut *walk.packet;
     packet.kind = Kind::Tcp;
@@ -38,7 +38,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     note_timestamps(bytes, walk);
     walk.enter(Layer::Tcp, bytes.len())?;
     walk.packet.payload_len = walk.said();
-    Ok(Next::End)
+    Ok(Next::END)
 }
 
 fn flags(header: &[u8]) -> TcpFlags {
@@ -64,7 +64,7 @@ fn note_timestamps(header: &[u8], walk: &mut Walk<'_>) {
 #[cold]
 fn partial(walk: &mut Walk<'_>) -> Step {
     udp::note_ports(walk);
-    let bytes = walk.bytes;
+    let bytes = walk.bytes();
     let packet = &mut *walk.packet;
     let half = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk().copied()).map(u16::from_be_bytes);
     let word = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk().copied()).map(u32::from_be_bytes);
@@ -73,20 +73,19 @@ fn partial(walk: &mut Walk<'_>) -> Step {
     packet.flags = flags(bytes);
     packet.window = half(14).unwrap_or_default();
     let header_len = bytes.get(12).map(|offset| usize::from(offset >> 4).saturating_mul(4));
-    let fits = header_len.is_none_or(|len| len >= MIN_LEN && len <= walk.wire as usize);
-    let stop = walk.short(Layer::Tcp);
-    if !fits || (walk.wire as usize) < MIN_LEN {
-        return Err(Stop::Malformed(Layer::Tcp));
+    let fits = header_len.is_none_or(|len| len >= MIN_LEN && len <= walk.wire() as usize);
+    if !fits || (walk.wire() as usize) < MIN_LEN {
+        return Err(walk.stop(Stop::Malformed(Layer::Tcp)));
     }
-    if bytes.len() >= ENOUGH && matches!(stop, Stop::Snapped(_)) {
+    if bytes.len() >= ENOUGH && walk.is_cut() {
         let header_len = header_len.unwrap_or(MIN_LEN);
         walk.packet.kind = Kind::Tcp;
         walk.packet.l4_header_len = header_len as u8;
         walk.packet.payload_len = walk.said().saturating_sub(header_len as u32);
-        walk.layers.push(Layer::Tcp)?;
+        walk.note(Layer::Tcp)?;
         note_timestamps(bytes, walk);
     }
-    Err(stop)
+    Err(walk.short(Layer::Tcp))
 }
 
 /// The options of a header that trackers care for; the last of a kind counts, as in Linux (`tcp_parse_options`).

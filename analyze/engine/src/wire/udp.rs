@@ -2,7 +2,7 @@
 
 use super::layers::Layer;
 use super::walk::{Step, Walk};
-use super::{Next, Stop, tcp, undecoded, vxlan, wireguard};
+use super::{Next, Stop, decode_as, tcp, undecoded, vxlan, wireguard};
 use crate::packet::Kind;
 use etherparse::UdpHeaderSlice;
 
@@ -12,14 +12,14 @@ const FIRST_EPHEMERAL_PORT: u16 = 1024;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let Ok(header) = UdpHeaderSlice::from_slice(walk.bytes) else { return partial(walk) };
+    let Ok(header) = UdpHeaderSlice::from_slice(walk.bytes()) else { return partial(walk) };
     let length = u32::from(header.length());
     let said = walk.said();
     let packet = &mut *walk.packet;
     (packet.src_port, packet.dst_port) = (header.source_port(), header.destination_port());
     // Length 0 is a jumbogram (RFC 2675 4) or segmentation offload: the IP header tells.
     if (1..8).contains(&length) {
-        return Err(Stop::Malformed(Layer::Udp));
+        return Err(walk.stop(Stop::Malformed(Layer::Udp)));
     }
     packet.kind = Kind::Udp;
     packet.l4_header_len = 8;
@@ -32,25 +32,27 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     walk.packet.payload_len = walk.said();
     let port = walk.packet.dst_port;
     let forced = walk.config.udp_tunnels.iter().find(|(tunnel_port, _)| *tunnel_port == port);
-    Ok(forced.map_or(Next::Udp(port), |&(_, kind)| Next::Tunnel(kind)))
+    match forced {
+        None => Ok(Next::udp(port)),
+        Some(&(_, kind)) => decode_as(kind, walk),
+    }
 }
 
 /// A header that was cut behind its ports still tells who talks.
 #[cold]
 fn partial(walk: &mut Walk<'_>) -> Step {
-    let stop = walk.short(Layer::Udp);
-    if note_ports(walk) && matches!(stop, Stop::Snapped(_)) {
-        walk.layers.push(Layer::Udp)?;
+    if note_ports(walk) && walk.is_cut() {
+        walk.note(Layer::Udp)?;
         walk.packet.kind = Kind::Udp;
         walk.packet.l4_header_len = 8;
         walk.packet.payload_len = walk.said().saturating_sub(8);
     }
-    Err(stop)
+    Err(walk.short(Layer::Udp))
 }
 
 /// Fills the ports that TCP, UDP and others have in their first four bytes; says whether they are there.
 pub(super) fn note_ports(walk: &mut Walk<'_>) -> bool {
-    let Some(&[a, b, c, d]) = walk.bytes.first_chunk() else { return false };
+    let Some(&[a, b, c, d]) = walk.bytes().first_chunk() else { return false };
     (walk.packet.src_port, walk.packet.dst_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
     true
 }
@@ -79,5 +81,5 @@ pub(super) fn by_shape(walk: &mut Walk<'_>) -> Step {
     if wireguard::has_shape(walk) {
         return wireguard::decode(walk);
     }
-    undecoded::udp(walk.packet.dst_port, walk.packet.src_port)
+    undecoded::udp(walk)
 }

@@ -7,7 +7,7 @@ use etherparse::SingleVlanHeaderSlice;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let header = SingleVlanHeaderSlice::from_slice(walk.bytes).map_err(|_| walk.short(Layer::Vlan))?;
+    let header = SingleVlanHeaderSlice::from_slice(walk.bytes()).map_err(|_| walk.short(Layer::Vlan))?;
     walk.enter(Layer::Vlan, header.slice().len())?;
     type_or_length(header.ether_type().0, walk)
 }

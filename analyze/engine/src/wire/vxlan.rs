@@ -25,25 +25,25 @@ const ETHERNET_MIN: usize = 60;
 /// On a VXLAN port: anything that has a VNI and can be sent by a tunnel end; else by shape.
 #[inline]
 pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
-    let Some(flags) = walk.bytes.first() else {
-        return if walk.wire == 0 { Ok(Next::End) } else { Err(walk.short(Layer::Vxlan)) };
+    let Some(flags) = walk.bytes().first() else {
+        return if walk.wire() == 0 { Ok(Next::END) } else { Err(walk.short(Layer::Vxlan)) };
     };
     let claims = flags & VNI_IS_VALID != 0 && may_be_tunnel(walk);
-    if claims || has_shape(walk) { decode(walk) } else { Ok(Next::End) }
+    if claims || has_shape(walk) { decode(walk) } else { Ok(Next::END) }
 }
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let (flags, _, vni, _) = walk.parse(Layer::Vxlan, (u8, be_u24, be_u24, u8))?;
     walk.tunnel(TunnelKind::Vxlan, (flags & VNI_IS_VALID != 0).then_some(vni))?;
-    Ok(Next::Link(LinkType::ETHERNET))
+    Ok(Next::link(LinkType::ETHERNET))
 }
 
 /// Whether the payload can be nothing but VXLAN: all fixed bits as RFC 7348 wants them, and inside an Ethernet frame
 /// whose network header says the very length that is there.
 pub(super) fn has_shape(walk: &Walk<'_>) -> bool {
-    match walk.bytes {
-        &[VNI_IS_VALID, 0, 0, 0, _, _, _, 0, ref frame @ ..] => carries_frame(frame, walk.wire as usize),
+    match walk.bytes() {
+        &[VNI_IS_VALID, 0, 0, 0, _, _, _, 0, ref frame @ ..] => carries_frame(frame, walk.wire() as usize),
         _ => false,
     }
 }

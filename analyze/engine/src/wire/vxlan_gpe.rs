@@ -3,7 +3,7 @@
 use super::layers::{Layer, TunnelKind};
 use super::udp::may_be_tunnel;
 use super::walk::{Step, Walk};
-use super::{Next, Stop, ethernet, mpls};
+use super::{Next, ethernet, mpls};
 use kcap_file::LinkType;
 use nom::number::complete::{be_u16, be_u24, u8};
 
@@ -14,10 +14,10 @@ const NEXT_PROTOCOL_IS_VALID: u8 = 0x04;
 const VERSION: u8 = 0x30;
 
 pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
-    match walk.bytes.first() {
+    match walk.bytes().first() {
         Some(flags) if flags & (VERSION | VNI_IS_VALID) == VNI_IS_VALID && may_be_tunnel(walk) => decode(walk),
-        None if walk.wire != 0 => Err(walk.short(Layer::VxlanGpe)),
-        _ => Ok(Next::End),
+        None if walk.wire() != 0 => Err(walk.short(Layer::VxlanGpe)),
+        _ => Ok(Next::END),
     }
 }
 
@@ -25,11 +25,11 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     let (flags, _, protocol, vni, _) = walk.parse(Layer::VxlanGpe, (u8, be_u16, u8, be_u24, u8))?;
     walk.tunnel(TunnelKind::VxlanGpe, (flags & VNI_IS_VALID != 0).then_some(vni))?;
     match (flags & NEXT_PROTOCOL_IS_VALID, protocol) {
-        (0, _) | (_, 3) => Ok(Next::Link(LinkType::ETHERNET)),
-        (_, 1) => Ok(Next::EtherType(ethernet::IPV4)),
-        (_, 2) => Ok(Next::EtherType(ethernet::IPV6)),
-        (_, 4) => Err(Stop::Undecoded(&"nsh")),
-        (_, 5) => Ok(Next::EtherType(mpls::UNICAST)),
-        _ => Err(Stop::Undecoded(&"vxlan-gpe protocol")),
+        (0, _) | (_, 3) => Ok(Next::link(LinkType::ETHERNET)),
+        (_, 1) => Ok(Next::ether_type(ethernet::IPV4)),
+        (_, 2) => Ok(Next::ether_type(ethernet::IPV6)),
+        (_, 4) => Err(walk.undecoded("nsh")),
+        (_, 5) => Ok(Next::ether_type(mpls::UNICAST)),
+        _ => Err(walk.undecoded("vxlan-gpe protocol")),
     }
 }

@@ -13,18 +13,18 @@ const MIN_DATA_LEN: u32 = 32;
 
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     walk.tunnel(TunnelKind::WireGuard, None)?;
-    walk.layers.push(Layer::WireGuard)?;
-    Ok(Next::End)
+    walk.note(Layer::WireGuard)?;
+    Ok(Next::END)
 }
 
 /// Whether type, reserved bytes and length are those of a WireGuard message.
 pub(super) fn has_shape(walk: &Walk<'_>) -> bool {
-    let &[kind @ 1..=4, 0, 0, 0, ref rest @ ..] = walk.bytes else { return false };
+    let &[kind @ 1..=4, 0, 0, 0, ref rest @ ..] = walk.bytes() else { return false };
     let len_fits = match kind {
-        1 => walk.wire == INITIATION_LEN,
-        2 => walk.wire == RESPONSE_LEN,
-        3 => walk.wire == COOKIE_LEN,
-        _ => walk.wire >= MIN_DATA_LEN && walk.wire.is_multiple_of(16) && counter_is_small(rest),
+        1 => walk.wire() == INITIATION_LEN,
+        2 => walk.wire() == RESPONSE_LEN,
+        3 => walk.wire() == COOKIE_LEN,
+        _ => walk.wire() >= MIN_DATA_LEN && walk.wire().is_multiple_of(16) && counter_is_small(rest),
     };
     len_fits && may_be_tunnel(walk)
 }

@@ -151,7 +151,7 @@ fn explanation(what: &str, frame: &Frame, packet: &Packet, layers: &Layers) -> O
     let behind_options = layers.list().contains(&Layer::Ipv6Ext) || ip_header_len(packet) > 20;
     match layers.stop {
         Stop::TooDeep => Some("more layers than are kept of a frame"),
-        Stop::Undecoded(&"rarp") => Some("RARP, which tshark calls ARP"),
+        Stop::Undecoded("rarp") => Some("RARP, which tshark calls ARP"),
         Stop::Malformed(Layer::Ipv4 | Layer::Ipv6) if theirs == outer_networks + 1 => {
             Some("IP version or length that cannot be: tshark reads on")
         }

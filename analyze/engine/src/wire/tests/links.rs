@@ -25,14 +25,14 @@ fn logical_link_control() {
     let with_length = |llc: &[u8]| decode_ethernet(llc.len() as u16, llc).1;
     let ip = with_length(&snap(&[0, 0, 0], 0x0800, &segment()));
     assert_eq!((names(&ip).as_str(), ip.stop), ("ethernet llc ipv4 tcp", Stop::End));
-    assert_eq!(with_length(&snap(&[0, 0, 12], 0x2000, &[1; 8])).stop, Stop::Undecoded(&"snap"));
-    assert_eq!(with_length(&[0x42, 0x42, 3, 0, 0]).stop, Stop::Undecoded(&"stp"));
-    assert_eq!(with_length(&[0xfe, 0xfe, 3, 0x83]).stop, Stop::Undecoded(&"llc"));
-    assert_eq!(with_length(&[0xff, 0xff, 0, 40]).stop, Stop::Undecoded(&"ipx"));
+    assert_eq!(with_length(&snap(&[0, 0, 12], 0x2000, &[1; 8])).stop, Stop::Undecoded("snap"));
+    assert_eq!(with_length(&[0x42, 0x42, 3, 0, 0]).stop, Stop::Undecoded("stp"));
+    assert_eq!(with_length(&[0xfe, 0xfe, 3, 0x83]).stop, Stop::Undecoded("llc"));
+    assert_eq!(with_length(&[0xff, 0xff, 0, 40]).stop, Stop::Undecoded("ipx"));
     assert_eq!(with_length(&[0xaa]).stop, Stop::Malformed(Layer::Llc));
     let tagged = vlan(1, 5, &[0x42, 0x42, 3, 0, 0]);
-    assert_eq!(decode_ethernet(0x8100, &tagged).1.stop, Stop::Undecoded(&"stp"));
-    assert_eq!(decode_ethernet(1501, &[0; 50]).1.stop, Stop::Undecoded(&"ethernet type between length and protocol"));
+    assert_eq!(decode_ethernet(0x8100, &tagged).1.stop, Stop::Undecoded("stp"));
+    assert_eq!(decode_ethernet(1501, &[0; 50]).1.stop, Stop::Undecoded("ethernet type between length and protocol"));
 }
 
 #[test]
@@ -62,11 +62,11 @@ fn linux_cooked_payloads() {
     // A tunnel device has no hardware type of its own.
     assert_eq!(stop(65_534, 0x0800), Stop::End);
     assert_eq!(stop(778, 0x0800), Stop::End);
-    assert_eq!(stop(824, 0), Stop::Undecoded(&"netlink"));
-    assert_eq!(stop(803, 0x0800), Stop::Undecoded(&"802.11"));
-    assert_eq!(stop(770, 0x0800), Stop::Undecoded(&"frame-relay"));
-    assert_eq!(stop(1, 4), Stop::Undecoded(&"llc"));
-    assert_eq!(stop(1, 1), Stop::Undecoded(&"ipx"));
+    assert_eq!(stop(824, 0), Stop::Undecoded("netlink"));
+    assert_eq!(stop(803, 0x0800), Stop::Undecoded("802.11"));
+    assert_eq!(stop(770, 0x0800), Stop::Undecoded("frame-relay"));
+    assert_eq!(stop(1, 4), Stop::Undecoded("llc"));
+    assert_eq!(stop(1, 1), Stop::Undecoded("ipx"));
     let tagged = decode_whole(LinkType::LINUX_SLL, &sll(0, 1, 0x8100, &vlan(3, 0x0800, &segment())));
     assert_eq!(names(&tagged.1), "sll vlan ipv4 tcp");
 }
@@ -88,7 +88,7 @@ fn loopback_families_in_both_orders() {
     let with_ether_type = join(&[&[15, 0, 8, 0], &segment()]);
     assert_eq!(names(&decode_whole(LinkType::NULL, &with_ether_type).1), "null ipv4 tcp");
     let appletalk = join(&[&16u32.to_le_bytes(), &segment()]);
-    assert_eq!(decode_whole(LinkType::NULL, &appletalk).1.stop, Stop::Undecoded(&"address family"));
+    assert_eq!(decode_whole(LinkType::NULL, &appletalk).1.stop, Stop::Undecoded("address family"));
 }
 
 #[test]
@@ -107,10 +107,10 @@ fn raw_ip() {
 #[test]
 fn other_links_and_ethernet_protocols_are_named() {
     let stop = |link| decode_whole(link, &segment()).1.stop;
-    assert_eq!(stop(LinkType::PPP), Stop::Undecoded(&"ppp"));
-    assert_eq!(stop(LinkType::IEEE802_11), Stop::Undecoded(&"802.11"));
-    assert_eq!(stop(LinkType(9999)), Stop::Undecoded(&"link type"));
-    for (number, name) in [(0x8864, &"pppoe"), (0x88cc, &"lldp"), (0x88e5, &"macsec"), (0x1234 + 0x600, &"ethertype")] {
+    assert_eq!(stop(LinkType::PPP), Stop::Undecoded("ppp"));
+    assert_eq!(stop(LinkType::IEEE802_11), Stop::Undecoded("802.11"));
+    assert_eq!(stop(LinkType(9999)), Stop::Undecoded("link type"));
+    for (number, name) in [(0x8864, "pppoe"), (0x88cc, "lldp"), (0x88e5, "macsec"), (0x1234 + 0x600, "ethertype")] {
         let (packet, layers) = decode_ethernet(number, &[0; 40]);
         assert_eq!((packet.kind, layers.stop), (Kind::Other, Stop::Undecoded(name)));
     }
@@ -139,7 +139,7 @@ fn address_resolution() {
 fn address_resolution_of_another_protocol() {
     let mut bytes = arp(1, SRC, DST);
     bytes[2] = 0x09;
-    assert_eq!(decode_ethernet(0x0806, &bytes).1.stop, Stop::Undecoded(&"arp for another protocol"));
+    assert_eq!(decode_ethernet(0x0806, &bytes).1.stop, Stop::Undecoded("arp for another protocol"));
     assert_eq!(decode_ethernet(0x0806, &arp(1, SRC, DST)[..20]).1.stop, Stop::Malformed(Layer::Arp));
 }
 
@@ -152,6 +152,6 @@ fn label_stacks() {
     assert_eq!(names(&pseudowire.1), "ethernet mpls mpls mpls ethernet ipv4 tcp");
     let with_control_word = one(&join(&[&[0, 0, 0, 9], &tcp_frame()]));
     assert_eq!(names(&with_control_word.1), "ethernet mpls mpls mpls ethernet ipv4 tcp");
-    assert_eq!(one(&[0x10; 40]).1.stop, Stop::Undecoded(&"mpls payload"));
+    assert_eq!(one(&[0x10; 40]).1.stop, Stop::Undecoded("mpls payload"));
     assert_eq!(one(&[]).1.stop, Stop::Malformed(Layer::Mpls));
 }

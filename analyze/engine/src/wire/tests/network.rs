@@ -115,14 +115,14 @@ fn what_ends_an_ipv6_chain() {
 
 #[test]
 fn extension_headers_belong_to_ipv6_and_icmp_to_its_version() {
-    assert_eq!(decode_ipv4(60, &extension(6, 1, &tcp(&[], b""))).1.stop, Stop::Undecoded(&"ip protocol"));
-    assert_eq!(decode_ipv4(58, &icmp(128, 0, [0; 4], b"")).1.stop, Stop::Undecoded(&"icmpv6 in ipv4"));
-    assert_eq!(decode_ipv6(1, &icmp(8, 0, [0; 4], b"")).1.stop, Stop::Undecoded(&"icmp in ipv6"));
+    assert_eq!(decode_ipv4(60, &extension(6, 1, &tcp(&[], b""))).1.stop, Stop::Undecoded("ip protocol"));
+    assert_eq!(decode_ipv4(58, &icmp(128, 0, [0; 4], b"")).1.stop, Stop::Undecoded("icmpv6 in ipv4"));
+    assert_eq!(decode_ipv6(1, &icmp(8, 0, [0; 4], b"")).1.stop, Stop::Undecoded("icmp in ipv6"));
 }
 
 #[test]
 fn other_protocols_are_named() {
-    for (proto, name) in [(132, &"sctp"), (50, &"esp"), (89, &"ospf"), (2, &"igmp"), (103, &"pim"), (112, &"vrrp")] {
+    for (proto, name) in [(132, "sctp"), (50, "esp"), (89, "ospf"), (2, "igmp"), (103, "pim"), (112, "vrrp")] {
         let (packet, layers) = decode_ipv4(proto, &[1; 24]);
         assert_eq!((packet.kind, packet.proto, layers.stop), (Kind::Ip, proto, Stop::Undecoded(name)));
         assert_eq!((packet.src_port, packet.l4_header_len, packet.payload_len), (0, 0, 24));

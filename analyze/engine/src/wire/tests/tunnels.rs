@@ -74,7 +74,7 @@ fn vxlan_gpe_names_what_it_carries() {
     assert_eq!(names(&decode(0x0c, 2, &ipv6(59, &[])).1), "ipv4 udp vxlan-gpe ipv6");
     assert_eq!(names(&decode(0x0c, 3, &tcp_frame()).1), "ipv4 udp vxlan-gpe ethernet ipv4 tcp");
     assert_eq!(names(&decode(0x08, 0, &tcp_frame()).1), "ipv4 udp vxlan-gpe ethernet ipv4 tcp");
-    assert_eq!(decode(0x0c, 4, &segment).1.stop, Stop::Undecoded(&"nsh"));
+    assert_eq!(decode(0x0c, 4, &segment).1.stop, Stop::Undecoded("nsh"));
     assert_eq!(names(&decode(0x0c, 5, &mpls(&[3], &segment)).1), "ipv4 udp vxlan-gpe mpls ipv4 tcp");
     assert_eq!(names(&decode(0x3c, 1, &segment).1), "ipv4 udp");
 }
@@ -115,10 +115,10 @@ fn gre_with_its_optional_fields() {
 #[test]
 fn gre_of_other_forms_is_named() {
     let stop = |bytes: &[u8]| decode_ipv4(47, bytes).1.stop;
-    assert_eq!(stop(&gre(0x3001, 0x880b, &[0, 0], b"")), Stop::Undecoded(&"gre-pptp"));
-    assert_eq!(stop(&gre(0x0002, 0x0800, &[], b"")), Stop::Undecoded(&"gre version"));
-    assert_eq!(stop(&gre(0x4000, 0x0800, &[0], b"")), Stop::Undecoded(&"gre-routing"));
-    assert_eq!(stop(&gre(0, 0x883e, &[0], b"")), Stop::Undecoded(&"wccp"));
+    assert_eq!(stop(&gre(0x3001, 0x880b, &[0, 0], b"")), Stop::Undecoded("gre-pptp"));
+    assert_eq!(stop(&gre(0x0002, 0x0800, &[], b"")), Stop::Undecoded("gre version"));
+    assert_eq!(stop(&gre(0x4000, 0x0800, &[0], b"")), Stop::Undecoded("gre-routing"));
+    assert_eq!(stop(&gre(0, 0x883e, &[0], b"")), Stop::Undecoded("wccp"));
     assert_eq!(stop(&gre(0x2000, 0x0800, &[], b"")), Stop::Malformed(Layer::Gre));
     let (packet, layers) = decode_ipv4(47, &gre(0x2000, 0x880b, &[9], &[0; 9]));
     assert_eq!((packet.kind, packet.src, layers.outers().len()), (Kind::Ip, Addr::v4(SRC), 1));
@@ -140,7 +140,7 @@ fn erspan_types() {
         assert_eq!((layers.outers()[0].kind, layers.outers()[0].id), (TunnelKind::Erspan, session));
         assert!(packet.bits.is_mirrored());
     }
-    assert_eq!(decode_ipv4(47, &gre(0x1000, 0x88be, &[1], &[0x30; 60])).1.stop, Stop::Undecoded(&"erspan version"));
+    assert_eq!(decode_ipv4(47, &gre(0x1000, 0x88be, &[1], &[0x30; 60])).1.stop, Stop::Undecoded("erspan version"));
 }
 
 #[test]
@@ -190,9 +190,9 @@ fn resolver_messages_are_no_tunnel() {
 
 #[test]
 fn other_tunnels_are_named_by_either_port() {
-    assert_eq!(over_udp(2152, &[0x30; 20]).1.stop, Stop::Undecoded(&"gtp"));
-    assert_eq!(over_udp(3544, &[0x60; 60]).1.stop, Stop::Undecoded(&"teredo"));
-    assert_eq!(decode_ipv4(17, &udp(3544, 50_000, &[0x60; 60])).1.stop, Stop::Undecoded(&"teredo"));
+    assert_eq!(over_udp(2152, &[0x30; 20]).1.stop, Stop::Undecoded("gtp"));
+    assert_eq!(over_udp(3544, &[0x60; 60]).1.stop, Stop::Undecoded("teredo"));
+    assert_eq!(decode_ipv4(17, &udp(3544, 50_000, &[0x60; 60])).1.stop, Stop::Undecoded("teredo"));
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn tunnels_in_tunnels_and_their_end() {
 #[test]
 fn a_tunnel_whose_inside_is_unknown_leaves_the_outer_packet() {
     let (packet, layers) = over_udp(4789, &vxlan(8, 1, &ethernet(0x88cc, &[0; 40])));
-    assert_eq!(layers.stop, Stop::Undecoded(&"lldp"));
+    assert_eq!(layers.stop, Stop::Undecoded("lldp"));
     assert_eq!((packet.kind, packet.src, packet.dst_port), (Kind::Udp, Addr::v4(SRC), 4789));
     assert_eq!(layers.outers().len(), 1);
 }
