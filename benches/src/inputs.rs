@@ -1,6 +1,7 @@
 //! The captures that are measured with. They are kept from run to run: generating them takes longer than some contests.
 
 use crate::traffic::{Format, Mix, Request, Truth, generate};
+use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
@@ -17,6 +18,26 @@ pub struct Inputs {
 
 /// Bytes of the full mixed capture.
 pub const FULL: u64 = 2_000_000_000;
+
+fn target() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    env::var_os("CARGO_TARGET_DIR").map_or(here, PathBuf::from)
+}
+
+/// Where captures are kept: `KCAP_BENCH_DIR`, or `bench` in the target folder.
+pub fn folder() -> PathBuf {
+    env::var_os("KCAP_BENCH_DIR").map_or_else(|| target().join("bench"), PathBuf::from)
+}
+
+/// The program that is measured: the one given, `KCAP_BIN`, or the release build.
+///
+/// # Errors
+/// It is not there; what to do is said.
+pub fn kcap(given: Option<&str>) -> Result<PathBuf, String> {
+    let given = given.map(PathBuf::from).or_else(|| env::var_os("KCAP_BIN").map(PathBuf::from));
+    let path = given.unwrap_or_else(|| target().join("release/kcap"));
+    if path.is_file() { Ok(path) } else { Err(format!("no {}: run cargo build --release -p kcap", path.display())) }
+}
 
 /// A capture and what it holds.
 #[derive(Clone, Debug)]

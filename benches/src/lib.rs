@@ -1,5 +1,6 @@
 //! Large captures and what is measured with them.
 //!
+//! * [`icount`]: instructions a packet.
 //! * [`inputs`]: the captures that are measured with, generated when they are missing.
 //! * [`traffic`]: a simulation of cluster traffic that writes captures of any size, always the same bytes for one seed.
 //! * [`arena`], [`contest`]: kcap against other programs, in turn, as ratios, and the goals that it is held to.
@@ -8,6 +9,7 @@
 
 pub mod arena;
 pub mod contest;
+pub mod icount;
 pub mod inputs;
 pub mod measure;
 pub mod options;

@@ -2,11 +2,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
 use kcap_benches::arena::Arena;
-use kcap_benches::inputs::{FULL, Inputs};
+use kcap_benches::inputs::{self, FULL, Inputs};
 use kcap_benches::options::Line;
 use kcap_benches::record::{Record, table};
 use std::env;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: bench [--kcap PROGRAM] [--rounds N] [--size BYTES] [--only TEXT] [--full] [--no-record]
@@ -25,23 +24,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn target() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    env::var_os("CARGO_TARGET_DIR").map_or(here, PathBuf::from)
-}
-
-fn program(line: &Line) -> Result<PathBuf, String> {
-    let given = line.value("kcap").map(PathBuf::from).or_else(|| env::var_os("KCAP_BIN").map(PathBuf::from));
-    let path = given.unwrap_or_else(|| target().join("release/kcap"));
-    if path.is_file() { Ok(path) } else { Err(format!("no {}: run cargo build --release -p kcap", path.display())) }
-}
-
 fn run() -> Result<bool, String> {
     let line = Line::parse(env::args().skip(1), &["kcap", "rounds", "size", "only"], &["full", "no-record"])?;
-    let kcap = program(&line)?;
+    let kcap = inputs::kcap(line.value("kcap"))?;
     let (rounds, size) = (line.number("rounds", 5)? as usize, line.size("size", FULL)?);
-    let folder = env::var_os("KCAP_BENCH_DIR").map_or_else(|| target().join("bench"), PathBuf::from);
-    let inputs = Inputs::new(folder, size).map_err(|error| error.to_string())?;
+    let inputs = Inputs::new(inputs::folder(), size).map_err(|error| error.to_string())?;
     let mut record = Record::here(size, rounds, &kcap);
     let contests = Arena { kcap, inputs, full: line.has("full") }.contests().map_err(|error| error.to_string())?;
     let only = line.value("only").unwrap_or_default();
