@@ -278,7 +278,7 @@ fn tunnel_row(at: usize, finished: &Finished, names: &Names) -> Option<TunnelRow
         first_frame: usage.first.frame as i64,
         ts_ns: first,
         ts: Time(first),
-        duration_us: (last - first) / 1000,
+        duration_us: last.saturating_sub(first) / 1000,
         kind: tunnel.kind.name(),
         a_addr: tunnel.a,
         b_addr: tunnel.b,

@@ -6,6 +6,7 @@ use crate::track::decoded::Decoded;
 use crate::track::fragments::{Key as FragmentKey, Reassembler};
 use crate::track::icmp::quoted;
 use crate::track::key::{SHARDS, shard_of};
+use crate::track::lane::sample;
 use crate::track::points::{Point, Points};
 use crate::track::tunnels::{Tunnel, Tunnels};
 use crate::track::{Endpoint, FrameId};
@@ -65,6 +66,7 @@ impl Work {
 /// State of the first stage.
 pub(crate) struct Ingest {
     config: DecodeConfig,
+    is_restricted: bool,
     restrict: Restrict,
     /// Whether packets that no shard tracks are kept.
     keep_untracked: bool,
@@ -84,6 +86,7 @@ impl Ingest {
     pub(crate) fn new(config: DecodeConfig, restrict: Restrict, fragment_bytes: usize, keep_untracked: bool) -> Self {
         Self {
             config,
+            is_restricted: restrict.is_any(),
             restrict,
             keep_untracked,
             layers: Layers::default(),
@@ -120,7 +123,7 @@ impl Ingest {
         let record = batch.records[index];
         let link = batch.interfaces.get(record.interface as usize).map(|interface| interface.link_type);
         let (link, frame) = (link.unwrap_or_default(), batch.frame(&record));
-        if !self.restrict.accepts_frame(&record, link, frame) {
+        if self.is_restricted && !self.restrict.accepts_frame(&record, link, frame) {
             self.restricted += 1;
             return;
         }
@@ -138,7 +141,7 @@ impl Ingest {
         if self.layers.outers().last().is_some_and(|outer| outer.src > outer.dst) {
             packet.bits.set_from_b();
         }
-        if !self.restrict.accepts_packet(&packet) {
+        if self.is_restricted && !self.restrict.accepts_packet(&packet) {
             self.restricted += 1;
             return;
         }
@@ -147,6 +150,9 @@ impl Ingest {
         count_second(&mut work.seconds, &packet, &record);
         if self.points.list()[usize::from(packet.point)].hides_interface {
             packet.bits.set_hides_interface();
+        }
+        if matches!(packet.kind, Kind::Udp | Kind::Ip) {
+            packet.tsval = sample(work.chunk.bytes(packet.payload_offset(), packet.payload_caplen()));
         }
         self.deal(packet, work);
     }

@@ -134,7 +134,7 @@ pub struct Packet {
     pub seq: u32,
     /// TCP acknowledgement number.
     pub ack: u32,
-    /// TCP timestamp value, when `bits.has_timestamps()`.
+    /// TCP timestamp value, when `bits.has_timestamps()`; of datagrams, a sample of the payload that tells them apart.
     pub tsval: u32,
     /// Transport header's place in the chunk (see [`crate::Chunk::bytes`]).
     pub l4_offset: u32,

@@ -17,7 +17,7 @@ pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
         first_frame: flow.first.frame as i64,
         ts_ns: flow.first_ns,
         ts: Time(flow.first_ns),
-        duration_us: (flow.last_ns - flow.first_ns) / 1000,
+        duration_us: flow.last_ns.saturating_sub(flow.first_ns) / 1000,
         proto: flow.proto.into(),
         transport: transport(flow.proto),
         orig_addr: flow.orig.addr,

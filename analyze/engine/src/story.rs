@@ -48,7 +48,7 @@ impl Story {
             file: String::new(),
             frame: frame.frame,
             time: rfc3339(packet.ts_ns),
-            offset_s: (packet.ts_ns - start) as f64 / 1e9,
+            offset_s: packet.ts_ns.saturating_sub(start) as f64 / 1e9,
             from: Endpoint::src(packet).to_string(),
             text,
         };
@@ -56,7 +56,7 @@ impl Story {
     }
 
     fn text(&mut self, packet: &Packet, work: &Work) -> String {
-        let gap_ns = packet.ts_ns - self.last_ns;
+        let gap_ns = packet.ts_ns.saturating_sub(self.last_ns);
         match packet.kind {
             Kind::Tcp => self.segment(packet, gap_ns),
             Kind::IcmpError => {

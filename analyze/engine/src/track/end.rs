@@ -11,7 +11,7 @@ const TCP: u8 = 6;
 /// Sums a connection up.
 pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
     let (orig, resp) = (cold.orig, cold.orig.other());
-    let resent_syn = side(hot, cold, orig).syns > 1;
+    let resent = |end| side(hot, cold, end).syns > 1;
     Flow {
         unit,
         orig: Endpoint { addr: cold.src, port: cold.src_port },
@@ -24,15 +24,15 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
         state: state(hot, cold),
         from_orig: side(hot, cold, orig),
         from_resp: side(hot, cold, resp),
-        rtt_resp_ns: if resent_syn { None } else { between(cold.syn_ns, cold.syn_ack_ns) },
-        rtt_orig_ns: between(cold.syn_ack_ns, cold.ack_ns),
+        rtt_resp_ns: if resent(orig) { None } else { between(cold.syn_ns, cold.syn_ack_ns) },
+        rtt_orig_ns: if resent(resp) { None } else { between(cold.syn_ack_ns, cold.ack_ns) },
         syn_ns: cold.syn_ns,
         reset: cold.reset.map(|reset| Reset {
             by_orig: reset.by == orig,
             ns: reset.ns,
             ttl: reset.ttl,
             frame: reset.frame,
-            count: reset.count,
+            count: reset.count.max(1),
         }),
         rejection: cold.icmp.map(|icmp| Rejection {
             from: icmp.from,
@@ -55,7 +55,7 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
 }
 
 fn between(from: Option<i64>, to: Option<i64>) -> Option<i64> {
-    Some(to? - from?).filter(|&ns| ns >= 0)
+    Some(to?.saturating_sub(from?)).filter(|&ns| ns >= 0)
 }
 
 fn leg_seen(point: u16, tunnel: u32, lanes: &[Lane; 2], orig: End, orig_from_a: bool) -> LegSeen {

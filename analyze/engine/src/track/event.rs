@@ -271,7 +271,7 @@ pub struct Flow {
     pub from_resp: Side,
     /// SYN to SYN-ACK: the way to the responder and back, nanoseconds. Not measured when the SYN was sent again.
     pub rtt_resp_ns: Option<i64>,
-    /// SYN-ACK to ACK: the way to the originator and back, nanoseconds.
+    /// SYN-ACK to ACK: the way to the originator and back, nanoseconds. Not measured when the SYN-ACK was sent again.
     pub rtt_orig_ns: Option<i64>,
     /// First SYN to first data of the responder or end, as far as known.
     pub syn_ns: Option<i64>,

@@ -1,8 +1,10 @@
 //! A connection while it lives: what every packet touches, and the rest.
 
 use super::few::{Few, History};
+use super::fold::Recent;
 use super::key::{End, Key};
-use super::lane::{Lane, Rare, Taken, fingerprint};
+use super::lane::{Lane, Rare, Taken};
+use super::leg::{Leg, way};
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::event::{FrameId, IcmpCode};
 
@@ -18,6 +20,8 @@ pub(crate) struct Hot {
     pub(crate) tunnel: u32,
     /// The first leg's point.
     pub(crate) point: u16,
+    /// The first leg's [`way`].
+    pub(crate) way: u8,
     /// What was seen of each end ([`Seen`]), over all legs.
     pub(crate) seen: [u8; 2],
     pub(crate) phase: Phase,
@@ -83,18 +87,6 @@ pub(crate) struct IcmpSeen {
     pub(crate) count: u32,
 }
 
-/// Another (point, tunnel) that saw the connection.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Leg {
-    pub(crate) point: u16,
-    pub(crate) tunnel: u32,
-    pub(crate) lanes: [Lane; 2],
-    pub(crate) rare: [Rare; 2],
-    /// Whether the originator's packets enter the tunnel at its end `a`.
-    pub(crate) orig_from_a: bool,
-    pub(crate) last_ns: i64,
-}
-
 /// What few packets touch.
 #[derive(Clone, Debug)]
 pub(crate) struct Cold {
@@ -125,18 +117,6 @@ pub(crate) struct Cold {
     pub(crate) legs_left_out: u32,
     recent: Option<Box<Recent>>,
 }
-
-/// The last packets' fingerprints, for captures that hide which interface a frame was seen on.
-#[derive(Clone, Debug, Default)]
-struct Recent {
-    fingerprints: [(u32, i64); 16],
-    at: u8,
-}
-
-/// Legs kept of a connection.
-const MAX_LEGS: usize = 16;
-/// Copies of a packet on one host come within this time.
-const FOLD_NS: i64 = 50_000_000;
 
 impl Cold {
     /// State of a new connection whose first packet this is.
@@ -175,46 +155,18 @@ impl Cold {
 
     /// Whether this packet was seen a moment ago, where the capture hides interfaces (SLL).
     pub(crate) fn is_folded(&mut self, packet: &Packet, end: End) -> bool {
-        let fingerprint = fingerprint(packet) ^ end as u32;
-        let recent = self.recent.get_or_insert_default();
-        let seen = recent.fingerprints.iter().any(|&(f, ns)| f == fingerprint && packet.ts_ns - ns < FOLD_NS);
-        if !seen {
-            recent.fingerprints[usize::from(recent.at)] = (fingerprint, packet.ts_ns);
-            recent.at = (recent.at + 1) % 16;
-        }
-        seen
-    }
-
-    /// Counts a packet on a leg that is not the first.
-    pub(crate) fn take_on_leg(&mut self, packet: &Packet, end: End) {
-        let known = self.legs.iter().position(|leg| leg.point == packet.point && leg.tunnel == packet.tunnel);
-        let at = match known {
-            Some(at) => at,
-            None if self.legs.len() < MAX_LEGS => {
-                let orig_from_a = packet.bits.is_from_b() == (end != self.orig);
-                self.legs.push(Leg { point: packet.point, tunnel: packet.tunnel, orig_from_a, ..Leg::default() });
-                self.legs.len() - 1
-            }
-            None => {
-                self.legs_left_out += 1;
-                return;
-            }
-        };
-        let leg = &mut self.legs[at];
-        let gap_ns = packet.ts_ns - leg.last_ns;
-        leg.last_ns = packet.ts_ns;
-        leg.lanes[end as usize].take(packet, gap_ns, &mut leg.rare[end as usize]);
-        leg.rare[end as usize].syns += u32::from(packet.flags.any(TcpFlags::SYN));
+        self.recent.get_or_insert_default().has(packet, end)
     }
 
     fn note(&mut self, end: End, letter: u8) {
         self.history.push(if end == self.orig { letter.to_ascii_uppercase() } else { letter });
     }
 
-    fn reset_by(&mut self, end: End, packet: &Packet, frame: FrameId) {
+    fn reset_by(&mut self, end: End, packet: &Packet, frame: FrameId, first_leg: bool) {
+        let count = u32::from(first_leg);
         match &mut self.reset {
-            Some(reset) => reset.count += 1,
-            None => self.reset = Some(ResetSeen { by: end, ns: packet.ts_ns, ttl: packet.ttl, frame, count: 1 }),
+            Some(reset) => reset.count += count,
+            None => self.reset = Some(ResetSeen { by: end, ns: packet.ts_ns, ttl: packet.ttl, frame, count }),
         }
     }
 }
@@ -229,13 +181,14 @@ impl End {
 }
 
 impl Hot {
-    /// A connection whose first packet this is; nothing counted yet.
-    pub(crate) fn new(key: Key, packet: &Packet, orig: End) -> Self {
+    /// A connection whose first packet this is, sent by `end`; nothing counted yet.
+    pub(crate) fn new(key: Key, packet: &Packet, end: End, orig: End) -> Self {
         Self {
             key,
             last_ns: packet.ts_ns,
             tunnel: packet.tunnel,
             point: packet.point,
+            way: way(packet, end),
             phase: Phase::Attempt,
             orig,
             ..Self::default()
@@ -247,8 +200,12 @@ impl Hot {
         if packet.kind != Kind::Tcp || !packet.flags.is_syn() {
             return false;
         }
-        let known = self.seen[end as usize] & Seen::SYN != 0;
-        !known || cold.hello[end as usize].isn != packet.seq
+        if self.seen[end as usize] & Seen::SYN != 0 {
+            return cold.hello[end as usize].isn != packet.seq;
+        }
+        // Both may ask at once (RFC 9293 3.5, simultaneous open).
+        let asked = self.seen[end.other() as usize] & Seen::SYN != 0;
+        !(asked && self.phase == Phase::Attempt)
     }
 
     /// Counts one packet of the connection and says what it was to the first leg; packets of other legs are copies.
@@ -264,9 +221,9 @@ impl Hot {
         if packet.bits.hides_interface() && cold.is_folded(packet, end) {
             return Taken::Copy;
         }
-        let gap_ns = packet.ts_ns - self.last_ns;
+        let gap_ns = packet.ts_ns.saturating_sub(self.last_ns);
         self.last_ns = self.last_ns.max(packet.ts_ns);
-        let first_leg = self.point == packet.point && self.tunnel == packet.tunnel;
+        let first_leg = self.point == packet.point && self.tunnel == packet.tunnel && self.way == way(packet, end);
         let mut taken = Taken::Copy;
         if first_leg {
             taken = self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]);
@@ -320,15 +277,13 @@ impl Hot {
         if packet.flags.any(TcpFlags::SYN) {
             self.syn(cold, packet, end, first_leg, &at, hello);
         } else {
-            self.not_syn(cold, packet, end, first_leg);
+            self.not_syn(cold, packet, end);
         }
         if packet.flags.any(TcpFlags::FIN) && seen & Seen::FIN == 0 {
             self.mark(cold, end, Seen::FIN, b'f');
         }
         if packet.flags.any(TcpFlags::RST) {
-            if first_leg || cold.reset.is_none() {
-                cold.reset_by(end, packet, at());
-            }
+            cold.reset_by(end, packet, at(), first_leg);
             self.mark_once(cold, end, Seen::RST, b'r');
         }
         self.settle(cold, end);
@@ -349,20 +304,29 @@ impl Hot {
             cold.hello[end as usize] = hello();
             self.mark(cold, end, bit, if granted { b'h' } else { b's' });
         }
-        if !first_leg {
-            return;
+        if self.is_vantage(packet, end) {
+            let time = if granted { &mut cold.syn_ack_ns } else { &mut cold.syn_ns };
+            time.get_or_insert(packet.ts_ns);
         }
-        cold.rare[end as usize].syns += 1;
-        let time = if granted { &mut cold.syn_ack_ns } else { &mut cold.syn_ns };
-        time.get_or_insert(packet.ts_ns);
-        if !granted {
-            cold.syns.push(at());
+        if first_leg {
+            cold.rare[end as usize].syns += 1;
+            if !granted {
+                cold.syns.push(at());
+            }
         }
     }
 
-    fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End, first_leg: bool) {
+    /// Whether the packet was seen where the first leg was, though the tunnel's number may be of the other direction
+    /// (Cilium's and OVN's name the sender).
+    fn is_vantage(&self, packet: &Packet, end: End) -> bool {
+        let same_depth = (self.tunnel == 0) == (packet.tunnel == 0);
+        self.point == packet.point && same_depth && self.way == way(packet, end)
+    }
+
+    fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
         let opens = cold.syn_ack_ns.is_some() && cold.ack_ns.is_none() && end == cold.orig;
-        if opens && first_leg && packet.flags.any(TcpFlags::ACK) && !packet.flags.any(TcpFlags::RST) {
+        let acknowledges = packet.flags.any(TcpFlags::ACK) && !packet.flags.any(TcpFlags::RST);
+        if opens && acknowledges && self.is_vantage(packet, end) {
             cold.ack_ns = Some(packet.ts_ns);
         }
         if packet.payload_len > 0 {

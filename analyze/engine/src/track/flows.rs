@@ -7,7 +7,7 @@ use super::index::Index;
 use super::key::{End, Key, Seed};
 use super::lane::Taken;
 use super::prefetch::prefetch;
-use crate::packet::{Kind, Packet, TcpFlags};
+use crate::packet::{Packet, TcpFlags};
 use crate::{Chunk, wire};
 
 /// Packets looked up together: long enough to hide a miss in the cache, short enough to stay in it.
@@ -124,9 +124,7 @@ impl Flows {
     fn count(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) {
         let mut slot = self.confirm(probe);
         if let Some(at) = slot
-            && packet.flags.is_syn()
-            && packet.kind == Kind::Tcp
-            && self.is_reused(at, packet, probe.end)
+            && (self.is_over(at, packet) || packet.flags.is_syn() && self.is_reused(at, packet, probe.end))
         {
             self.end(at, packet.index, false, events);
             slot = None;
@@ -156,6 +154,15 @@ impl Flows {
         self.cold.get_mut(slot as usize)
     }
 
+    /// Whether the connection was silent for too long, so that the packet belongs to another one: what other traffic
+    /// makes the sweep find or not must not shape the result.
+    #[inline]
+    fn is_over(&self, slot: u32, packet: &Packet) -> bool {
+        let hot = &self.hot[slot as usize];
+        let silent_ns = packet.ts_ns.saturating_sub(hot.last_ns);
+        silent_ns > LEAST_IDLE_NS && silent_ns > idle_limit_ns(hot)
+    }
+
     fn is_reused(&self, slot: u32, packet: &Packet, end: End) -> bool {
         let hot = &self.hot[slot as usize];
         hot.is_reused_by(&self.cold[slot as usize], packet, end)
@@ -167,7 +174,7 @@ impl Flows {
         }
         self.unit = source.unit;
         let cold = Cold::new(packet, probe.end, probe.tag, source.frame(packet));
-        let hot = Hot::new(probe.key, packet, cold.orig);
+        let hot = Hot::new(probe.key, packet, probe.end, cold.orig);
         let slot = self.place(hot, cold);
         self.index.insert(probe.tag, slot);
         slot
@@ -217,7 +224,7 @@ impl Flows {
         for _ in 0..steps {
             self.sweep_at = if self.sweep_at + 1 < self.hot.len() { self.sweep_at + 1 } else { 0 };
             let hot = &self.hot[self.sweep_at];
-            if hot.phase != Phase::Free && now_ns - hot.last_ns > idle_limit_ns(hot) {
+            if hot.phase != Phase::Free && now_ns.saturating_sub(hot.last_ns) > idle_limit_ns(hot) {
                 self.end(self.sweep_at as u32, u32::MAX, false, events);
             }
         }
@@ -247,6 +254,9 @@ fn tally(taken: Taken, packet: &Packet, events: &mut Events) {
 }
 
 const SECOND: i64 = 1_000_000_000;
+
+/// No connection is over before this time.
+const LEAST_IDLE_NS: i64 = 20 * SECOND;
 
 /// How long a connection may be silent before it counts as over. A SYN's last repetition comes 64 s after the one
 /// before (`tcp_syn_retries` 6); late packets of a closed connection within TIME_WAIT are its own.

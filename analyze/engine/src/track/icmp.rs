@@ -35,7 +35,7 @@ struct Sighting {
 }
 
 const RECENT: usize = 64;
-const FOLD_NS: i64 = 50_000_000;
+const FOLD_NS: u64 = 50_000_000;
 
 impl Errors {
     pub(crate) fn take(&mut self, packet: &Packet, source: &Source<'_>, flows: &mut Flows, events: &mut Events) {
@@ -69,7 +69,7 @@ impl Errors {
     }
 
     fn is_known(&mut self, sighting: Sighting, ns: i64) -> bool {
-        if self.recent.iter().any(|&(known, at)| known == sighting && (ns - at).abs() < FOLD_NS) {
+        if self.recent.iter().any(|&(known, at)| known == sighting && ns.abs_diff(at) < FOLD_NS) {
             return true;
         }
         if self.recent.len() == RECENT {
@@ -158,7 +158,7 @@ impl Echoes {
         let event = match asked {
             Some(waiting) => {
                 waiting.answered = true;
-                let rtt_ns = (waiting.point == packet.point).then_some(packet.ts_ns - waiting.ns);
+                let rtt_ns = (waiting.point == packet.point).then_some(packet.ts_ns.saturating_sub(waiting.ns));
                 Echo { reply: Some(frame), rtt_ns, ..waiting.echo(key, unit) }
             }
             None => {
@@ -182,7 +182,7 @@ impl Echoes {
         for (key, ns) in std::mem::take(&mut self.order) {
             if let Some(waiting) = self.waiting.remove(&key).filter(|waiting| !waiting.answered) {
                 // A reply to a request of the last two seconds may lie behind the end of the capture.
-                let unanswered = last_ns - ns > 2_000_000_000;
+                let unanswered = last_ns.saturating_sub(ns) > 2_000_000_000;
                 let echo = Echo { unanswered, ..waiting.echo(key, unit) };
                 events.push((u32::MAX, Event::Echo(Box::new(echo))));
             }

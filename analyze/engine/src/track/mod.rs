@@ -8,11 +8,13 @@ pub mod event;
 mod few;
 mod flow;
 pub(crate) mod flows;
+mod fold;
 pub mod fragments;
 pub(crate) mod icmp;
 mod index;
 pub(crate) mod key;
 pub(crate) mod lane;
+mod leg;
 pub mod points;
 mod prefetch;
 pub(crate) mod shard;
@@ -21,3 +23,6 @@ pub mod tunnels;
 pub use endpoint::Endpoint;
 pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError, Tally};
 pub use few::{Few, History};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Places that saw a connection beside the first.
+
+use super::flow::Cold;
+use super::key::End;
+use super::lane::{Lane, Rare};
+use crate::packet::{Packet, TcpFlags};
+use kcap_file::Direction;
+
+/// Another (point, way, tunnel) that saw the connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Leg {
+    pub(crate) point: u16,
+    pub(crate) way: u8,
+    pub(crate) tunnel: u32,
+    pub(crate) lanes: [Lane; 2],
+    pub(crate) rare: [Rare; 2],
+    /// Whether the originator's packets enter the tunnel at its end `a`.
+    pub(crate) orig_from_a: bool,
+    pub(crate) last_ns: i64,
+}
+
+/// Legs kept of a connection.
+const MAX_LEGS: usize = 16;
+
+/// Which of two passings a packet is, where the capture tells directions: an interface that shows packets both as sent
+/// and as received (loopback, a router that sends them back) sees each of a connection's packets twice.
+#[inline]
+pub(crate) fn way(packet: &Packet, end: End) -> u8 {
+    match packet.direction {
+        Direction::In if !packet.bits.hides_interface() => 1 + end as u8,
+        Direction::Out if !packet.bits.hides_interface() => 2 - end as u8,
+        _ => 0,
+    }
+}
+
+impl Cold {
+    /// Counts a packet on a leg that is not the first.
+    pub(crate) fn take_on_leg(&mut self, packet: &Packet, end: End) {
+        let way = way(packet, end);
+        let is_it = |leg: &Leg| leg.point == packet.point && leg.tunnel == packet.tunnel && leg.way == way;
+        let known = self.legs.iter().position(is_it);
+        let at = match known {
+            Some(at) => at,
+            None if self.legs.len() < MAX_LEGS => {
+                let orig_from_a = packet.bits.is_from_b() == (end != self.orig);
+                self.legs.push(Leg { point: packet.point, way, tunnel: packet.tunnel, orig_from_a, ..Leg::default() });
+                self.legs.len() - 1
+            }
+            None => {
+                self.legs_left_out += 1;
+                return;
+            }
+        };
+        let leg = &mut self.legs[at];
+        let gap_ns = packet.ts_ns.saturating_sub(leg.last_ns);
+        leg.last_ns = packet.ts_ns;
+        leg.lanes[end as usize].take(packet, gap_ns, &mut leg.rare[end as usize]);
+        leg.rare[end as usize].syns += u32::from(packet.flags.any(TcpFlags::SYN));
+    }
+}

@@ -1,0 +1,8 @@
+//! Tracking from frames to facts, as text tables.
+
+pub(crate) mod dsl;
+mod handshakes;
+mod icmp;
+mod legs;
+mod others;
+mod sequence;
