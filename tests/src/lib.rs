@@ -75,10 +75,8 @@ pub fn terminal(case: &Case) -> io::Result<String> {
     for run in &case.runs {
         let output = command(case, run)?.output()?;
         let words = [&["kcap analyze".to_owned()], &run.args[..], &run.files[..]].concat();
-        text += &format!("$ {}\n", words.join(" "));
-        text += &String::from_utf8_lossy(&output.stdout);
-        text += &String::from_utf8_lossy(&output.stderr);
-        text.push('\n');
+        let (report, notes) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        text.extend(["$ ", &words.join(" "), "\n", &report, &notes, "\n"]);
     }
     Ok(text)
 }

@@ -1,4 +1,5 @@
 //! Every case of `samples/cases`: kcap says what it must and nothing that it must not.
+#![allow(clippy::unwrap_used, reason = "a test that cannot run must stop")]
 
 use kcap_analyze::detect::DETECTORS;
 use kcap_samples::case::{self, Case, Run, check};
