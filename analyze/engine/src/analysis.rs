@@ -14,7 +14,7 @@ use crate::table::{
 };
 use crate::time::rfc3339;
 use crate::verdict::{ladder, not_judged};
-use kcap_file::{CaptureInfo, Compression, Format, Source};
+use kcap_file::{CaptureInfo, Compression, Format, Problem, ProblemKind, Source};
 use std::collections::BTreeMap;
 
 /// Share of the memory for datagrams that wait for fragments; the rest holds connections.
@@ -151,6 +151,12 @@ fn problems(info: &CaptureInfo) -> Vec<String> {
     info.failure.iter().cloned().chain(listed).chain(more).collect()
 }
 
+/// Whether the file was read to its proper end and nothing of it is missing.
+fn is_complete(info: &CaptureInfo) -> bool {
+    let harmless = |problem: &Problem| matches!(problem.kind, ProblemKind::LongerThanSnaplen);
+    info.failure.is_none() && info.problems_left_out == 0 && info.problems.iter().all(harmless)
+}
+
 fn capture(at: usize, info: &CaptureInfo, names: &Names) -> CaptureSummary {
     let points = names.points.iter().zip(&names.point_names).filter(|(point, _)| point.capture as usize == at);
     CaptureSummary {
@@ -162,7 +168,7 @@ fn capture(at: usize, info: &CaptureInfo, names: &Names) -> CaptureSummary {
         first: info.first_ns.map(rfc3339),
         last: info.last_ns.map(rfc3339),
         points: points.map(|(_, name)| name.as_str().to_owned()).collect(),
-        complete: info.failure.is_none() && info.problems.is_empty(),
+        complete: is_complete(info),
         problems: problems(info),
     }
 }
@@ -229,7 +235,7 @@ fn capture_row(at: usize, info: &CaptureInfo, names: &Names) -> CaptureRow {
         application: info.application.clone(),
         dropped: reported_drops(info).map(|drops| drops as i64),
         unknown_blocks: info.unknown_blocks as i64,
-        complete: problems.is_empty(),
+        complete: is_complete(info),
         problems: Some(problems.join("; ")).filter(|text| !text.is_empty()),
     }
 }

@@ -12,7 +12,12 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
     let flows = &world.facts.flows;
     let frames: u64 = world.captures.iter().map(|info| info.packets).sum();
     let wireguard = world.tunnels.iter().skip(1).any(|tunnel| tunnel.kind == TunnelKind::WireGuard);
-    let span = world.captures.iter().filter_map(|info| info.first_ns.zip(info.last_ns)).map(|(a, b)| b.saturating_sub(a)).max();
+    let span = world
+        .captures
+        .iter()
+        .filter_map(|info| info.first_ns.zip(info.last_ns))
+        .map(|(a, b)| b.saturating_sub(a))
+        .max();
     let cases = [
         (frames == 0, "There are no packets, so nothing can be judged."),
         (flows.tcp == 0, "No TCP connection was seen: connecting and transferring cannot be judged."),

@@ -114,7 +114,8 @@ pub(crate) struct Attempts {
 /// One failed attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
-    pub(crate) client: Addr,
+    orig: Endpoint,
+    isn: Option<u32>,
     pub(crate) outcome: Outcome,
     pub(crate) syns: u64,
     pub(crate) frames: Vec<FrameId>,
@@ -168,7 +169,8 @@ impl Failure {
             frames.push(flow.first);
         }
         Self {
-            client: flow.orig.addr,
+            orig: flow.orig,
+            isn: flow.from_orig.isn,
             outcome,
             syns: flow.from_orig.syns,
             frames,
@@ -195,6 +197,16 @@ impl Failing<'_> {
     pub(crate) fn span_ns(&self) -> (i64, i64) {
         let spans = self.failures.iter().map(|failure| failure.span_ns);
         spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
+    }
+
+    /// SYNs of the failures kept; those of one connection that was seen in several places count once.
+    pub(crate) fn syns(&self) -> u64 {
+        let mut syns: BTreeMap<(Endpoint, Option<u32>), u64> = BTreeMap::new();
+        for failure in &self.failures {
+            let of_connection = syns.entry((failure.orig, failure.isn)).or_default();
+            *of_connection = failure.syns.max(*of_connection);
+        }
+        syns.values().sum()
     }
 
     /// Frames of the failures kept.
@@ -242,7 +254,7 @@ impl Service {
             each.for_each(|(_, counts)| sum.merge(counts, false));
             (clients, sum, attempts.counts.established)
         };
-        let of_these = |failure: &&Failure| failure.outcome == outcome && clients.contains(&failure.client);
+        let of_these = |failure: &&Failure| failure.outcome == outcome && clients.contains(&failure.orig.addr);
         let failures: Vec<&Failure> = attempts.failures.iter().filter(of_these).collect();
         (!clients.is_empty() && count(&counts) > 0).then_some(Failing { clients, counts, failures, others })
     }

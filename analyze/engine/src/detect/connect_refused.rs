@@ -47,7 +47,7 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     finding.counts.insert("clients", failing.clients.len() as i64);
     let (first, last) = failing.span_ns();
     finding.span(first, last);
-    finding.cite(world, failing.frames(), &server_filter(&server));
+    finding.cite(world, failing.frames(), &server_filter(service));
     let ttls: BTreeSet<u8> = failing.failures.iter().filter_map(|failure| failure.reset_ttl).collect();
     finding.explanation = format!(
         "{tries} from {} met a reset instead of a SYN-ACK, and none was accepted. The resets arrive with TTL {}, {}.{}",

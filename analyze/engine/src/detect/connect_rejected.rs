@@ -53,7 +53,7 @@ fn judge(service: &Service, failing: &Failing<'_>, codes: &BTreeSet<(Addr, IcmpC
     finding.counts.insert("clients", failing.clients.len() as i64);
     let (first, last) = failing.span_ns();
     finding.span(first, last);
-    finding.cite(world, failing.frames(), &format!("{} || icmp.type == 3 || icmpv6.type == 1", server_filter(&server)));
+    finding.cite(world, failing.frames(), &format!("{} || icmp.type == 3 || icmpv6.type == 1", server_filter(service)));
     finding.explanation = format!(
         "{tries} from {} met an ICMP error instead of a SYN-ACK: {says}, sent by {from}. {}{}",
         some_of(&failing.clients, 3),

@@ -26,7 +26,7 @@ pub(super) const ABOUT: About = About {
 };
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    if world.facts.flows.two_way == 0 {
+    if world.facts.flows.two_way == 0 && !world.restricted {
         return Vec::new();
     }
     let services = world.facts.servers.services();
@@ -41,6 +41,14 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool {
     service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
+}
+
+/// Whether answers would be seen if there were any.
+fn visibility(world: &World<'_>) -> String {
+    match world.facts.flows.two_way {
+        0 => "Whether answers would be seen is not known, because the analysis was restricted.".to_owned(),
+        n => format!("{} have both directions, so answers would be seen.", count_of(n, "other connection")),
+    }
 }
 
 /// Whether the missing route to the address is a finding already.
@@ -59,23 +67,25 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.unanswered, service.sibling);
-    finding.confidence = if failing.counts.unanswered >= 2 { 0.85 } else { 0.7 };
+    finding.confidence = match (world.facts.flows.two_way, failing.counts.unanswered) {
+        (0, _) => 0.5,
+        (_, 1) => 0.7,
+        _ => 0.85,
+    };
     finding.about(Role::Server, server);
     service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
     failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
-    let syns: u64 = failing.failures.iter().map(|failure| failure.syns).sum();
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
-    finding.counts.insert("syns", syns as i64);
+    finding.counts.insert("syns", failing.syns() as i64);
     finding.counts.insert("clients", failing.clients.len() as i64);
     let (first, last) = failing.span_ns();
     finding.span(first, last);
-    finding.cite(world, failing.frames(), &server_filter(&server));
+    finding.cite(world, failing.frames(), &server_filter(service));
     finding.explanation = format!(
-        "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {} in this capture have both \
-         directions, so answers would be seen. A silent drop on the way is the usual cause: a NetworkPolicy or firewall, \
-         or a host that is gone.{}",
+        "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {} A silent drop on the way is the \
+         usual cause: a NetworkPolicy or firewall, or a host that is gone.{}",
         some_of(&failing.clients, 3),
-        count_of(world.facts.flows.two_way, "other connection"),
+        visibility(world),
         failing.others_in_words(),
     );
     if service.sibling {

@@ -1,5 +1,6 @@
 //! Citing frames.
 
+use super::attempts::Service;
 use super::world::World;
 use crate::finding::{Evidence, Finding, Role, RuledOut, Subject};
 use crate::time::rfc3339;
@@ -45,8 +46,14 @@ impl Finding {
     }
 }
 
-/// Display filter of what passes between anybody and a server.
-pub(crate) fn server_filter(server: &Endpoint) -> String {
+/// Display filter of what passes between anybody and a server, under all of its addresses: before DNAT and after.
+pub(crate) fn server_filter(service: &Service) -> String {
+    let mut filters: Vec<String> = std::iter::once(&service.server).chain(&service.behind).map(one_server).collect();
+    filters.dedup();
+    if filters.len() == 1 { filters.remove(0) } else { format!("({})", filters.join(") || (")) }
+}
+
+fn one_server(server: &Endpoint) -> String {
     let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
     format!("{family}.addr == {} && tcp.port == {}", server.addr, server.port)
 }

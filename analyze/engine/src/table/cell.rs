@@ -3,7 +3,6 @@ use super::{
     column::{Labels, Texts},
 };
 use crate::Addr;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// A value that a table cell can hold.
@@ -87,6 +86,7 @@ plain_cell! {
     f64 => Float64, |v| *v;
     bool => Bool, |v| *v;
     Time => Time, |v| v.0.div_euclid(1000);
+    Addr => Addr, |v| *v;
 }
 
 macro_rules! text_cell {
@@ -107,7 +107,6 @@ macro_rules! text_cell {
 text_cell! {
     &'static str => Text(Texts), |v, c| c.push_with(|text| text.push_str(v));
     String => Text(Texts), |v, c| c.push_with(|text| text.push_str(v));
-    Addr => Text(Texts), |v, c| c.push_with(|text| { let _ = write!(text, "{v}"); });
     Label => Label(Labels), |v, c| c.push(v);
 }
 

@@ -1,4 +1,6 @@
 use super::{Label, Row};
+use crate::Addr;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// The types of columns.
@@ -18,6 +20,8 @@ pub enum ColumnType {
     Label,
     /// Microseconds since the epoch, UTC.
     Time,
+    /// An IP address; UTF-8 in files.
+    Addr,
 }
 
 /// One column of a table.
@@ -116,7 +120,7 @@ impl Texts {
 pub struct Labels {
     keys: Values<u32>,
     dictionary: Vec<Label>,
-    index: HashMap<String, u32>,
+    index: HashMap<String, u32, RandomState>,
     last: Option<(Label, u32)>,
 }
 
@@ -133,12 +137,18 @@ impl Labels {
         {
             return *key;
         }
-        let next = self.dictionary.len() as u32;
-        let key = *self.index.entry(label.as_str().to_owned()).or_insert(next);
-        if key == next {
-            self.dictionary.push(label.clone());
-        }
+        let key = match self.index.get(label.as_str()) {
+            Some(&key) => key,
+            None => self.add(label),
+        };
         self.last = Some((label.clone(), key));
+        key
+    }
+
+    fn add(&mut self, label: &Label) -> u32 {
+        let key = self.dictionary.len() as u32;
+        self.index.insert(label.as_str().to_owned(), key);
+        self.dictionary.push(label.clone());
         key
     }
 
@@ -184,6 +194,8 @@ pub enum Column {
     Label(Labels),
     /// See [`ColumnType::Time`].
     Time(Values<i64>),
+    /// See [`ColumnType::Addr`].
+    Addr(Values<Addr>),
 }
 
 impl Column {
@@ -196,6 +208,7 @@ impl Column {
             ColumnType::Text => Self::Text(Texts::default()),
             ColumnType::Label => Self::Label(Labels::default()),
             ColumnType::Time => Self::Time(Values::default()),
+            ColumnType::Addr => Self::Addr(Values::default()),
         }
     }
 
@@ -207,6 +220,7 @@ impl Column {
             Self::Bool(values) => values.push_null(),
             Self::Text(texts) => texts.push_null(),
             Self::Label(labels) => labels.keys.push_null(),
+            Self::Addr(values) => values.push_null(),
         }
     }
 }

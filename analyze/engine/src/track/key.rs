@@ -25,14 +25,13 @@ impl Key {
     /// The packet's key and which end sent it.
     #[inline]
     pub(crate) fn of(packet: &Packet) -> (Self, End) {
-        let src = words(packet.src.0);
-        let dst = words(packet.dst.0);
+        let (src, dst) = (u128::from_le_bytes(packet.src.0), u128::from_le_bytes(packet.dst.0));
         let proto = u32::from(packet.proto);
         let (a, b) = (u32::from(packet.src_port), u32::from(packet.dst_port));
-        if (src, a) <= (dst, b) {
-            (Self { low: src, high: dst, ports: a << 16 | b, proto }, End::Low)
+        if src < dst || (src == dst && a <= b) {
+            (Self { low: halves(src), high: halves(dst), ports: a << 16 | b, proto }, End::Low)
         } else {
-            (Self { low: dst, high: src, ports: b << 16 | a, proto }, End::High)
+            (Self { low: halves(dst), high: halves(src), ports: b << 16 | a, proto }, End::High)
         }
     }
 
@@ -93,7 +92,11 @@ fn sum(a: [u64; 2], b: [u64; 2]) -> [u64; 2] {
 
 #[inline]
 fn words(bytes: [u8; 16]) -> [u64; 2] {
-    let value = u128::from_le_bytes(bytes);
+    halves(u128::from_le_bytes(bytes))
+}
+
+#[inline]
+fn halves(value: u128) -> [u64; 2] {
     [value as u64, (value >> 64) as u64]
 }
 

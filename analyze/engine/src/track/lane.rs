@@ -95,12 +95,12 @@ impl Lane {
         Taken::New
     }
 
-    /// Equal fingerprints mean one packet only where something tells packets apart: an IPv4 identification, or the two
-    /// directions in which a loopback or bridge device shows one packet.
+    /// Equal fingerprints mean one packet only where something tells packets apart: an IPv4 identification, the two
+    /// directions in which a loopback or bridge device shows one packet, or a place in a sequence.
     fn is_copy(&self, packet: &Packet) -> bool {
         packet.ip_id != 0
             || (packet.direction != Direction::Unknown && self.marks & DIRECTION != packet.direction as u32)
-            || packet.payload_len > 0
+            || (packet.kind == Kind::Tcp && packet.payload_len > 0)
     }
 
     fn acknowledge(&mut self, packet: &Packet) {

@@ -72,6 +72,10 @@ impl Points {
             return (MAX_POINTS - 1) as u16;
         }
         let interface = batch.interfaces.get(place.interface as usize);
+        if let Some(known) = self.same_interface(place, batch) {
+            self.places.insert(place, known);
+            return known;
+        }
         let named = interface.and_then(|interface| interface.name.as_deref()).map(Arc::from);
         let link_type = interface.map(|interface| interface.link_type).unwrap_or_default();
         let point = self.list.len() as u16;
@@ -85,6 +89,19 @@ impl Points {
         });
         self.places.insert(place, point);
         point
+    }
+
+    /// The point that another description of the same interface made: sections and rotated parts describe it anew.
+    fn same_interface(&self, place: Place, batch: &Batch) -> Option<u16> {
+        let interface = batch.interfaces.get(place.interface as usize)?;
+        let name = interface.name.as_deref()?;
+        let same = |point: &Point| {
+            point.unit == batch.unit
+                && point.link_type == interface.link_type
+                && point.interface.as_deref() == Some(name)
+        };
+        let known = self.list.iter().position(same).filter(|_| place.index.is_none())?;
+        u16::try_from(known).ok()
     }
 
     /// All points, by index.

@@ -3,6 +3,7 @@
 use super::event::FrameId;
 use crate::Addr;
 use crate::wire::{Outer, TunnelKind};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// A tunnel: two ends and an identifier, both directions together.
@@ -51,7 +52,7 @@ pub struct Way {
 pub(crate) struct Tunnels {
     list: Vec<Tunnel>,
     uses: Vec<TunnelUse>,
-    ids: HashMap<Tunnel, u32>,
+    ids: HashMap<Tunnel, u32, RandomState>,
     last: (Tunnel, u32),
     /// Frames of tunnels beyond the cap.
     pub(crate) left_out: u64,
@@ -63,7 +64,13 @@ const MAX_TUNNELS: usize = 65_536;
 impl Tunnels {
     pub(crate) fn new() -> Self {
         let none = Tunnel::default();
-        Self { list: vec![none], uses: vec![TunnelUse::default()], ids: HashMap::new(), last: (none, 0), left_out: 0 }
+        Self {
+            list: vec![none],
+            uses: vec![TunnelUse::default()],
+            ids: HashMap::default(),
+            last: (none, 0),
+            left_out: 0,
+        }
     }
 
     /// Index of the innermost of these tunnels, each counted.

@@ -135,9 +135,9 @@ pub enum Stop {
 #[derive(Clone, Debug)]
 pub struct Layers {
     list: [Layer; Self::MAX],
-    len: u8,
+    len: u32,
     outers: [Outer; Self::MAX_TUNNELS],
-    tunnels: u8,
+    tunnels: u32,
     /// The fragment that the innermost packet is, when it is one.
     pub fragment: Option<Fragment>,
     /// SLL2 interface index.
@@ -154,12 +154,12 @@ impl Layers {
 
     /// The layers, outermost first.
     pub fn list(&self) -> &[Layer] {
-        self.list.get(..self.len.into()).unwrap_or_default()
+        self.list.get(..self.len as usize).unwrap_or_default()
     }
 
     /// The encapsulations, outermost first.
     pub fn outers(&self) -> &[Outer] {
-        self.outers.get(..self.tunnels.into()).unwrap_or_default()
+        self.outers.get(..self.tunnels as usize).unwrap_or_default()
     }
 
     #[inline]
@@ -171,7 +171,7 @@ impl Layers {
     /// Adds a layer; false when there is no room.
     #[inline]
     pub(super) fn push(&mut self, layer: Layer) -> bool {
-        let Some(place) = self.list.get_mut(usize::from(self.len)) else { return false };
+        let Some(place) = self.list.get_mut(self.len as usize) else { return false };
         *place = layer;
         self.len = self.len.wrapping_add(1);
         true
@@ -180,7 +180,7 @@ impl Layers {
     /// Adds a tunnel; false when there is no room.
     #[inline]
     pub(super) fn push_outer(&mut self, outer: Outer) -> bool {
-        let Some(place) = self.outers.get_mut(usize::from(self.tunnels)) else { return false };
+        let Some(place) = self.outers.get_mut(self.tunnels as usize) else { return false };
         *place = outer;
         self.tunnels = self.tunnels.wrapping_add(1);
         true

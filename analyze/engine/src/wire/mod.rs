@@ -141,9 +141,7 @@ layers! {
     Link(LinkType::ETHERNET) => ethernet::decode;
     Link(LinkType::LINUX_SLL) => sll::decode;
     Link(LinkType::LINUX_SLL2) => sll2::decode;
-    Link(LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14) => raw::decode;
-    Link(LinkType::IPV4) => raw::ipv4;
-    Link(LinkType::IPV6) => raw::ipv6;
+    Link(LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14 | LinkType::IPV4 | LinkType::IPV6) => raw::decode;
     Link(LinkType::NULL) => null::decode;
     Link(LinkType::LOOP) => null::decode_loop;
     EtherType(ethernet::IPV4) => ipv4::decode;

@@ -6,9 +6,9 @@ use super::Next;
 use super::layers::Layer;
 use super::walk::{Step, Walk};
 use kcap_file::Direction;
-use nom::bytes::complete::take;
-use nom::number::complete::be_u16;
 
+/// Packet type, hardware type, address length (2 bytes each), address (8), protocol (2).
+const HEADER_LEN: usize = 16;
 const HARDWARE_NETLINK: u16 = 824;
 const HARDWARE_FRAME_RELAY: u16 = 770;
 /// 802.11, with Prism header, with radiotap header.
@@ -20,10 +20,9 @@ const PACKET_OUTGOING: u16 = 4;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let (packet_type, hardware, _, _, protocol) =
-        walk.parse(Layer::Sll, (be_u16, be_u16, be_u16, take(8usize), be_u16))?;
-    note_packet_type(packet_type, walk);
-    payload(hardware, protocol, walk)
+    let &[type_high, type_low, hardware_high, hardware_low, .., high, low] = walk.fixed::<HEADER_LEN>(Layer::Sll)?;
+    note_packet_type(u16::from_be_bytes([type_high, type_low]), walk);
+    payload(u16::from_be_bytes([hardware_high, hardware_low]), u16::from_be_bytes([high, low]), walk)
 }
 
 /// Which way the frame went: 0 to us, 1 broadcast, 2 multicast, 3 to another host, 4 from us.

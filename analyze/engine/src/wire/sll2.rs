@@ -3,14 +3,20 @@
 use super::layers::Layer;
 use super::sll;
 use super::walk::{Step, Walk};
-use nom::bytes::complete::take;
-use nom::number::complete::{be_u16, be_u32, u8};
+
+/// Protocol (2 bytes), reserved (2), interface index (4), hardware type (2), packet type (1), address length (1),
+/// address (8).
+const HEADER_LEN: usize = 20;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let (protocol, _, interface, hardware, packet_type, _, _) =
-        walk.parse(Layer::Sll2, (be_u16, be_u16, be_u32, be_u16, u8, u8, take(8usize)))?;
-    walk.layers.interface_index = Some(interface);
+    let &[protocol_high, protocol_low, _, _, i0, i1, i2, i3, hardware_high, hardware_low, packet_type, ..] =
+        walk.fixed::<HEADER_LEN>(Layer::Sll2)?;
+    walk.layers.interface_index = Some(u32::from_be_bytes([i0, i1, i2, i3]));
     sll::note_packet_type(packet_type.into(), walk);
-    sll::payload(hardware, protocol, walk)
+    sll::payload(
+        u16::from_be_bytes([hardware_high, hardware_low]),
+        u16::from_be_bytes([protocol_high, protocol_low]),
+        walk,
+    )
 }

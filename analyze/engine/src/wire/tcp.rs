@@ -20,6 +20,9 @@ const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 
+/// How the option begins in every segment of Linux but SYN (RFC 7323 appendix A).
+const LINUX_TIMESTAMPS: [u8; 4] = [NO_OPERATION, NO_OPERATION, TIMESTAMPS, 10];
+
 /// Largest window scale (RFC 7323 2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
 
@@ -47,17 +50,22 @@ fn flags(header: &[u8]) -> TcpFlags {
 }
 
 fn note_timestamps(header: &[u8], walk: &mut Walk<'_>) {
-    let tsval = match header.get(MIN_LEN..) {
-        None | Some([]) => return,
-        // As Linux lays them out in every segment but SYN (RFC 7323 appendix A).
-        Some(&[NO_OPERATION, NO_OPERATION, TIMESTAMPS, 10, a, b, c, d, _, _, _, _, ..]) => [a, b, c, d],
-        Some(options) => match Options(options).find(|(kind, data)| *kind == TIMESTAMPS && data.len() == 8) {
-            Some((_, &[a, b, c, d, ..])) => [a, b, c, d],
-            _ => return,
-        },
+    let options = header.get(MIN_LEN..).unwrap_or_default();
+    let tsval = match options.first_chunk::<12>() {
+        Some(&[first, second, third, fourth, a, b, c, d, ..]) if [first, second, third, fourth] == LINUX_TIMESTAMPS => {
+            Some([a, b, c, d])
+        }
+        _ => find_timestamps(options),
     };
-    walk.packet.bits.set_timestamps();
-    walk.packet.tsval = u32::from_be_bytes(tsval);
+    if let Some(tsval) = tsval {
+        walk.packet.bits.set_timestamps();
+        walk.packet.tsval = u32::from_be_bytes(tsval);
+    }
+}
+
+fn find_timestamps(options: &[u8]) -> Option<[u8; 4]> {
+    let (_, data) = Options(options).find(|(kind, data)| *kind == TIMESTAMPS && data.len() == 8)?;
+    data.first_chunk().copied()
 }
 
 /// A header that is cut or malformed: whatever there is of it.

@@ -9,7 +9,6 @@ use super::udp::may_be_tunnel;
 use super::walk::{Step, Walk};
 use super::{Next, ethernet};
 use kcap_file::LinkType;
-use nom::number::complete::{be_u24, u8};
 
 /// Assigned by IANA (RFC 7348 8).
 pub(super) const PORT: u16 = 4789;
@@ -34,7 +33,8 @@ pub(super) fn on_port(walk: &mut Walk<'_>) -> Step {
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
-    let (flags, _, vni, _) = walk.parse(Layer::Vxlan, (u8, be_u24, be_u24, u8))?;
+    let &[flags, _, _, _, a, b, c, _] = walk.fixed::<HEADER_LEN>(Layer::Vxlan)?;
+    let vni = u32::from_be_bytes([0, a, b, c]);
     walk.tunnel(TunnelKind::Vxlan, (flags & VNI_IS_VALID != 0).then_some(vni))?;
     Ok(Next::link(LinkType::ETHERNET))
 }

@@ -21,11 +21,11 @@ const MAX_OFFLOADED: u32 = 8 * 65_536 + 256;
 
 /// A walk down the layers of one frame. What a header says of lengths moves the ends nearer; nothing moves them away.
 pub(super) struct Walk<'a> {
-    /// Captured bytes from the start of the frame to the innermost end that a header gave.
-    captured: &'a [u8],
-    /// Where the walk stands in them.
+    /// Captured bytes from here to the innermost end that a header gave.
+    bytes: &'a [u8],
+    /// Where they start in the frame.
     offset: u32,
-    /// The same end as it was on the wire; never before that of `captured`.
+    /// Where they end, as it was on the wire; never before the end of `bytes`.
     end: u32,
     /// Bytes that a header promised beyond it.
     missing: u32,
@@ -40,21 +40,21 @@ impl<'a> Walk<'a> {
     /// At the start of `bytes`, `wire` bytes of which were on the wire.
     #[inline]
     pub(super) fn new(
-        captured: &'a [u8],
+        bytes: &'a [u8],
         wire: u32,
         config: &'a DecodeConfig,
         packet: &'a mut Packet,
         layers: &'a mut Layers,
     ) -> Self {
-        let caplen = captured.len() as u32;
+        let caplen = bytes.len() as u32;
         let end = wire.max(caplen);
-        Self { captured, offset: 0, end, missing: 0, cut: caplen < end, packet, layers, config }
+        Self { bytes, offset: 0, end, missing: 0, cut: caplen < end, packet, layers, config }
     }
 
     /// Captured bytes from here to the end of the enclosing layer.
     #[inline]
     pub(super) fn bytes(&self) -> &'a [u8] {
-        self.captured.get(self.offset as usize..).unwrap_or_default()
+        self.bytes
     }
 
     /// Where `bytes` starts in the frame.
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
 
     /// Whether bytes of the enclosing layer are missing because the frame was cut.
     pub(super) fn is_cut(&self) -> bool {
-        self.cut && self.bytes().len() < self.wire() as usize
+        self.cut && self.bytes.len() < self.wire() as usize
     }
 
     /// Ends decoding.
@@ -113,6 +113,7 @@ impl<'a> Walk<'a> {
     /// Moves past `len` bytes, all of which are there.
     #[inline]
     pub(super) fn skip(&mut self, len: usize) {
+        self.bytes = self.bytes.get(len..).unwrap_or_default();
         self.offset = self.offset.wrapping_add(len as u32);
     }
 
@@ -131,9 +132,17 @@ impl<'a> Walk<'a> {
         layer: Layer,
         mut parser: impl nom::Parser<&'a [u8], Output = T, Error = ()>,
     ) -> Result<T, Stopped> {
-        let bytes = self.bytes();
+        let bytes = self.bytes;
         let Ok((rest, header)) = parser.parse(bytes) else { return Err(self.short(layer)) };
         self.enter(layer, bytes.len().wrapping_sub(rest.len()))?;
+        Ok(header)
+    }
+
+    /// Reads a header of fixed length at once, notes its layer and moves past it: for those in every packet.
+    #[inline]
+    pub(super) fn fixed<const LEN: usize>(&mut self, layer: Layer) -> Result<&'a [u8; LEN], Stopped> {
+        let Some(header) = self.bytes.first_chunk() else { return Err(self.short(layer)) };
+        self.enter(layer, LEN)?;
         Ok(header)
     }
 
@@ -148,7 +157,7 @@ impl<'a> Walk<'a> {
         }
         self.missing = 0;
         self.end = self.offset.wrapping_add(len);
-        self.captured = self.captured.get(..self.end as usize).unwrap_or(self.captured);
+        self.bytes = self.bytes.get(..len as usize).unwrap_or(self.bytes);
     }
 
     /// From here on the frame is one that a mirror cut, and its own headers tell how long it was.
@@ -175,7 +184,7 @@ impl<'a> Walk<'a> {
 
     /// Forgets what an outer packet had, except what is true of the whole frame.
     fn forget_outer(&mut self) {
-        let &mut Packet { ts_ns, index, tunnel, point, direction, bits: outer, .. } = self.packet;
+        let &mut Packet { ts_ns, index, tunnel, point, bits: outer, direction, .. } = self.packet;
         let mut bits = Bits::default();
         if outer.is_malformed() {
             bits.set_malformed();
@@ -186,13 +195,13 @@ impl<'a> Walk<'a> {
         if outer.is_other_host() {
             bits.set_other_host();
         }
-        *self.packet = Packet { ts_ns, index, tunnel, point, direction, bits, ..Packet::default() };
+        *self.packet = Packet { ts_ns, index, tunnel, point, bits, direction, ..Packet::default() };
     }
 
     /// Notes where the transport layer (or what stands before it) begins.
     #[inline]
     pub(super) fn transport(&mut self, proto: u8) {
-        let (caplen, said) = (self.bytes().len() as u32, self.said());
+        let (caplen, said) = (self.bytes.len() as u32, self.said());
         let is_cut = self.is_cut();
         let packet = &mut *self.packet;
         packet.proto = proto;
