@@ -2,10 +2,9 @@
 
 use super::layers::{Layer, Layers, TunnelKind};
 use super::walk::{self, Step, Walk};
-use super::{DecodeConfig, Next, Stop, run, step};
+use super::{DecodeConfig, Next, Stop, ethernet, run, step};
 use crate::Addr;
 use crate::packet::{Kind, Packet};
-use kcap_file::LinkType;
 
 const HEADER_LEN: usize = 8;
 
@@ -89,7 +88,7 @@ pub struct Quote {
 /// IP header of the quoted packet is not whole.
 pub fn quote(bytes: &[u8], is_v4: bool) -> Option<Quote> {
     let (&[icmp_type, code, _, _, a, b, c, d], quoted) = bytes.split_first_chunk::<HEADER_LEN>()?;
-    let (errors, link) = if is_v4 { (V4_ERRORS, LinkType::IPV4) } else { (V6_ERRORS, LinkType::IPV6) };
+    let (errors, ether_type) = if is_v4 { (V4_ERRORS, ethernet::IPV4) } else { (V6_ERRORS, ethernet::IPV6) };
     if !errors.contains(&icmp_type) {
         return None;
     }
@@ -98,15 +97,15 @@ pub fn quote(bytes: &[u8], is_v4: bool) -> Option<Quote> {
         (false, V6_PACKET_TOO_BIG, _) => Some(u32::from_be_bytes([a, b, c, d])),
         _ => None,
     };
-    let (packet, tunnel, inner) = quoted_packet(quoted, link)?;
+    let (packet, tunnel, inner) = quoted_packet(quoted, ether_type)?;
     Some(Quote { icmp_type, code, mtu, packet, tunnel, inner })
 }
 
 /// Decodes the quoted packet as a frame that was cut, and stops once at its first tunnel to keep the outer packet.
-fn quoted_packet(bytes: &[u8], link: LinkType) -> Option<(Quoted, Option<TunnelKind>, Option<Quoted>)> {
+fn quoted_packet(bytes: &[u8], ether_type: u16) -> Option<(Quoted, Option<TunnelKind>, Option<Quoted>)> {
     let (mut packet, mut layers, config) = (Packet::default(), Layers::default(), DecodeConfig::default());
     let mut walk = Walk::new(bytes, u32::MAX, &config, &mut packet, &mut layers);
-    let (mut next, mut cut) = (Next::link(link), None);
+    let (mut next, mut cut) = (Next::ether_type(ether_type), None);
     while next != Next::END && walk.layers.outers().is_empty() {
         next = step(next, &mut walk).unwrap_or_else(|walk::Stopped| {
             cut = tunnel_cut(walk.layers.stop);

@@ -30,7 +30,7 @@ fn ipv4_options_are_passed() {
 
 #[test]
 fn ipv4_contradictions() {
-    let stop = |bytes: &[u8]| decode_whole(LinkType::IPV4, bytes).1.stop;
+    let stop = |bytes: &[u8]| decode_ethernet(0x0800, bytes).1.stop;
     let good = ipv4(6, &tcp(&[], b""));
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
