@@ -137,13 +137,13 @@ impl Ingest {
         if packet.kind == Kind::Fragment {
             self.reassemble(&record, &mut packet, &mut work.chunk);
         }
+        if self.is_restricted && !self.restrict.accepts_packet(&packet, &work.chunk) {
+            self.restricted += 1;
+            return;
+        }
         packet.tunnel = self.tunnels.enter(self.layers.outers(), unit, packet.ts_ns, id);
         if self.layers.outers().last().is_some_and(|outer| outer.src > outer.dst) {
             packet.bits.set_from_b();
-        }
-        if self.is_restricted && !self.restrict.accepts_packet(&packet) {
-            self.restricted += 1;
-            return;
         }
         self.now_ns = record.ts_ns;
         self.decoded.count(&packet, &record, &self.layers);
@@ -191,9 +191,13 @@ impl Ingest {
 
 /// The shard of the connection that an ICMP error is about.
 fn error_shard(packet: &Packet, chunk: &Chunk) -> usize {
+    quoted_by(packet, chunk).map_or(0, |quoted| shard_of(&quoted))
+}
+
+/// The packet that an ICMP error is about.
+fn quoted_by(packet: &Packet, chunk: &Chunk) -> Option<Packet> {
     let bytes = chunk.bytes(packet.l4_offset, packet.l4_caplen);
-    let quote = wire::icmp::quote(bytes, packet.src.is_v4());
-    quote.map_or(0, |quote| shard_of(&quoted(&quote)))
+    wire::icmp::quote(bytes, packet.src.is_v4()).map(|quote| quoted(&quote))
 }
 
 /// Adds a frame to its second and point; frames of one second mostly follow each other.
@@ -229,7 +233,13 @@ impl Restrict {
             && self.frames.as_mut().is_none_or(|filter| filter.accepts(link, frame, record.orig_len))
     }
 
-    fn accepts_packet(&self, packet: &Packet) -> bool {
+    /// An ICMP error belongs to the packet that it quotes as well.
+    fn accepts_packet(&self, packet: &Packet, chunk: &Chunk) -> bool {
+        let about = || quoted_by(packet, chunk).is_some_and(|quoted| self.is_of(&quoted));
+        self.is_of(packet) || packet.kind == Kind::IcmpError && about()
+    }
+
+    fn is_of(&self, packet: &Packet) -> bool {
         let (src, dst) = (Endpoint::src(packet), Endpoint::dst(packet));
         let host = |addr| self.hosts.contains(&addr);
         let port = |port| self.ports.contains(&port);

@@ -83,7 +83,8 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
         });
     }
     finding.explanation = format!(
-        "In {} one side acknowledged bytes that lie between captured ones and are not in the capture ({missed} bytes).          They reached the receiver, so the network did not lose them.",
+        "In {} one side acknowledged bytes that lie between captured ones and are not in the capture ({missed} bytes). \
+         They reached the receiver, so the network did not lose them.",
         count_of(flows.missing_flows, "connection"),
     );
     finding.limits.push("packets that take another path look the same as dropped ones".to_owned());

@@ -1,0 +1,102 @@
+//! Recorded captures, where they are there: the folder that `KCAP_CAPTURES` names.
+
+use crate::support::{Collected, Outcome, run};
+use kcap_analyze::{Options, analyze};
+use kcap_file::Inputs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// All files below the folders, by name; nothing, said aloud, where there are none.
+fn captures(folders: &[&str]) -> Vec<PathBuf> {
+    let Some(root) = std::env::var_os("KCAP_CAPTURES") else {
+        println!("skipped: KCAP_CAPTURES is not set");
+        return Vec::new();
+    };
+    let mut files = Vec::new();
+    for folder in folders {
+        list(&Path::new(&root).join(folder), &mut files);
+    }
+    assert!(!files.is_empty(), "no files below {folders:?} of {}", Path::new(&root).display());
+    files.sort();
+    files
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            list(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+fn analyzed(file: &Path, threads: usize) -> Outcome {
+    run(Box::new(Inputs::open([file])), Options { threads, memory: 64 << 20, ..Options::default() })
+}
+
+/// Runs `check` on all files, two at a time.
+fn for_each(files: &[PathBuf], check: impl Fn(&Path) + Sync) {
+    let queue = Mutex::new(files.iter());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let next = || queue.lock().expect("no thread panics with the queue").next();
+                while let Some(file) = next() {
+                    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(file)));
+                    assert!(done.is_ok(), "{}", file.display());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_file_is_analysed_and_its_counts_agree() {
+    let files = captures(&["public", "faults", "k8s", "vectors"]);
+    let (read, packets) = (AtomicU64::new(0), AtomicU64::new(0));
+    for_each(&files, |file| {
+        let mut rows = Collected { only: Some("points"), ..Collected::default() };
+        let options = Options { threads: 1, memory: 64 << 20, ..Options::default() };
+        let report = analyze(Box::new(Inputs::open([file])), options, &mut rows).expect("the sink takes everything");
+        let counted: i64 = report.captures.iter().map(|capture| capture.packets).sum();
+        let tracked = if rows.rows("points").is_empty() { 0 } else { rows.sum("points", "frames") };
+        assert_eq!(counted, tracked, "{}: packets read, frames tracked", file.display());
+        read.fetch_add(u64::from(counted > 0), Ordering::Relaxed);
+        packets.fetch_add(counted as u64, Ordering::Relaxed);
+    });
+    println!("{} of {} files with {} packets", read.into_inner(), files.len(), packets.into_inner());
+}
+
+#[test]
+fn threads_change_nothing_on_recorded_captures() {
+    let files = captures(&["faults", "k8s", "vectors/net"]);
+    let (compared, packets) = (AtomicU64::new(0), AtomicU64::new(0));
+    for_each(&files, |file| {
+        let alone = analyzed(file, 1);
+        let counted: i64 = alone.report.captures.iter().map(|capture| capture.packets).sum();
+        if counted == 0 {
+            return;
+        }
+        let expected = alone.text();
+        for threads in [2, 3, 8] {
+            assert!(analyzed(file, threads).text() == expected, "{} with {threads} threads", file.display());
+        }
+        compared.fetch_add(1, Ordering::Relaxed);
+        packets.fetch_add(counted as u64, Ordering::Relaxed);
+    });
+    println!("{} files with {} packets, each with 1, 2, 3 and 8 threads", compared.into_inner(), packets.into_inner());
+}
+
+#[test]
+fn little_memory_ends_and_says_partial() {
+    for_each(&captures(&["faults", "vectors/net"]), |file| {
+        let little = run(Box::new(Inputs::open([file])), Options { threads: 2, memory: 1, ..Options::default() });
+        let evicted = little.rows.column("flows", "evicted").contains(&"true");
+        let told = little.report.limits_hit.iter().any(|limit| limit.contains("connections were cut"));
+        assert_eq!(evicted, told, "{}: {:?}", file.display(), little.report.limits_hit);
+    });
+}

@@ -1,0 +1,10 @@
+//! The engine from capture to report, through its public interface.
+#![cfg(test)]
+
+mod captures;
+mod findings;
+mod pipeline;
+mod registry;
+mod restriction;
+mod support;
+mod traffic;
