@@ -11,7 +11,7 @@ const TCP: u8 = 6;
 /// Sums a connection up.
 pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
     let (orig, resp) = (cold.orig, cold.orig.other());
-    let resent = |end| side(hot, cold, end).syns > 1;
+    let (from_orig, from_resp) = (side(hot, cold, orig), side(hot, cold, resp));
     Flow {
         unit,
         orig: Endpoint { addr: cold.src, port: cold.src_port },
@@ -20,13 +20,12 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
         first_ns: cold.first_ns,
         last_ns: hot.last_ns,
         first: cold.first,
-        last: cold.last,
         state: state(hot, cold),
-        from_orig: side(hot, cold, orig),
-        from_resp: side(hot, cold, resp),
-        rtt_resp_ns: if resent(orig) { None } else { between(cold.syn_ns, cold.syn_ack_ns) },
-        rtt_orig_ns: if resent(resp) { None } else { between(cold.syn_ack_ns, cold.ack_ns) },
+        rtt_resp_ns: if from_orig.syns > 1 { None } else { between(cold.syn_ns, cold.syn_ack_ns) },
+        rtt_orig_ns: if from_resp.syns > 1 { None } else { between(cold.syn_ack_ns, cold.ack_ns) },
         syn_ns: cold.syn_ns,
+        from_orig,
+        from_resp,
         reset: cold.reset.map(|reset| Reset {
             by_orig: reset.by == orig,
             ns: reset.ns,

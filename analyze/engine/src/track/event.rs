@@ -259,8 +259,6 @@ pub struct Flow {
     pub last_ns: i64,
     /// First frame.
     pub first: FrameId,
-    /// Last frame that changed its state.
-    pub last: FrameId,
     /// Outcome.
     pub state: ConnState,
     /// Zeek's history letters.

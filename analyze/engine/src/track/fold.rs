@@ -77,3 +77,6 @@ impl Sighting {
         inside && segment >= self.len && (old.ip_id == 0 || segment * u32::from(number) == offset)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,3 +237,6 @@ pub(crate) fn fingerprint(packet: &Packet) -> u32 {
     let mixed = (a ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32 | 1
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,13 +35,19 @@ pub(crate) struct Facts {
     pub(crate) arps: Vec<crate::track::event::ArpUnanswered>,
     pub(crate) tallies: usize,
     pub(crate) evicted: u64,
+    /// Packets taken, and how many of them were most of connections not yet told of.
+    packets: usize,
+    pub(crate) most_open: usize,
 }
 
 impl pipeline::Collect for Facts {
     type Error = std::convert::Infallible;
 
-    fn chunk(&mut self, _work: &Work, events: &mut Events) -> Result<(), Self::Error> {
-        self.end(events)
+    fn chunk(&mut self, work: &Work, events: &mut Events) -> Result<(), Self::Error> {
+        self.end(events)?;
+        self.packets += work.shards.iter().map(Vec::len).sum::<usize>();
+        self.most_open = self.most_open.max(self.packets - self.flows.len().min(self.packets));
+        Ok(())
     }
 
     fn end(&mut self, events: &mut Events) -> Result<(), Self::Error> {
