@@ -19,6 +19,8 @@ struct Sighting {
     seq: u32,
     /// Payload bytes of a TCP segment; 0 of others.
     len: u32,
+    /// Payload of its segments, once the first was seen.
+    segment: u32,
     tsval: u32,
     ip_id: u16,
 }
@@ -33,7 +35,7 @@ impl Recent {
     /// before an interface and its segments behind it. What was not is remembered.
     pub(crate) fn has(&mut self, packet: &Packet, end: End) -> bool {
         let new = Sighting::of(packet, end);
-        let seen = self.sightings.iter().any(|old| old.fingerprint != 0 && new.repeats(old));
+        let seen = self.sightings.iter_mut().any(|old| old.fingerprint != 0 && new.repeats(old));
         if !seen {
             self.sightings[usize::from(self.at)] = new;
             self.at = (self.at + 1) % self.sightings.len() as u8;
@@ -50,12 +52,13 @@ impl Sighting {
             fingerprint: fingerprint(packet) << 1 | end as u32 | 1 << 31,
             seq: packet.seq,
             len: if packet.kind == Kind::Tcp { packet.payload_len } else { 0 },
+            segment: 0,
             tsval: packet.tsval,
             ip_id: packet.ip_id,
         }
     }
 
-    fn repeats(&self, old: &Self) -> bool {
+    fn repeats(&self, old: &mut Self) -> bool {
         let gap_ns = self.ns.saturating_sub(old.ns);
         if self.fingerprint == old.fingerprint {
             return gap_ns < FOLD_NS;
@@ -67,14 +70,20 @@ impl Sighting {
 
     /// Whether one of the two is cut from the other. The segments of a long packet are numbered from its identification
     /// on, one each (`inet_gso_segment`); GRO keeps that of the first. A retransmission has a number of its own.
-    fn is_cut_of(&self, old: &Self) -> bool {
-        let (offset, number) = (self.seq.wrapping_sub(old.seq), self.ip_id.wrapping_sub(old.ip_id));
+    fn is_cut_of(&self, old: &mut Self) -> bool {
+        let (offset, number) = (self.seq.wrapping_sub(old.seq), u32::from(self.ip_id.wrapping_sub(old.ip_id)));
         if offset == 0 {
-            return number == 0 && self.len != old.len;
+            let cut = number == 0 && self.len != old.len;
+            old.segment = if cut { self.len } else { old.segment };
+            return cut;
         }
         let inside = offset < old.len && self.len <= old.len - offset;
-        let segment = if old.ip_id == 0 { self.len } else { offset.checked_div(number.into()).unwrap_or_default() };
-        inside && segment >= self.len && (old.ip_id == 0 || segment * u32::from(number) == offset)
+        let in_place = if old.ip_id == 0 {
+            offset.checked_rem(old.segment) == Some(0)
+        } else {
+            number.checked_mul(old.segment) == Some(offset)
+        };
+        inside && in_place && self.len <= old.segment
     }
 }
 
