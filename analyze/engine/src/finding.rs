@@ -248,7 +248,7 @@ pub struct Summary {
     pub tunnels: Vec<TunnelSummary>,
     /// TCP connections by outcome.
     pub connections: ConnectionCounts,
-    /// Frames by innermost protocol.
+    /// Connections, pings and ICMP errors by kind.
     pub protocols: BTreeMap<String, i64>,
 }
 
