@@ -48,7 +48,7 @@ fn type_name(ty: ColumnType) -> &'static str {
         ColumnType::Int64 => "int64",
         ColumnType::Float64 => "double",
         ColumnType::Bool => "boolean",
-        ColumnType::Text | ColumnType::Label => "string",
+        ColumnType::Text | ColumnType::Label | ColumnType::Addr => "string",
         ColumnType::Time => "timestamp[us, UTC]",
     }
 }

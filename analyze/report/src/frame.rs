@@ -17,7 +17,7 @@ pub(crate) fn typed(group: &Group) -> PolarsResult<DataFrame> {
 pub(crate) fn readable(group: &Group, edit: impl Fn(Utf8ViewArray) -> Utf8ViewArray) -> PolarsResult<DataFrame> {
     build(group, |column, array| match column.ty {
         ColumnType::Time => times(array).map(Utf8ViewArray::boxed),
-        ColumnType::Label => plain_texts(array).map(&edit).map(Utf8ViewArray::boxed),
+        ColumnType::Label | ColumnType::Addr => plain_texts(array).map(&edit).map(Utf8ViewArray::boxed),
         ColumnType::Text => {
             array.as_any().downcast_ref::<Utf8ViewArray>().cloned().map(&edit).map(Utf8ViewArray::boxed)
         }

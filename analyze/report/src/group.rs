@@ -1,7 +1,11 @@
 //! Row groups: gathers the engine's columns, whatever their length, and cuts them by row count only, so that files do
 //! not depend on how the engine batched its rows.
 
-use kcap_analyze::table::{Column, ColumnSpec, ColumnType, Labels, Rows, TableSpec, Texts, Values};
+use foldhash::fast::RandomState;
+use kcap_analyze::{
+    Addr,
+    table::{Column, ColumnSpec, ColumnType, Labels, Rows, TableSpec, Texts, Values},
+};
 use polars::error::PolarsResult;
 use polars_arrow::{
     array::{Array, BooleanArray, DictionaryArray, MutablePlString, PrimitiveArray, Utf8ViewArray},
@@ -9,7 +13,7 @@ use polars_arrow::{
     datatypes::{ArrowDataType, IntegerType, TimeUnit},
     types::NativeType,
 };
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, fmt::Write as _, ops::Range};
 
 /// Cells of a row group: enough to compress well, few enough that all tables together stay small in memory.
 const GROUP_CELLS: usize = 1 << 21;
@@ -20,8 +24,8 @@ const GROUP_ROWS: Range<usize> = 16 << 10..128 << 10;
 /// Rows of one table, ready to be encoded.
 pub(crate) struct Group {
     pub(crate) spec: TableSpec,
-    /// One array a column: integers, floats, booleans, texts as `Utf8View`, labels as dictionaries of it, times as
-    /// UTC microseconds.
+    /// One array a column: integers, floats, booleans, texts as `Utf8View`, labels and addresses as dictionaries of
+    /// it, times as UTC microseconds.
     pub(crate) arrays: Vec<Box<dyn Array>>,
     pub(crate) len: usize,
 }
@@ -77,7 +81,7 @@ pub(crate) fn arrow_type(ty: ColumnType) -> ArrowDataType {
         ColumnType::Int64 => ArrowDataType::Int64,
         ColumnType::Float64 => ArrowDataType::Float64,
         ColumnType::Bool => ArrowDataType::Boolean,
-        ColumnType::Text | ColumnType::Label => ArrowDataType::Utf8View,
+        ColumnType::Text | ColumnType::Label | ColumnType::Addr => ArrowDataType::Utf8View,
         ColumnType::Time => ArrowDataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
     }
 }
@@ -94,10 +98,18 @@ impl<T: Copy> Plain<T> {
         Self { ty, values: Vec::new(), nulls: Vec::new() }
     }
 
+    /// Makes room for `more` values, and at the first for as many as a row group may have: growing copies.
+    fn reserve(&mut self, more: usize) {
+        if self.values.is_empty() {
+            self.values.reserve(GROUP_ROWS.start.max(more));
+        }
+    }
+
     fn append(&mut self, from: &Values<T>, range: Range<usize>)
     where
         T: Default,
     {
+        self.reserve(range.len());
         let shift = self.values.len();
         self.nulls.extend(nulls_within(from.nulls(), &range).map(|row| (row - range.start + shift) as u32));
         self.values.extend_from_slice(&from.values()[range]);
@@ -128,40 +140,40 @@ fn validity(nulls: &[u32], len: usize) -> Option<Bitmap> {
     Some(bits.into())
 }
 
-/// Texts of few distinct values; the dictionary is the row group's own.
-struct LabelBuilder {
+/// Texts that repeat, as keys into a dictionary of the row group's own.
+struct Dictionary {
     keys: Plain<u32>,
-    index: HashMap<String, u32>,
     texts: MutablePlString,
 }
 
-impl LabelBuilder {
-    fn new() -> Self {
-        Self { keys: Plain::new(ColumnType::Label), index: HashMap::new(), texts: MutablePlString::new() }
+impl Dictionary {
+    fn new(ty: ColumnType) -> Self {
+        Self { keys: Plain::new(ty), texts: MutablePlString::new() }
     }
 
-    fn append(&mut self, from: &Labels, range: Range<usize>) {
-        const UNKNOWN: u32 = u32::MAX;
-        let mut known = vec![UNKNOWN; from.dictionary().len()];
-        let start = self.keys.values.len();
-        self.keys.append(from.keys(), range);
-        let first_null = self.keys.nulls.partition_point(|&row| (row as usize) < start);
-        let mut nulls = self.keys.nulls[first_null..].iter().peekable();
-        for row in start..self.keys.values.len() {
-            if nulls.next_if(|&&null| null as usize == row).is_some() {
-                continue;
+    /// Appends values; `key` finds a value's key, or makes one for its text.
+    fn append<T: Copy + Default>(
+        &mut self,
+        from: &Values<T>,
+        range: Range<usize>,
+        mut key: impl FnMut(&mut MutablePlString, T) -> u32,
+    ) {
+        let shift = self.keys.values.len();
+        let values = &from.values()[range.clone()];
+        let mut nulls = nulls_within(from.nulls(), &range).map(|row| row - range.start).peekable();
+        self.keys.reserve(values.len());
+        for (row, &value) in values.iter().enumerate() {
+            let absent = nulls.next_if_eq(&row).is_some();
+            if absent {
+                self.keys.nulls.push((shift + row) as u32);
             }
-            let old = self.keys.values[row] as usize;
-            if known[old] == UNKNOWN {
-                known[old] = key_of(&mut self.index, &mut self.texts, from.dictionary()[old].as_str());
-            }
-            self.keys.values[row] = known[old];
+            self.keys.values.push(if absent { 0 } else { key(&mut self.texts, value) });
         }
     }
 
     fn finish(mut self) -> PolarsResult<Box<dyn Array>> {
         // Absent rows hold key 0, which has to exist.
-        if self.texts.is_empty() {
+        if self.texts.len() == 0 {
             self.texts.push_value("");
         }
         let validity = validity(&self.keys.nulls, self.keys.values.len());
@@ -171,7 +183,27 @@ impl LabelBuilder {
     }
 }
 
-fn key_of(index: &mut HashMap<String, u32>, texts: &mut MutablePlString, text: &str) -> u32 {
+/// Labels: the engine's dictionary is that of a batch, so its keys are translated.
+struct LabelBuilder {
+    dictionary: Dictionary,
+    index: HashMap<String, u32, RandomState>,
+}
+
+impl LabelBuilder {
+    fn append(&mut self, from: &Labels, range: Range<usize>) {
+        const UNKNOWN: u32 = u32::MAX;
+        let mut known = vec![UNKNOWN; from.dictionary().len()];
+        self.dictionary.append(from.keys(), range, |texts, old| {
+            let known = &mut known[old as usize];
+            if *known == UNKNOWN {
+                *known = label_key(&mut self.index, texts, from.dictionary()[old as usize].as_str());
+            }
+            *known
+        });
+    }
+}
+
+fn label_key(index: &mut HashMap<String, u32, RandomState>, texts: &mut MutablePlString, text: &str) -> u32 {
     if let Some(&key) = index.get(text) {
         return key;
     }
@@ -181,6 +213,26 @@ fn key_of(index: &mut HashMap<String, u32>, texts: &mut MutablePlString, text: &
     key
 }
 
+/// Addresses: each is made a text once in a row group.
+struct AddrBuilder {
+    dictionary: Dictionary,
+    index: HashMap<Addr, u32, RandomState>,
+    text: String,
+}
+
+impl AddrBuilder {
+    fn append(&mut self, from: &Values<Addr>, range: Range<usize>) {
+        self.dictionary.append(from, range, |texts, addr| {
+            *self.index.entry(addr).or_insert_with(|| {
+                self.text.clear();
+                let _ = write!(self.text, "{addr}");
+                texts.push_value(&self.text);
+                texts.len() as u32 - 1
+            })
+        });
+    }
+}
+
 enum Builder {
     Int32(Plain<i32>),
     Int64(Plain<i64>),
@@ -188,6 +240,7 @@ enum Builder {
     Bool(Plain<bool>),
     Text(MutablePlString),
     Label(LabelBuilder),
+    Addr(AddrBuilder),
 }
 
 impl Builder {
@@ -198,7 +251,14 @@ impl Builder {
             ColumnType::Float64 => Self::Float64(Plain::new(column.ty)),
             ColumnType::Bool => Self::Bool(Plain::new(column.ty)),
             ColumnType::Text => Self::Text(MutablePlString::new()),
-            ColumnType::Label => Self::Label(LabelBuilder::new()),
+            ColumnType::Label => {
+                Self::Label(LabelBuilder { dictionary: Dictionary::new(column.ty), index: HashMap::default() })
+            }
+            ColumnType::Addr => Self::Addr(AddrBuilder {
+                dictionary: Dictionary::new(column.ty),
+                index: HashMap::default(),
+                text: String::new(),
+            }),
         }
     }
 
@@ -211,6 +271,7 @@ impl Builder {
             (Self::Bool(to), Column::Bool(from)) => to.append(from, range),
             (Self::Text(to), Column::Text(from)) => append_texts(to, from, range),
             (Self::Label(to), Column::Label(from)) => to.append(from, range),
+            (Self::Addr(to), Column::Addr(from)) => to.append(from, range),
             // Encoders refuse columns of unequal length.
             _ => debug_assert!(false, "rows have the columns of their table"),
         }
@@ -226,7 +287,8 @@ impl Builder {
                 BooleanArray::new(ArrowDataType::Boolean, plain.values.into(), validity).boxed()
             }
             Self::Text(texts) => texts.freeze().boxed(),
-            Self::Label(labels) => labels.finish()?,
+            Self::Label(labels) => labels.dictionary.finish()?,
+            Self::Addr(addrs) => addrs.dictionary.finish()?,
         })
     }
 }
@@ -237,7 +299,7 @@ fn append_texts(to: &mut MutablePlString, from: &Texts, range: Range<usize>) {
     }
 }
 
-/// A label column as texts, for formats without dictionaries.
+/// A column of labels or addresses as texts, for formats without dictionaries.
 pub(crate) fn plain_texts(array: &dyn Array) -> Option<Utf8ViewArray> {
     let labels = array.as_any().downcast_ref::<DictionaryArray<u32>>()?;
     let texts = labels.values().as_any().downcast_ref::<Utf8ViewArray>()?;

@@ -1,29 +1,29 @@
 //! Parquet (<https://parquet.apache.org/docs/file-format/>), zstd, a row group a write.
 //!
 //! Below polars' frame writer, which tries a dictionary for every column: that costs more than half of the time on
-//! columns where every value differs. The Arrow schema is left out of the metadata, so that every reader sees the plain
-//! Parquet types (string, not string view).
+//! columns where every value differs. The Arrow schema in the metadata says plain strings, where polars would say string
+//! views, which older readers do not know.
 
 use crate::{
     format::{Format, TableWriter},
     group::{Group, arrow_type},
     output::Output,
 };
-use kcap_analyze::table::{SCHEMA_VERSION, TableSpec};
+use kcap_analyze::table::{ColumnSpec, SCHEMA_VERSION, TableSpec};
 use polars::{
     error::{PolarsError, PolarsResult},
     polars_utils::compression::ZstdLevel,
 };
 use polars_arrow::{
     array::{Array, PrimitiveArray},
-    datatypes::{ArrowSchema, Field},
+    datatypes::{ArrowDataType, ArrowSchema, Field},
 };
 use polars_parquet::{
     read::ParquetError,
     write::{
         CompressedPage, CompressionOptions, Compressor, DynIter, DynStreamingIterator, Encoding,
         FallibleStreamingIterator, FileWriter, KeyValue, Page, ParquetType, StatisticsOptions, Version, WriteOptions,
-        array_to_columns,
+        array_to_columns, schema_to_metadata_key,
     },
 };
 
@@ -37,6 +37,7 @@ type CompressedPages = DynStreamingIterator<'static, CompressedPage, PolarsError
 struct Writer {
     file: FileWriter<Output>,
     options: WriteOptions,
+    metadata: Vec<KeyValue>,
 }
 
 fn create(output: Output, spec: TableSpec) -> PolarsResult<Box<dyn TableWriter>> {
@@ -47,14 +48,21 @@ fn create(output: Output, spec: TableSpec) -> PolarsResult<Box<dyn TableWriter>>
         compression: CompressionOptions::Zstd(Some(ZstdLevel::try_new(1)?)),
         data_page_size: None,
     };
-    Ok(Box::new(Writer { file: FileWriter::try_new(output, schema(&spec), options)?, options }))
+    let schema = schema(&spec);
+    let version = KeyValue { key: "kcap.schema".into(), value: Some(SCHEMA_VERSION.into()) };
+    let metadata = vec![version, schema_to_metadata_key(&schema)];
+    Ok(Box::new(Writer { file: FileWriter::try_new(output, schema, options)?, options, metadata }))
 }
 
 fn schema(spec: &TableSpec) -> ArrowSchema {
-    spec.columns
-        .iter()
-        .map(|column| (column.name.into(), Field::new(column.name.into(), arrow_type(column.ty), column.nullable)))
-        .collect()
+    let field = |column: &ColumnSpec| {
+        let ty = match arrow_type(column.ty) {
+            ArrowDataType::Utf8View => ArrowDataType::Utf8,
+            other => other,
+        };
+        (column.name.into(), Field::new(column.name.into(), ty, column.nullable))
+    };
+    spec.columns.iter().map(field).collect()
 }
 
 impl TableWriter for Writer {
@@ -66,8 +74,7 @@ impl TableWriter for Writer {
     }
 
     fn finish(&mut self) -> PolarsResult<()> {
-        let version = KeyValue { key: "kcap.schema".into(), value: Some(SCHEMA_VERSION.into()) };
-        self.file.end(Some(vec![version])).map(drop)
+        self.file.end(Some(std::mem::take(&mut self.metadata))).map(drop)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn healthy() -> Report {
         summary: Summary {
             talkers: vec![talker("10.244.1.10", Some("production/web-0"), 12)],
             connections: ConnectionCounts { established: 12, ..ConnectionCounts::default() },
-            protocols: [("tcp".to_owned(), 1200), ("arp".to_owned(), 34)].into(),
+            protocols: [("tcp flows".to_owned(), 12), ("arp packets".to_owned(), 34)].into(),
             ..Summary::default()
         },
         ladder: Ladder { tcp: Rung::Ok, ..Ladder::default() },
@@ -118,7 +118,8 @@ fn summary() -> Summary {
             reset: 2,
             midstream: 4,
         },
-        protocols: [("tcp".to_owned(), 100_000), ("udp".to_owned(), 20_000), ("icmp".to_owned(), 44)].into(),
+        protocols: [("tcp flows".to_owned(), 169), ("dns flows".to_owned(), 2000), ("icmp packets".to_owned(), 44)]
+            .into(),
     }
 }
 

@@ -29,7 +29,7 @@ fn render(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Result<(
 
 fn verdict(page: &mut Page, report: &Report) {
     if report.findings.is_empty() {
-        return page.heading("No problem found");
+        return page.heading(nothing_found(report));
     }
     page.heading(&tally(report));
     for finding in &report.findings {
@@ -37,7 +37,16 @@ fn verdict(page: &mut Page, report: &Report) {
     }
 }
 
-/// `1 critical, 2 errors, 1 note`.
+/// What no finding means.
+fn nothing_found(report: &Report) -> &'static str {
+    if report.captures.iter().all(|capture| capture.packets == 0) {
+        "There is no packet to judge"
+    } else {
+        "No problem found"
+    }
+}
+
+/// `2 problems, 1 note`.
 fn tally(report: &Report) -> String {
     let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count() as i64;
     let problems = count(Severity::Error) + count(Severity::Critical) + count(Severity::Warning);

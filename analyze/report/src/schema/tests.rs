@@ -6,11 +6,14 @@ use kcap_analyze::{
         TableSummary, Talker, TunnelSummary,
     },
 };
+use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use validate::validate;
 
 fn generated() -> String {
-    let schema = schemars::schema_for!(Report);
+    // What is written, not what might be read: fields left out when empty are not required.
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let schema = generator.into_root_schema_for::<Report>();
     serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
 }
 

@@ -46,10 +46,10 @@ fn span(capture: &CaptureSummary) -> String {
 
 fn protocols(page: &mut Page, report: &Report) {
     let mut protocols: Vec<_> = report.summary.protocols.iter().collect();
-    protocols.sort_by_key(|(_, packets)| std::cmp::Reverse(**packets));
-    let text: Vec<_> = protocols.iter().map(|(name, packets)| format!("{name} {}", count(**packets))).collect();
+    protocols.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+    let text: Vec<_> = protocols.iter().map(|(name, number)| format!("{} {name}", count(**number))).collect();
     if !text.is_empty() {
-        page.entry(COLUMN, "packets", &text.join(", "));
+        page.entry(COLUMN, "seen", &text.join(", "));
     }
 }
 
@@ -112,7 +112,7 @@ fn ladder(page: &mut Page, ladder: Ladder) {
     ];
     let seen: Vec<_> = rungs.iter().filter_map(|(name, rung)| Some(format!("{name} {}", rung_word(*rung)?))).collect();
     if !seen.is_empty() {
-        page.heading("What works");
+        page.heading("Layer by layer");
         page.paragraph(2, &seen.join(", "));
     }
 }
