@@ -19,6 +19,8 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     (packet.src_port, packet.dst_port) = (header.source_port(), header.destination_port());
     // Length 0 is a jumbogram (RFC 2675 4) or segmentation offload: the IP header tells.
     if (1..8).contains(&length) {
+        // A frame that was cut before the length shows the layer as well.
+        walk.note(Layer::Udp)?;
         return Err(walk.stop(Stop::Malformed(Layer::Udp)));
     }
     packet.kind = Kind::Udp;

@@ -117,6 +117,10 @@ fn cut_udp_headers_yield_ports() {
     assert_eq!((packet.kind, packet.dst_port, packet.payload_len), (Kind::Udp, 2, 3));
     assert_eq!(layers.stop, Stop::Snapped(Layer::Udp));
     assert_eq!(decode_cut(LinkType::IPV4, &frame, 23).0.kind, Kind::Ip);
+    // A length that contradicts itself and is cut away: the layers before and behind the cut are the same.
+    let frame = ipv4(17, &udp_with_length(1, 2, 1, b"abc"));
+    let (cut, whole) = (decode_cut(LinkType::IPV4, &frame, 24).1, decode_cut(LinkType::IPV4, &frame, 31).1);
+    assert_eq!((cut.list(), whole.stop), (whole.list(), Stop::Malformed(Layer::Udp)));
 }
 
 #[test]
