@@ -115,6 +115,8 @@ pub(crate) struct Cold {
     /// Legs beyond the cap, whose packets are not counted.
     pub(crate) legs_left_out: u32,
     recent: Option<Box<Recent>>,
+    /// What of [`Cold::extra_bytes`] the table has counted.
+    pub(crate) charged: u64,
 }
 
 impl Cold {
@@ -148,7 +150,19 @@ impl Cold {
             orig_from_a: packet.bits.is_from_b() == (end != orig),
             legs_left_out: 0,
             recent: None,
+            charged: 0,
         }
+    }
+
+    /// Bytes held beside the connection's own: further legs, and what folding remembers.
+    pub(crate) fn extra_bytes(&self) -> u64 {
+        let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
+        (self.legs.capacity() * size_of::<Leg>() + recent) as u64
+    }
+
+    /// Lets go of them.
+    pub(crate) fn release(&mut self) {
+        (self.legs, self.recent, self.charged) = (Vec::new(), None, 0);
     }
 
     /// Whether this packet was seen a moment ago, where the capture hides interfaces (SLL).

@@ -22,6 +22,8 @@ pub(crate) struct Flows {
     free: Vec<u32>,
     seed: Seed,
     cap: usize,
+    /// Bytes that live connections hold beside [`FLOW_BYTES`] each.
+    extra: u64,
     sweep_at: usize,
     unit: u32,
     /// Connections that left because of the cap.
@@ -64,7 +66,7 @@ impl Source<'_> {
 pub(crate) type Events = Vec<(u32, Event)>;
 
 impl Flows {
-    /// At most `cap` live connections.
+    /// At most `cap` live connections; fewer where they hold more than [`FLOW_BYTES`] each.
     pub(crate) fn new(cap: usize) -> Self {
         Self {
             index: Index::new(),
@@ -73,6 +75,7 @@ impl Flows {
             free: Vec::new(),
             seed: Seed::random(),
             cap: cap.max(BATCH * 2),
+            extra: 0,
             sweep_at: 0,
             unit: 0,
             evicted: 0,
@@ -132,7 +135,26 @@ impl Flows {
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
         let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
         let taken = hot.take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
+        if slot.is_none() || taken == Taken::Copy {
+            self.charge(at);
+            if self.over() > 0 {
+                self.evict(packet.index, events);
+            }
+        }
         tally(taken, packet, events);
+    }
+
+    /// Counts what a connection has come to hold: further legs, which only packets of theirs make.
+    fn charge(&mut self, at: usize) {
+        let cold = &mut self.cold[at];
+        let held = cold.extra_bytes();
+        self.extra += held - cold.charged;
+        cold.charged = held;
+    }
+
+    /// Bytes held beyond what `cap` connections without extras take.
+    fn over(&self) -> u64 {
+        (self.len() as u64 * FLOW_BYTES + self.extra).saturating_sub(self.cap as u64 * FLOW_BYTES)
     }
 
     /// The connection's slot: the guess where it is right, else a search.
@@ -193,10 +215,12 @@ impl Flows {
 
     fn end(&mut self, slot: u32, at: u32, evicted: bool, events: &mut Events) {
         let hot = std::mem::take(&mut self.hot[slot as usize]);
-        let cold = &self.cold[slot as usize];
+        let cold = &mut self.cold[slot as usize];
         self.index.remove(cold.tag, slot);
         self.free.push(slot);
         events.push((at, Event::Flow(Box::new(ended(&hot, cold, self.unit, evicted)))));
+        self.extra -= cold.charged;
+        cold.release();
     }
 
     /// Makes room: the eighth of the connections that was idle longest leaves.

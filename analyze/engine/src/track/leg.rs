@@ -43,6 +43,7 @@ impl Cold {
             Some(at) => at,
             None if self.legs.len() < MAX_LEGS => {
                 let orig_from_a = packet.bits.is_from_b() == (end != self.orig);
+                self.legs.reserve_exact(1);
                 self.legs.push(Leg { point: packet.point, way, tunnel: packet.tunnel, orig_from_a, ..Leg::default() });
                 self.legs.len() - 1
             }

@@ -66,7 +66,7 @@ impl pipeline::Collect for Facts {
 
 pub(crate) const LINK_ETHERNET: u32 = 1;
 const LINK_SLL: u32 = 113;
-const LINK_SLL2: u32 = 276;
+pub(crate) const LINK_SLL2: u32 = 276;
 /// When the tables' clock starts, nanoseconds since the epoch.
 pub(crate) const START_NS: u64 = 1_700_000_000_000_000_000;
 

@@ -1,13 +1,14 @@
 //! Datagrams, and how connections leave the table.
 
-use super::dsl::{LINK_ETHERNET, START_NS, check, track, track_file};
+use super::dsl::{LINK_ETHERNET, LINK_SLL2, START_NS, check, track, track_file};
 use crate::track::ConnState;
 use crate::track::flow::{Cold, Hot};
 use crate::track::flows::{BATCH, FLOW_BYTES};
 use crate::track::key::SHARDS;
+use crate::track::leg::Leg;
 use kcap_samples::file::pcapng::Pcapng;
 use kcap_samples::file::{Frame, Order};
-use kcap_samples::packet::{Arp, Ethernet, Icmp, Ipv4, Tcp, Udp, build, flags, mac};
+use kcap_samples::packet::{Arp, Ethernet, Icmp, Ipv4, Sll2, Tcp, Udp, build, flags, mac};
 use std::net::Ipv4Addr;
 
 const SECOND: u64 = 1_000_000_000;
@@ -98,6 +99,31 @@ fn a_full_table_lets_the_idlest_go_and_says_so() {
     assert!(stayed.clone().count() > most / 2);
     assert!(stayed.map(|flow| flow.first.frame).min().expect("some did") + (most as u64) > youngest_evicted);
     assert!(facts.flows.iter().all(|flow| flow.state == ConnState::S0 && flow.from_orig.packets == 1));
+}
+
+#[test]
+fn further_legs_count_against_the_memory() {
+    // Each connection is seen on seven interfaces; the table holds fewer than it would of plain ones.
+    let memory = 2 << 20;
+    let mut frames = Vec::new();
+    for n in 0..20_000_u32 {
+        for interface in 1..=7 {
+            let at = START_NS + u64::from(n) * 100_000 + u64::from(interface) * 1000;
+            let mut frame = syn(n, at);
+            let link = Sll2 { interface, ..Sll2::default() };
+            let mut header = build(&[link.into()], b"");
+            header[..2].copy_from_slice(&[8, 0]);
+            frame.data.splice(..14, header);
+            frames.push(Frame::new(at, frame.data));
+        }
+    }
+    let facts = track(LINK_SLL2, &frames, memory);
+    assert_eq!(facts.flows.len(), 20_000);
+    let stayed: Vec<_> = facts.flows.iter().filter(|flow| !flow.evicted).collect();
+    assert!(stayed.iter().all(|flow| flow.legs().count() == 7));
+    let each = FLOW_BYTES + 6 * size_of::<Leg>() as u64;
+    let held = stayed.len() as u64 * each;
+    assert!(held <= memory && held * 2 > memory, "{} connections of {each} bytes", stayed.len());
 }
 
 #[test]
