@@ -15,6 +15,7 @@ use crate::table::{
 use crate::time::rfc3339;
 use crate::verdict::{ladder, not_judged};
 use kcap_file::{CaptureInfo, Compression, Format, Problem, ProblemKind, Source};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Share of the memory for datagrams that wait for fragments; the rest holds connections.
@@ -95,7 +96,7 @@ fn judge(finished: &Finished, collector: &Collector<'_>, restricted: bool) -> Ju
         }
         judged.kept.append(&mut findings);
     }
-    judged.kept.sort_by(|a, b| b.severity.cmp(&a.severity));
+    judged.kept.sort_by_key(|finding| Reverse(finding.severity));
     judged
 }
 
@@ -158,7 +159,7 @@ fn is_complete(info: &CaptureInfo) -> bool {
 }
 
 fn capture(at: usize, info: &CaptureInfo, names: &Names) -> CaptureSummary {
-    let points = names.points.iter().zip(&names.point_names).filter(|(point, _)| point.capture as usize == at);
+    let points = names.points.iter().zip(&names.point_labels).filter(|(point, _)| point.capture as usize == at);
     CaptureSummary {
         file: info.name.clone(),
         format: format_name(info.format).to_owned(),

@@ -59,7 +59,7 @@ pub(crate) struct Second {
 pub(crate) struct Names {
     pub(crate) captures: Vec<Label>,
     pub(crate) points: Vec<Point>,
-    pub(crate) point_names: Vec<Label>,
+    pub(crate) point_labels: Vec<Label>,
     pub(crate) tunnels: Vec<Tunnel>,
 }
 
@@ -67,7 +67,7 @@ impl Names {
     fn learn(&mut self, work: &Work) {
         self.captures.extend(work.captures.iter().cloned().map(Label::Shared));
         for point in &work.points {
-            self.point_names.push(match &point.interface {
+            self.point_labels.push(match &point.interface {
                 Some(name) => Label::Shared(name.clone()),
                 None => self.capture(point.capture),
             });
@@ -86,7 +86,7 @@ impl Names {
 
     /// A capture point.
     pub(crate) fn point(&self, point: u16) -> Label {
-        self.point_names.get(usize::from(point)).cloned().unwrap_or_default()
+        self.point_labels.get(usize::from(point)).cloned().unwrap_or_default()
     }
 
     /// A tunnel, where there is one.

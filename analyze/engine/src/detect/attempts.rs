@@ -38,9 +38,8 @@ impl Flow {
         let spoke = self.from_orig.payload_bytes > 0 && self.from_resp.payload_bytes > 0;
         let unreachable = self.rejection.is_some_and(|rejection| rejection.icmp.is_unreachable());
         match self.state {
-            Sf | S2 | S3 | Rsto | Rstr => Outcome::Established,
             S1 if self.is_half_open() => Outcome::HalfOpen,
-            S1 => Outcome::Established,
+            S1 | Sf | S2 | S3 | Rsto | Rstr => Outcome::Established,
             Oth if spoke => Outcome::Established,
             Rej => Outcome::Refused,
             S0 | Rstos0 if unreachable => Outcome::Rejected,
@@ -219,7 +218,7 @@ impl Failing<'_> {
         match self.others {
             0 => String::new(),
             n => {
-                format!(" Other clients connect to the same address ({}), so what stops these depends on who asks.", n)
+                format!(" Other clients connect to the same address ({n}), so what stops these depends on who asks.")
             }
         }
     }

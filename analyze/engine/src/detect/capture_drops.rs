@@ -36,7 +36,7 @@ const GAPPY_FLOWS: u64 = 3;
 const GAP_PERCENT: u64 = 1;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let reported: Vec<_> = world.captures.iter().filter_map(|info| judge_reported(info)).collect();
+    let reported: Vec<_> = world.captures.iter().filter_map(judge_reported).collect();
     if reported.is_empty() { judge_gaps(world).into_iter().collect() } else { reported }
 }
 

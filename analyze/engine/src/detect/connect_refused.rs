@@ -40,9 +40,13 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     let whose = if failing.others > 0 { format!(" of {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} refuses every connection{whose} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.refused, service.sibling);
-    finding.about(Role::Server, server);
-    service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
-    failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    finding.about(Role::Server, &server);
+    for endpoint in &service.behind {
+        finding.about(Role::Endpoint, endpoint);
+    }
+    for client in &failing.clients {
+        finding.about(Role::Client, client);
+    }
     finding.counts.insert("refused", failing.counts.refused as i64);
     finding.counts.insert("clients", failing.clients.len() as i64);
     let (first, last) = failing.span_ns();

@@ -44,10 +44,16 @@ fn judge(service: &Service, failing: &Failing<'_>, codes: &BTreeSet<(Addr, IcmpC
     let from = some_of(codes.iter().map(|(from, _)| from).collect::<BTreeSet<_>>(), 3);
     let mut finding = Finding::of(&ABOUT, format!("{server} is rejected by {from}: {says} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.rejected, false);
-    finding.about(Role::Server, server);
-    service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
-    codes.iter().for_each(|(from, _)| finding.about(Role::Hop, from));
-    failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    finding.about(Role::Server, &server);
+    for endpoint in &service.behind {
+        finding.about(Role::Endpoint, endpoint);
+    }
+    for (from, _) in codes {
+        finding.about(Role::Hop, from);
+    }
+    for client in &failing.clients {
+        finding.about(Role::Client, client);
+    }
     finding.counts.insert("rejected", failing.counts.rejected as i64);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.counts.insert("clients", failing.clients.len() as i64);

@@ -72,9 +72,13 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
         (_, 1) => 0.7,
         _ => 0.85,
     };
-    finding.about(Role::Server, server);
-    service.behind.iter().for_each(|endpoint| finding.about(Role::Endpoint, endpoint));
-    failing.clients.iter().for_each(|client| finding.about(Role::Client, client));
+    finding.about(Role::Server, &server);
+    for endpoint in &service.behind {
+        finding.about(Role::Endpoint, endpoint);
+    }
+    for client in &failing.clients {
+        finding.about(Role::Client, client);
+    }
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.counts.insert("syns", failing.syns() as i64);
     finding.counts.insert("clients", failing.clients.len() as i64);

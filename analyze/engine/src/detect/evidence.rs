@@ -36,7 +36,7 @@ impl Finding {
     }
 
     /// Names somebody it is about.
-    pub(crate) fn about(&mut self, role: Role, address: impl ToString) {
+    pub(crate) fn about(&mut self, role: Role, address: &impl ToString) {
         self.subjects.push(Subject { role, address: address.to_string(), name: None });
     }
 

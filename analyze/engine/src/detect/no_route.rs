@@ -70,11 +70,15 @@ fn addresses(service: &Service) -> impl Iterator<Item = Addr> {
 fn judge(target: Addr, signs: &Signs<'_>, world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("no way to {target}: {}", says(signs)));
     finding.confidence = if signs.errors.is_empty() { 0.75 } else { 0.9 };
-    finding.about(Role::Server, target);
+    finding.about(Role::Server, &target);
     let askers: BTreeSet<Addr> = signs.errors.iter().map(|error| error.orig.addr).collect();
-    askers.iter().for_each(|client| finding.about(Role::Client, client));
+    for client in &askers {
+        finding.about(Role::Client, client);
+    }
     let hops: BTreeSet<Addr> = signs.errors.iter().map(|e| e.from).chain(signs.arps.iter().map(|a| a.sender)).collect();
-    hops.iter().for_each(|hop| finding.about(Role::Hop, hop));
+    for hop in &hops {
+        finding.about(Role::Hop, hop);
+    }
     let requests: u32 = signs.arps.iter().map(|arp| arp.requests).sum();
     finding.counts.insert("icmp_errors", signs.errors.len() as i64);
     finding.counts.insert("arp_requests", requests.into());

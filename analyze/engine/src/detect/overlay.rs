@@ -81,11 +81,7 @@ impl Inside {
             }
             _ => return,
         }
-        if from_a {
-            self.from_a += 1
-        } else {
-            self.from_b += 1
-        }
+        *(if from_a { &mut self.from_a } else { &mut self.from_b }) += 1;
         let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
         self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
         let room = FRAMES.saturating_sub(self.frames.len());

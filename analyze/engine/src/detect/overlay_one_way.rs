@@ -129,8 +129,8 @@ fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
     let kind = pair.kind.name();
     let mut finding = Finding::of(&ABOUT, format!("{kind} from {} to {} does not arrive", loss.from, loss.to));
     finding.confidence = loss.confidence;
-    finding.about(Role::Vtep, loss.from);
-    finding.about(Role::Vtep, loss.to);
+    finding.about(Role::Vtep, &loss.from);
+    finding.about(Role::Vtep, &loss.to);
     let sum = |count: fn(&View) -> u64| units.values().map(count).max().unwrap_or_default() as i64;
     finding.counts.insert("frames_ab", sum(|view| view.ab));
     finding.counts.insert("frames_ba", sum(|view| view.ba));

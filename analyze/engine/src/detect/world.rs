@@ -77,16 +77,12 @@ impl Facts {
 impl FlowFacts {
     fn add(&mut self, flow: &Flow) {
         let both = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
-        if both {
-            self.two_way += 1
-        } else {
-            self.one_way += 1
-        }
+        *(if both { &mut self.two_way } else { &mut self.one_way }) += 1;
         self.evicted += u64::from(flow.evicted);
         if flow.proto == 6 {
             self.tcp(flow);
         } else if flow.proto == 17 && flow.resp.port == 53 {
-            if both { self.dns_answered += 1 } else { self.dns_silent += 1 }
+            *(if both { &mut self.dns_answered } else { &mut self.dns_silent }) += 1;
         }
     }
 

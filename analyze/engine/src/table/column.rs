@@ -249,6 +249,7 @@ impl Rows {
     }
 
     /// Takes the rows and leaves none.
+    #[must_use]
     pub fn take(&mut self) -> Self {
         std::mem::replace(self, Self::new(self.spec))
     }

@@ -29,7 +29,7 @@ table! {
         pub resp_addr: Addr,
         /// Port of the responder.
         pub resp_port: i32,
-        /// Outcome, as Zeek's conn_state.
+        /// Outcome, as Zeek's `conn_state`.
         pub conn_state: &'static str,
         /// Zeek's history letters, upper case for the originator; t retransmission, w zero window.
         pub history: String,

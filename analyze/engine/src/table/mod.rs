@@ -2,7 +2,7 @@
 //!
 //! Rules of schema 1 (readable by Spark, DuckDB, pyarrow, polars alike): times are `ts_ns` (nanoseconds, 64-bit signed)
 //! beside `ts` (microseconds, UTC); counters are 64-bit signed, ports 32-bit; no unsigned 64-bit, no nanosecond
-//! datetime; names are snake_case with their unit; a row carries `capture`, `point` and the frame it rests on.
+//! datetime; names are `snake_case` with their unit; a row carries `capture`, `point` and the frame it rests on.
 
 /// Defines a table: a row struct, its columns with their documentation, and how a row becomes columns.
 ///

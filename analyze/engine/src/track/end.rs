@@ -75,7 +75,7 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
     let most = |count: fn(&Lane, &Rare) -> u64| {
         legs().map(|(lanes, rare)| count(&lanes[at], &rare[at])).max().unwrap_or_default()
     };
-    let missed = legs().map(|(lanes, rare)| lanes[at].acknowledged_unseen(&rare[at], &lanes[end.other() as usize]));
+    let missed = legs().map(|(lanes, rare)| rare[at].acknowledged_unseen(&lanes[end.other() as usize]));
     let seen = hot.seen[at];
     let hello = cold.hello[at];
     let greeted = seen & (Seen::SYN | Seen::SYN_ACK) != 0;

@@ -179,10 +179,8 @@ pub struct IcmpCode {
 impl IcmpCode {
     /// Nobody on the way knows the destination: net or host unreachable, no route, address unreachable.
     pub fn is_no_route(self) -> bool {
-        match (self.v4, self.kind, self.code) {
-            (true, 3, 0 | 1 | 5 | 6 | 7 | 8 | 11 | 12) | (false, 1, 0 | 2 | 3) => true,
-            _ => false,
-        }
+        let code = (self.v4, self.kind, self.code);
+        matches!(code, (true, 3, 0 | 1 | 5 | 6 | 7 | 8 | 11 | 12) | (false, 1, 0 | 2 | 3))
     }
 
     /// Somebody on the way forbids it.

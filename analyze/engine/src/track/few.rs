@@ -27,6 +27,15 @@ impl<T: Copy + Default, const N: usize> Few<T, N> {
     }
 }
 
+impl<'a, T: Copy + Default, const N: usize> IntoIterator for &'a Few<T, N> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl<T: Copy + Default, const N: usize> Default for Few<T, N> {
     fn default() -> Self {
         const { assert!(N <= u8::MAX as usize) };

@@ -268,10 +268,9 @@ impl Flows {
 #[inline]
 fn tally(taken: Taken, packet: &Packet, events: &mut Events) {
     let what = match taken {
-        Taken::Copy => return,
         Taken::Retransmission => Tally::Retransmission,
         Taken::New if packet.flags.any(TcpFlags::RST) => Tally::Reset,
-        Taken::New => return,
+        Taken::New | Taken::Copy => return,
     };
     let second = u32::try_from(packet.ts_ns.div_euclid(SECOND)).unwrap_or_default();
     events.push((packet.index, Event::Tally { second, point: packet.point, what }));
@@ -283,7 +282,7 @@ const SECOND: i64 = 1_000_000_000;
 const LEAST_IDLE_NS: i64 = 20 * SECOND;
 
 /// How long a connection may be silent before it counts as over. A SYN's last repetition comes 64 s after the one
-/// before (`tcp_syn_retries` 6); late packets of a closed connection within TIME_WAIT are its own.
+/// before (`tcp_syn_retries` 6); late packets of a closed connection within `TIME_WAIT` are its own.
 fn idle_limit_ns(hot: &Hot) -> i64 {
     let tcp = hot.key.is_tcp();
     SECOND

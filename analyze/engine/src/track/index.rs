@@ -78,8 +78,8 @@ impl Index {
     fn close(&mut self, mut hole: usize) {
         let mut at = self.next(hole);
         while self.entries[at].slot != 0 {
-            let home = self.home(self.entries[at].tag);
-            if self.distance(home, at) >= self.distance(hole, at) {
+            let wanted = self.home(self.entries[at].tag);
+            if self.distance(wanted, at) >= self.distance(hole, at) {
                 self.entries[hole] = self.entries[at];
                 hole = at;
             }

@@ -137,16 +137,16 @@ impl Lane {
         }
         Taken::New
     }
-
-    /// Bytes that the peer acknowledged although this point never saw them.
-    pub(crate) fn acknowledged_unseen(&self, rare: &Rare, peer: &Self) -> u64 {
-        let ranges = &rare.holes.ranges[..rare.holes.len.into()];
-        let holes = ranges.iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
-        holes.map(|(start, end)| u64::from(end.wrapping_sub(*start))).sum()
-    }
 }
 
 impl Rare {
+    /// Bytes that the peer acknowledged although this point never saw them.
+    pub(crate) fn acknowledged_unseen(&self, peer: &Lane) -> u64 {
+        let ranges = &self.holes.ranges[..self.holes.len.into()];
+        let holes = ranges.iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
+        holes.map(|(start, end)| u64::from(end.wrapping_sub(*start))).sum()
+    }
+
     /// A segment that starts below what was already sent; says whether it has bytes sent before.
     fn behind(&mut self, packet: &Packet, next_seq: u32) -> bool {
         let end = packet.seq.wrapping_add(packet.payload_len);
