@@ -116,7 +116,10 @@ struct Waiting {
     frame: FrameId,
     point: u16,
     tunnel: u32,
-    answered: bool,
+    /// A reply at another point; that of the request's own point is waited for, because only it can be measured.
+    reply: Option<FrameId>,
+    /// Whether this was told.
+    told: bool,
 }
 
 /// Requests that wait at once, in one shard.
@@ -142,31 +145,30 @@ impl Echoes {
             self.evicted += 1;
             self.expire(i64::MAX, 1, unit, packet.index, events);
         }
-        let waiting = Waiting { ns: packet.ts_ns, frame, point: packet.point, tunnel: packet.tunnel, answered: false };
         let first = !self.waiting.contains_key(&key);
         if first {
-            self.waiting.insert(key, waiting);
+            self.waiting.insert(key, Waiting::new(packet, frame));
             self.order.push_back((key, packet.ts_ns));
         }
     }
 
     fn answer(&mut self, key: EchoKey, packet: &Packet, frame: FrameId, unit: u32, events: &mut Events) {
-        let asked = self.waiting.get_mut(&key);
-        if asked.as_ref().is_some_and(|waiting| waiting.answered) {
-            return;
-        }
-        let event = match asked {
+        let event = match self.waiting.get_mut(&key) {
+            Some(waiting) if waiting.told => return,
+            Some(waiting) if waiting.point != packet.point => {
+                waiting.reply.get_or_insert(frame);
+                return;
+            }
             Some(waiting) => {
-                waiting.answered = true;
-                let rtt_ns = (waiting.point == packet.point).then_some(packet.ts_ns.saturating_sub(waiting.ns));
+                waiting.told = true;
+                let rtt_ns = Some(packet.ts_ns.saturating_sub(waiting.ns));
                 Echo { reply: Some(frame), rtt_ns, ..waiting.echo(key, unit) }
             }
             None => {
-                let seen =
-                    Waiting { ns: packet.ts_ns, frame, point: packet.point, tunnel: packet.tunnel, answered: true };
+                let seen = Waiting { reply: Some(frame), told: true, ..Waiting::new(packet, frame) };
                 self.waiting.insert(key, seen);
                 self.order.push_back((key, packet.ts_ns));
-                Echo { reply: Some(frame), ..seen.echo(key, unit) }
+                seen.echo(key, unit)
             }
         };
         events.push((packet.index, Event::Echo(Box::new(event))));
@@ -180,9 +182,9 @@ impl Echoes {
     /// Gives up everything; `last_ns` is when the capture ended.
     pub(crate) fn drain(&mut self, last_ns: i64, unit: u32, events: &mut Events) {
         for (key, ns) in std::mem::take(&mut self.order) {
-            if let Some(waiting) = self.waiting.remove(&key).filter(|waiting| !waiting.answered) {
+            if let Some(waiting) = self.waiting.remove(&key).filter(|waiting| !waiting.told) {
                 // A reply to a request of the last two seconds may lie behind the end of the capture.
-                let unanswered = last_ns.saturating_sub(ns) > 2_000_000_000;
+                let unanswered = waiting.reply.is_none() && last_ns.saturating_sub(ns) > 2_000_000_000;
                 let echo = Echo { unanswered, ..waiting.echo(key, unit) };
                 events.push((u32::MAX, Event::Echo(Box::new(echo))));
             }
@@ -194,8 +196,8 @@ impl Echoes {
             let due = self.order.front().filter(|(_, ns)| now_ns.saturating_sub(*ns) > GIVE_UP_NS);
             let Some(&(key, _)) = due else { break };
             self.order.pop_front();
-            if let Some(waiting) = self.waiting.remove(&key).filter(|waiting| !waiting.answered) {
-                let echo = Echo { unanswered: true, ..waiting.echo(key, unit) };
+            if let Some(waiting) = self.waiting.remove(&key).filter(|waiting| !waiting.told) {
+                let echo = Echo { unanswered: waiting.reply.is_none(), ..waiting.echo(key, unit) };
                 events.push((at, Event::Echo(Box::new(echo))));
             }
         }
@@ -208,6 +210,10 @@ fn is_request(packet: &Packet, source: &Source<'_>) -> bool {
 }
 
 impl Waiting {
+    fn new(packet: &Packet, frame: FrameId) -> Self {
+        Self { ns: packet.ts_ns, frame, point: packet.point, tunnel: packet.tunnel, reply: None, told: false }
+    }
+
     fn echo(&self, key: EchoKey, unit: u32) -> Echo {
         Echo {
             unit,
@@ -219,7 +225,7 @@ impl Waiting {
             resp: key.resp,
             id: key.id,
             seq: key.seq,
-            reply: None,
+            reply: self.reply,
             rtt_ns: None,
             unanswered: false,
         }

@@ -1,8 +1,8 @@
 //! ICMP errors and the connections they quote, pings, ARP.
 
-use super::dsl::{Facts, LINK_ETHERNET, START_NS, check, track};
+use super::dsl::{Facts, LINK_ETHERNET, LINK_SLL2, START_NS, check, track};
 use kcap_samples::file::Frame;
-use kcap_samples::packet::{Arp, Ethernet, Icmp, Layer, build, ip, mac};
+use kcap_samples::packet::{Arp, Ethernet, Icmp, Layer, Sll2, build, ip, mac};
 use std::net::{IpAddr, Ipv4Addr};
 
 #[test]
@@ -133,6 +133,29 @@ fn copies_of_pings_count_once() {
     let facts = tracked([both(0.0, false), both(0.01, true)].concat());
     assert_eq!(facts.echoes.len(), 1);
     assert_eq!(facts.echoes[0].rtt_ns, Some(10_000_000));
+}
+
+/// A ping or its reply at an interface of a cooked capture.
+fn at_interface(interface: u32, mut frame: Frame) -> Frame {
+    let mut header = build(&[Sll2 { interface, ..Sll2::default() }.into()], b"");
+    header[..2].copy_from_slice(&[8, 0]);
+    frame.data.splice(..14, header);
+    Frame::new(frame.ts_ns, frame.data)
+}
+
+#[test]
+fn a_round_trip_is_measured_where_the_request_was_seen_first() {
+    // Pod's veth and node's interface: the reply passes them the other way round.
+    let request = [at_interface(5, ping(0.0, 1, false)), at_interface(2, ping(0.001, 1, false))];
+    let reply = [at_interface(2, ping(0.011, 1, true)), at_interface(5, ping(0.012, 1, true))];
+    let both = track(LINK_SLL2, &[request.clone(), reply.clone()].concat(), 1 << 20);
+    assert_eq!((both.echoes.len(), both.echoes[0].rtt_ns), (1, Some(12_000_000)));
+    assert_eq!(both.echoes[0].reply.map(|reply| reply.frame), Some(4));
+    // Lost between the two: it was answered, but that cannot be measured from here.
+    let lost =
+        track(LINK_SLL2, &[request.as_slice(), &reply[..1], &[at_interface(5, ping(9.0, 2, false))]].concat(), 1 << 20);
+    let first = &lost.echoes[0];
+    assert_eq!((first.rtt_ns, first.unanswered, first.reply.map(|reply| reply.frame)), (None, false, Some(3)));
 }
 
 #[test]
