@@ -1,6 +1,8 @@
 //! Recorded faults with ground truth, where `KCAP_CAPTURES` has them: what must be found is found from some point, and
 //! nothing is said that the truth forbids.
 
+#![allow(clippy::unwrap_used, reason = "a test without its input must stop")]
+
 use kcap_analyze::detect::DETECTORS;
 use kcap_tests::program;
 use serde_json::Value;
@@ -37,6 +39,15 @@ fn strings(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(text).collect()
 }
 
+/// Codes that kcap gives at `warning` or above.
+fn alarms(files: &[PathBuf]) -> Codes {
+    let output = Command::new(program().unwrap()).args(["analyze", "-q", "-o", "json"]).args(files).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let loud = findings.filter(|finding| finding["severity"] != "info");
+    loud.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+}
+
 impl Case {
     fn read(folder: &Path, kinds: &BTreeMap<String, Codes>, must_not: &BTreeMap<String, Codes>) -> Self {
         let truth: Value = serde_json::from_slice(&fs::read(folder.join("truth.json")).unwrap()).unwrap();
@@ -52,23 +63,13 @@ impl Case {
         Self { name: folder.file_name().unwrap().to_string_lossy().into_owned(), files, faults, answers, wrong }
     }
 
-    /// Codes that kcap gives at `warning` or above.
-    fn alarms(&self, files: &[PathBuf]) -> Codes {
-        let output =
-            Command::new(program().unwrap()).args(["analyze", "-q", "-o", "json"]).args(files).output().unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let findings = report["findings"].as_array().unwrap().iter();
-        let loud = findings.filter(|finding| finding["severity"] != "info");
-        loud.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
-    }
-
     /// What is wrong with the alarms of each file alone and of all together.
     fn differences(&self, built: &Codes) -> Vec<String> {
         let alone = self.files.iter().map(|file| vec![file.clone()]);
         let mut found = Codes::new();
         let mut wrong = Vec::new();
         for files in alone.chain([self.files.clone()]) {
-            let alarms = self.alarms(&files);
+            let alarms = alarms(&files);
             let healthy = self.faults.is_empty();
             let forbidden = alarms.iter().filter(|code| healthy || self.wrong.contains(*code));
             wrong.extend(forbidden.map(|code| format!("{}: {code} from {files:?}", self.name)));
