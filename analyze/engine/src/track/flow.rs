@@ -4,7 +4,7 @@ use super::few::{Few, History};
 use super::fold::Recent;
 use super::key::{End, Key};
 use super::lane::{Lane, Rare, Taken};
-use super::leg::{Leg, way};
+use super::leg::{Leg, may_be_same_way, way};
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::event::{FrameId, IcmpCode};
 
@@ -235,7 +235,7 @@ impl Hot {
         }
         let gap_ns = packet.ts_ns.saturating_sub(self.last_ns);
         self.last_ns = self.last_ns.max(packet.ts_ns);
-        let first_leg = self.point == packet.point && self.tunnel == packet.tunnel && self.way == way(packet, end);
+        let first_leg = self.point == packet.point && self.tunnel == packet.tunnel && self.is_way_of(packet, end);
         let mut taken = Taken::Copy;
         if first_leg {
             taken = self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]);
@@ -328,11 +328,16 @@ impl Hot {
         }
     }
 
+    #[inline]
+    fn is_way_of(&self, packet: &Packet, end: End) -> bool {
+        may_be_same_way(self.way, way(packet, end))
+    }
+
     /// Whether the packet was seen where the first leg was, though the tunnel's number may be of the other direction
     /// (Cilium's and OVN's name the sender).
     fn is_vantage(&self, packet: &Packet, end: End) -> bool {
         let same_depth = (self.tunnel == 0) == (packet.tunnel == 0);
-        self.point == packet.point && same_depth && self.way == way(packet, end)
+        self.point == packet.point && same_depth && self.is_way_of(packet, end)
     }
 
     fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End) {

@@ -33,11 +33,18 @@ pub(crate) fn way(packet: &Packet, end: End) -> u8 {
     }
 }
 
+/// Whether two passings may be one; a file may tell the direction of some packets only.
+#[inline]
+pub(crate) fn may_be_same_way(a: u8, b: u8) -> bool {
+    a == b || a == 0 || b == 0
+}
+
 impl Cold {
     /// Counts a packet on a leg that is not the first.
     pub(crate) fn take_on_leg(&mut self, packet: &Packet, end: End) {
         let way = way(packet, end);
-        let is_it = |leg: &Leg| leg.point == packet.point && leg.tunnel == packet.tunnel && leg.way == way;
+        let is_it =
+            |leg: &Leg| leg.point == packet.point && leg.tunnel == packet.tunnel && may_be_same_way(leg.way, way);
         let known = self.legs.iter().position(is_it);
         let at = match known {
             Some(at) => at,
