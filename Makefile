@@ -19,7 +19,6 @@ demo:
 # Passes all tests. KCAP_CAPTURES may name a folder of further captures.
 test:
 	@tests/setup.sh test
-	$(CARGO) build -p kcap
 	$(CARGO) test --workspace --no-fail-fast
 
 lint:
