@@ -41,7 +41,7 @@ pub(crate) struct Gather {
 impl Gather {
     pub(crate) fn new(spec: TableSpec) -> Self {
         let full = (GROUP_CELLS / spec.columns.len().max(1)).clamp(GROUP_ROWS.start, GROUP_ROWS.end);
-        Self { spec, columns: builders(&spec), len: 0, full }
+        Self { spec, columns: builders(&spec, full), len: 0, full }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -64,14 +64,14 @@ impl Gather {
 
     /// Takes what was gathered.
     pub(crate) fn take(&mut self) -> PolarsResult<Group> {
-        let columns = std::mem::replace(&mut self.columns, builders(&self.spec));
+        let columns = std::mem::replace(&mut self.columns, builders(&self.spec, self.full));
         let arrays = columns.into_iter().map(Builder::finish).collect::<PolarsResult<_>>()?;
         Ok(Group { spec: self.spec, arrays, len: std::mem::take(&mut self.len) })
     }
 }
 
-fn builders(spec: &TableSpec) -> Vec<Builder> {
-    spec.columns.iter().map(Builder::new).collect()
+fn builders(spec: &TableSpec, full: usize) -> Vec<Builder> {
+    spec.columns.iter().map(|column| Builder::new(column, full)).collect()
 }
 
 /// Arrow's type of a column.
@@ -91,17 +91,20 @@ struct Plain<T> {
     ty: ColumnType,
     values: Vec<T>,
     nulls: Vec<u32>,
+    /// Values of a full row group.
+    full: usize,
 }
 
 impl<T: Copy> Plain<T> {
-    fn new(ty: ColumnType) -> Self {
-        Self { ty, values: Vec::new(), nulls: Vec::new() }
+    fn new(ty: ColumnType, full: usize) -> Self {
+        Self { ty, values: Vec::new(), nulls: Vec::new(), full }
     }
 
-    /// Makes room for `more` values, and at the first for as many as a row group may have: growing copies.
-    fn reserve(&mut self, more: usize) {
+    /// Makes room for the whole row group at its first value: growing would copy, and pages that are not written to
+    /// take no memory.
+    fn reserve(&mut self) {
         if self.values.is_empty() {
-            self.values.reserve(GROUP_ROWS.start.max(more));
+            self.values.reserve_exact(self.full);
         }
     }
 
@@ -109,7 +112,7 @@ impl<T: Copy> Plain<T> {
     where
         T: Default,
     {
-        self.reserve(range.len());
+        self.reserve();
         let shift = self.values.len();
         self.nulls.extend(nulls_within(from.nulls(), &range).map(|row| (row - range.start + shift) as u32));
         self.values.extend_from_slice(&from.values()[range]);
@@ -147,8 +150,8 @@ struct Dictionary {
 }
 
 impl Dictionary {
-    fn new(ty: ColumnType) -> Self {
-        Self { keys: Plain::new(ty), texts: MutablePlString::new() }
+    fn new(ty: ColumnType, full: usize) -> Self {
+        Self { keys: Plain::new(ty, full), texts: MutablePlString::new() }
     }
 
     /// Appends values; `key` finds a value's key, or makes one for its text.
@@ -161,7 +164,7 @@ impl Dictionary {
         let shift = self.keys.values.len();
         let values = &from.values()[range.clone()];
         let mut nulls = nulls_within(from.nulls(), &range).map(|row| row - range.start).peekable();
-        self.keys.reserve(values.len());
+        self.keys.reserve();
         for (row, &value) in values.iter().enumerate() {
             let absent = nulls.next_if_eq(&row).is_some();
             if absent {
@@ -223,12 +226,15 @@ struct AddrBuilder {
 impl AddrBuilder {
     fn append(&mut self, from: &Values<Addr>, range: Range<usize>) {
         self.dictionary.append(from, range, |texts, addr| {
-            *self.index.entry(addr).or_insert_with(|| {
-                self.text.clear();
-                let _ = write!(self.text, "{addr}");
-                texts.push_value(&self.text);
-                texts.len() as u32 - 1
-            })
+            if let Some(&key) = self.index.get(&addr) {
+                return key;
+            }
+            let key = texts.len() as u32;
+            self.text.clear();
+            let _ = write!(self.text, "{addr}");
+            texts.push_value(&self.text);
+            self.index.insert(addr, key);
+            key
         });
     }
 }
@@ -244,18 +250,18 @@ enum Builder {
 }
 
 impl Builder {
-    fn new(column: &ColumnSpec) -> Self {
+    fn new(column: &ColumnSpec, full: usize) -> Self {
         match column.ty {
-            ColumnType::Int32 => Self::Int32(Plain::new(column.ty)),
-            ColumnType::Int64 | ColumnType::Time => Self::Int64(Plain::new(column.ty)),
-            ColumnType::Float64 => Self::Float64(Plain::new(column.ty)),
-            ColumnType::Bool => Self::Bool(Plain::new(column.ty)),
+            ColumnType::Int32 => Self::Int32(Plain::new(column.ty, full)),
+            ColumnType::Int64 | ColumnType::Time => Self::Int64(Plain::new(column.ty, full)),
+            ColumnType::Float64 => Self::Float64(Plain::new(column.ty, full)),
+            ColumnType::Bool => Self::Bool(Plain::new(column.ty, full)),
             ColumnType::Text => Self::Text(MutablePlString::new()),
             ColumnType::Label => {
-                Self::Label(LabelBuilder { dictionary: Dictionary::new(column.ty), index: HashMap::default() })
+                Self::Label(LabelBuilder { dictionary: Dictionary::new(column.ty, full), index: HashMap::default() })
             }
             ColumnType::Addr => Self::Addr(AddrBuilder {
-                dictionary: Dictionary::new(column.ty),
+                dictionary: Dictionary::new(column.ty, full),
                 index: HashMap::default(),
                 text: String::new(),
             }),

@@ -55,13 +55,18 @@ impl Page {
     /// Wrapped text.
     pub(crate) fn paragraph(&mut self, indent: usize, text: &str) {
         for line in text.lines() {
-            self.wrap(indent, indent, "", line);
+            self.wrap(indent, indent, line);
         }
+    }
+
+    /// Wrapped text whose further lines are set in.
+    pub(crate) fn line(&mut self, text: &str) {
+        self.wrap(2, 4, text);
     }
 
     /// A wrapped item of a list.
     pub(crate) fn item(&mut self, text: &str) {
-        self.wrap(2, 4, "", &format!("- {text}"));
+        self.wrap(2, 4, &format!("- {text}"));
     }
 
     /// A label and wrapped text beside it, in a column that begins after `column` characters.
@@ -74,7 +79,7 @@ impl Page {
             if index == 0 {
                 self.wrap_after(2, start, column, &lead, line);
             } else {
-                self.wrap(column, column, "", line);
+                self.wrap(column, column, line);
             }
         }
     }
@@ -100,8 +105,8 @@ impl Page {
         self.verbatim(column.saturating_sub(2 + label.len()), text);
     }
 
-    fn wrap(&mut self, first: usize, rest: usize, lead: &str, text: &str) {
-        self.wrap_after(first, first, rest, lead, text);
+    fn wrap(&mut self, first: usize, rest: usize, text: &str) {
+        self.wrap_after(first, first, rest, "", text);
     }
 
     /// Wraps text after a lead whose end is at column `start`.

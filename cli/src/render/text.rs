@@ -13,6 +13,9 @@ use std::io::{self, Write};
 /// Text.
 pub(super) const FORMAT: Format = Format { name: "text", doc: "for people", styled: true, render };
 
+/// Findings named in the verdict.
+const VERDICTS: usize = 10;
+
 /// Column in which what labels name begins.
 const COLUMN: usize = 14;
 
@@ -32,8 +35,11 @@ fn verdict(page: &mut Page, report: &Report) {
         return page.heading(nothing_found(report));
     }
     page.heading(&tally(report));
-    for finding in &report.findings {
+    for finding in report.findings.iter().take(VERDICTS) {
         page.tagged(severity_word(finding.severity), finding.code, &finding.title);
+    }
+    if let Some(more) = report.findings.len().checked_sub(VERDICTS).filter(|more| *more > 0) {
+        page.paragraph(0, &format!("and {more} more below"));
     }
 }
 

@@ -27,8 +27,8 @@ fn capture(page: &mut Page, capture: &CaptureSummary) {
     let kind = format!("{}{}", capture.format, compression.collect::<String>());
     let size = format!("{}, {}", counted(capture.packets, "packet"), bytes(capture.bytes));
     let complete = if capture.complete { "" } else { ", incomplete" };
-    page.paragraph(2, &format!("{}: {kind}, {size}{}{complete}", capture.file, span(capture)));
-    if !capture.points.is_empty() {
+    page.line(&format!("{}: {kind}, {size}{}{complete}", capture.file, span(capture)));
+    if capture.points.iter().any(|point| *point != capture.file) {
         page.entry(COLUMN, "  points", &capture.points.join(", "));
     }
     for problem in &capture.problems {
@@ -62,7 +62,7 @@ fn talkers(page: &mut Page, talkers: &[Talker]) {
         let name = talker.name.iter().map(|name| format!(" ({name})"));
         let sent = format!("sent {}, received {}", bytes(talker.sent_bytes), bytes(talker.received_bytes));
         let connections = counted(talker.connections, "connection");
-        page.paragraph(2, &format!("{}{}: {sent}, {connections}", talker.address, name.collect::<String>()));
+        page.line(&format!("{}{}: {sent}, {connections}", talker.address, name.collect::<String>()));
     }
 }
 
@@ -75,10 +75,10 @@ fn tunnels(page: &mut Page, tunnels: &[TunnelSummary]) {
         let id = tunnel.id.iter().map(|id| format!(" {id}"));
         let (there, back) = (counted(tunnel.packets_ab, "packet"), count(tunnel.packets_ba));
         let ends = format!("{} to {}", tunnel.a, tunnel.b);
-        page.paragraph(2, &format!("{}{}: {ends} {there}, back {back}", tunnel.kind, id.collect::<String>()));
+        page.line(&format!("{}{}: {ends} {there}, back {back}", tunnel.kind, id.collect::<String>()));
     }
     if tunnels.len() > SHOWN {
-        page.paragraph(2, &format!("and {} more (-o json or the table tunnels has all)", tunnels.len() - SHOWN));
+        page.line(&format!("and {} more (-o json or the table tunnels has all)", tunnels.len() - SHOWN));
     }
 }
 
@@ -95,7 +95,7 @@ fn connections(page: &mut Page, counts: &ConnectionCounts) {
         parts.iter().filter(|(number, _)| *number > 0).map(|(n, name)| format!("{} {name}", count(*n))).collect();
     if !seen.is_empty() {
         page.heading("TCP connections");
-        page.paragraph(2, &seen.join(", "));
+        page.line(&seen.join(", "));
     }
 }
 
@@ -113,7 +113,7 @@ fn ladder(page: &mut Page, ladder: Ladder) {
     let seen: Vec<_> = rungs.iter().filter_map(|(name, rung)| Some(format!("{name} {}", rung_word(*rung)?))).collect();
     if !seen.is_empty() {
         page.heading("Layer by layer");
-        page.paragraph(2, &seen.join(", "));
+        page.line(&seen.join(", "));
     }
 }
 
