@@ -143,6 +143,9 @@ fn obsolete_packets(file: &mut Pcapng) {
     }
 }
 
+/// Source address of IPv4 in Ethernet.
+const SENDER: std::ops::Range<usize> = 26..30;
+
 /// What else a file may have, good and to be passed over.
 fn every_block(file: &mut Pcapng) {
     file.section(
@@ -156,9 +159,11 @@ fn every_block(file: &mut Pcapng) {
     file.secrets("CLIENT_RANDOM 00 00\n");
     file.custom(32_473, b"an enterprise of examples");
     file.block(0x4000_0001, b"a block of local use");
-    for (number, frame) in frames().iter().enumerate() {
-        let inbound = if number % 2 == 1 { 1_u32 } else { 2 };
-        let options = [comment("seen"), (2, inbound.to_le_bytes().to_vec()), (4, 0_u64.to_le_bytes().to_vec())];
+    for frame in frames() {
+        // Captured at the client: inbound is what the server sends.
+        let is_from_server = frame.data.get(SENDER) == Some(&[10, 1, 0, 3]);
+        let direction = if is_from_server { 1_u32 } else { 2 };
+        let options = [comment("seen"), (2, direction.to_le_bytes().to_vec()), (4, 0_u64.to_le_bytes().to_vec())];
         file.packet(0, frame.ts_ns / 1000, &frame.data, frame.orig_len, &options);
     }
     let end = (START_NS + 10 * STEP_NS) / 1000;
