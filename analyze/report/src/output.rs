@@ -56,7 +56,7 @@ mod tests {
         let full = File::options().write(true).open("/dev/full").expect("Linux has it");
         let mut output = Output::new(full);
         let mut encoder = output.clone();
-        let failed = encoder.write_all(&[0; 100_000]).and_then(|()| output.flush());
+        let failed = encoder.write_all(&vec![0; 100_000]).and_then(|()| output.flush());
         assert_eq!(failed.expect_err("no space").kind(), io::ErrorKind::StorageFull);
         assert_eq!(output.error().expect("kept").to_string(), "No space left on device (os error 28)");
     }

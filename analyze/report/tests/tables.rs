@@ -6,7 +6,9 @@ use kcap_analyze::{
     table::{Cell, Column, ColumnSpec, Label, Row, Rows, Sink, TableSpec, Time},
 };
 use kcap_report::{FORMATS, Format, Layout, TableDir, TableError};
-use polars::prelude::{CsvReadOptions, DataFrame, IpcReader, JsonFormat, JsonReader, ParquetReader, SerReader};
+use polars::prelude::{
+    AnyValue, CsvReadOptions, DataFrame, IpcReader, JsonFormat, JsonReader, ParquetReader, SerReader,
+};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -122,7 +124,7 @@ fn types(frame: &DataFrame) -> Vec<String> {
 }
 
 fn cell(frame: &DataFrame, column: &str, row: i64) -> String {
-    let value = frame.column(column).and_then(|column| column.get(row as usize).map(|value| value.into_static()));
+    let value = frame.column(column).and_then(|column| column.get(row as usize).map(AnyValue::into_static));
     value.expect("a cell").str_value().into_owned()
 }
 

@@ -28,9 +28,8 @@ fn holds(
     let matches = |schema: &Value| check(root, schema, value, path).is_ok();
     let rules = || rule.as_array().into_iter().flatten();
     Ok(match keyword {
-        "$schema" | "$defs" | "title" | "description" | "default" => true,
-        // An annotation unless asked for; the sizes of integers are Rust's own.
-        "format" => true,
+        // `format` is an annotation unless asked for; the sizes of integers are Rust's own.
+        "$schema" | "$defs" | "title" | "description" | "default" | "format" => true,
         "$ref" => {
             let pointer = rule.as_str().and_then(|rule| rule.strip_prefix('#')).unwrap_or("missing");
             check(root, root.pointer(pointer).unwrap_or(&Value::Null), value, path)?;
