@@ -57,7 +57,7 @@ pub struct Contest {
 pub struct Outcome {
     /// See [`Contest::name`].
     pub name: &'static str,
-    /// See [`Contest::against`].
+    /// Name of the peer.
     pub against: &'static str,
     /// See [`Contest::metric`].
     pub metric: Metric,

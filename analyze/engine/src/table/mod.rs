@@ -85,7 +85,7 @@ pub const TABLES: &[TableSpec] = &[
     PacketRow::SPEC,
 ];
 
-/// A row of a table: a struct whose fields are its columns. Made by [`table!`].
+/// A row of a table: a struct whose fields are its columns. Made by `table!`.
 pub trait Row {
     /// The table.
     const SPEC: TableSpec;
