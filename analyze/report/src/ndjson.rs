@@ -14,6 +14,9 @@ use std::io::Write;
 pub(crate) const FORMAT: Format =
     Format { name: "ndjson", suffix: "ndjson", doc: "one JSON object a line: for jq and log pipelines", create };
 
+/// Rows that are one text in memory before they are written; the text of a whole row group would be tens of megabytes.
+const BATCH: usize = 4096;
+
 struct Writer {
     output: Output,
 }
@@ -25,7 +28,9 @@ fn create(output: Output, _: TableSpec) -> PolarsResult<Box<dyn TableWriter>> {
 
 impl TableWriter for Writer {
     fn write(&mut self, group: &Group) -> PolarsResult<()> {
-        polars::io::json::BatchedWriter::new(&mut self.output).write_batch(&frame::readable(group, |texts| texts)?)
+        let frame = frame::readable(group, |texts| texts)?;
+        let mut writer = polars::io::json::BatchedWriter::new(&mut self.output);
+        (0..group.len).step_by(BATCH).try_for_each(|start| writer.write_batch(&frame.slice(start as i64, BATCH)))
     }
 
     fn finish(&mut self) -> PolarsResult<()> {
