@@ -280,7 +280,7 @@ pub(crate) struct Servers {
 }
 
 /// Pairs of client and server kept.
-const MAX_PAIRS: usize = 65_536;
+const MAX_PAIRS: usize = 131_072;
 /// Servers with failures kept: a scan makes one of each address.
 const MAX_FAILED: usize = 8192;
 
