@@ -42,7 +42,7 @@ pub(crate) struct AnalyzeArgs {
     /// Take a UDP port for a tunnel, as in udp/8473=vxlan (repeatable)
     #[arg(long, value_name = "udp/PORT=TUNNEL", value_parser = decode_as, help_heading = "Analysis")]
     pub(crate) decode_as: Vec<DecodeAs>,
-    /// Threads; the result does not depend on it [default: as many as there are processors]
+    /// Threads; the result does not depend on it [default: 1, with -O one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Analysis")]
     pub(crate) threads: Option<u16>,
     /// Memory that connections and fragments may take; what does not fit is counted
