@@ -2,7 +2,7 @@ use super::About;
 use super::attempts::{Failing, Outcome, SIBLING, Service, severity};
 use super::evidence::{count_of, server_filter, some_of};
 use super::world::World;
-use crate::finding::{Finding, Role, Severity};
+use crate::finding::{Finding, Severity};
 use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
@@ -40,17 +40,8 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     let whose = if failing.others > 0 { format!(" of {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} refuses every connection{whose} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.refused, service.sibling);
-    finding.about(Role::Server, &server);
-    for endpoint in &service.behind {
-        finding.about(Role::Endpoint, endpoint);
-    }
-    for client in &failing.clients {
-        finding.about(Role::Client, client);
-    }
+    finding.concern(service, failing, []);
     finding.counts.insert("refused", failing.counts.refused as i64);
-    finding.counts.insert("clients", failing.clients.len() as i64);
-    let (first, last) = failing.span_ns();
-    finding.span(first, last);
     finding.cite(world, failing.frames(), &server_filter(service));
     let ttls: BTreeSet<u8> = failing.failures.iter().filter_map(|failure| failure.reset_ttl).collect();
     finding.explanation = format!(

@@ -3,7 +3,7 @@ use super::attempts::{Failing, Outcome, Service, severity};
 use super::evidence::{count_of, server_filter, some_of};
 use super::world::World;
 use crate::Addr;
-use crate::finding::{Finding, Role, Severity};
+use crate::finding::{Finding, Severity};
 use crate::track::IcmpCode;
 use std::collections::BTreeSet;
 
@@ -44,21 +44,9 @@ fn judge(service: &Service, failing: &Failing<'_>, codes: &BTreeSet<(Addr, IcmpC
     let from = some_of(codes.iter().map(|(from, _)| from).collect::<BTreeSet<_>>(), 3);
     let mut finding = Finding::of(&ABOUT, format!("{server} is rejected by {from}: {says} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.rejected, false);
-    finding.about(Role::Server, &server);
-    for endpoint in &service.behind {
-        finding.about(Role::Endpoint, endpoint);
-    }
-    for (from, _) in codes {
-        finding.about(Role::Hop, from);
-    }
-    for client in &failing.clients {
-        finding.about(Role::Client, client);
-    }
+    finding.concern(service, failing, codes.iter().map(|(from, _)| *from));
     finding.counts.insert("rejected", failing.counts.rejected as i64);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
-    finding.counts.insert("clients", failing.clients.len() as i64);
-    let (first, last) = failing.span_ns();
-    finding.span(first, last);
     finding.cite(world, failing.frames(), &format!("{} || icmp.type == 3 || icmpv6.type == 1", server_filter(service)));
     finding.explanation = format!(
         "{tries} from {} met an ICMP error instead of a SYN-ACK: {says}, sent by {from}. {}{}",

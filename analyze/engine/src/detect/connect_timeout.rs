@@ -2,7 +2,7 @@ use super::About;
 use super::attempts::{Failing, Outcome, SIBLING, Service, severity};
 use super::evidence::{count_of, server_filter, some_of};
 use super::world::World;
-use crate::finding::{Finding, Role, Severity};
+use crate::finding::{Finding, Severity};
 
 pub(super) const ABOUT: About = About {
     code: "SVC004",
@@ -72,18 +72,9 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
         (_, 1) => 0.7,
         _ => 0.85,
     };
-    finding.about(Role::Server, &server);
-    for endpoint in &service.behind {
-        finding.about(Role::Endpoint, endpoint);
-    }
-    for client in &failing.clients {
-        finding.about(Role::Client, client);
-    }
+    finding.concern(service, failing, []);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.counts.insert("syns", failing.syns() as i64);
-    finding.counts.insert("clients", failing.clients.len() as i64);
-    let (first, last) = failing.span_ns();
-    finding.span(first, last);
     finding.cite(world, failing.frames(), &server_filter(service));
     finding.explanation = format!(
         "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {} A silent drop on the way is the \

@@ -1,7 +1,8 @@
 //! Citing frames.
 
-use super::attempts::Service;
+use super::attempts::{Failing, Service};
 use super::world::World;
+use crate::Addr;
 use crate::finding::{Evidence, Finding, Role, RuledOut, Subject};
 use crate::time::rfc3339;
 use crate::track::{Endpoint, FrameId};
@@ -38,6 +39,23 @@ impl Finding {
     /// Names somebody it is about.
     pub(crate) fn about(&mut self, role: Role, address: &impl ToString) {
         self.subjects.push(Subject { role, address: address.to_string(), name: None });
+    }
+
+    /// Says whom failing attempts at a service are about, `hops` being who answered in its stead, and when they were.
+    pub(super) fn concern(&mut self, service: &Service, failing: &Failing<'_>, hops: impl IntoIterator<Item = Addr>) {
+        self.about(Role::Server, &service.server);
+        for endpoint in &service.behind {
+            self.about(Role::Endpoint, endpoint);
+        }
+        for hop in hops {
+            self.about(Role::Hop, &hop);
+        }
+        for client in &failing.clients {
+            self.about(Role::Client, client);
+        }
+        self.counts.insert("clients", failing.clients.len() as i64);
+        let (first, last) = failing.span_ns();
+        self.span(first, last);
     }
 
     /// Says which other explanation was excluded, and by what.

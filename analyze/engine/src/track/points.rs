@@ -17,8 +17,6 @@ pub struct Point {
     pub link_type: LinkType,
     /// Whether one packet may be seen here on several interfaces that the frames do not tell apart.
     pub hides_interface: bool,
-    /// Whether other points of the same host may see the same packets.
-    pub has_siblings: bool,
 }
 
 /// Identity of a point within the unit that is read now.
@@ -85,7 +83,6 @@ impl Points {
             interface: place.index.map(|index| Arc::from(format!("if#{index}"))).or(named),
             link_type,
             hides_interface: link_type == LinkType::LINUX_SLL,
-            has_siblings: place.index.is_some() || batch.interfaces.len() > 1,
         });
         self.places.insert(place, point);
         point
