@@ -148,7 +148,7 @@ impl<'a> Collector<'a> {
             Event::Flow(flow) => outputs.flows.push(|| rows::flow(flow, names), self.sink),
             Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(error, names), self.sink),
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(echo, names), self.sink),
-            Event::ArpUnanswered(_) => Ok(()),
+            Event::ArpUnanswered(_) | Event::Dns(_) => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(*second, *point, *what);
                 Ok(())

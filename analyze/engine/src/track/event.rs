@@ -1,5 +1,6 @@
 //! Facts that trackers hand to detectors and tables.
 
+use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::{Few, History};
 use crate::Addr;
@@ -25,6 +26,8 @@ pub enum Event {
     Echo(Box<Echo>),
     /// An address did not answer ARP.
     ArpUnanswered(Box<ArpUnanswered>),
+    /// A DNS question was answered or given up.
+    Dns(Box<Transaction>),
     /// A segment to count in its second.
     Tally {
         /// Seconds since the epoch.

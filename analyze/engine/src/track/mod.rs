@@ -2,6 +2,7 @@
 
 mod arp;
 pub(crate) mod decoded;
+pub mod dns;
 mod end;
 mod endpoint;
 pub mod event;

@@ -32,6 +32,7 @@ pub(crate) struct Facts {
     pub(crate) flows: Vec<Flow>,
     pub(crate) errors: Vec<IcmpError>,
     pub(crate) echoes: Vec<Echo>,
+    pub(crate) dns: Vec<crate::track::dns::Transaction>,
     pub(crate) arps: Vec<crate::track::event::ArpUnanswered>,
     pub(crate) tallies: usize,
     pub(crate) evicted: u64,
@@ -57,6 +58,7 @@ impl pipeline::Collect for Facts {
                 Event::IcmpError(error) => self.errors.push(*error),
                 Event::Echo(echo) => self.echoes.push(*echo),
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
+                Event::Dns(transaction) => self.dns.push(*transaction),
                 Event::Tally { .. } => self.tallies += 1,
             }
         }
