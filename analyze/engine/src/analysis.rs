@@ -7,6 +7,7 @@ use crate::detect::world::World;
 use crate::detect::{DETECTORS, MAX_FINDINGS};
 use crate::finding::{CaptureSummary, Finding, Report, TableSummary};
 use crate::ingest::Ingest;
+use crate::path;
 use crate::pipeline::{self, Finished};
 use crate::story::Story;
 use crate::table::{
@@ -21,6 +22,9 @@ use std::collections::BTreeMap;
 /// Share of the memory for datagrams that wait for fragments; the rest holds connections.
 const FRAGMENT_SHARE: u64 = 16;
 
+/// Share of the memory for connections that ended, until all captures are read and they can be put together.
+const CONNECTION_SHARE: u64 = 8;
+
 /// Analyses everything the source has: rows of the tables go to the sink while reading, the report comes at the end.
 ///
 /// # Errors
@@ -31,8 +35,8 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     let fragments = usize::try_from(options.memory / FRAGMENT_SHARE).unwrap_or(usize::MAX);
     let keep_untracked = sink.wants("packets") || story.is_some();
     let ingest = Ingest::new(options.decode, options.restrict, fragments, keep_untracked);
-    let mut collector = Collector::new(sink, story);
-    let memory = options.memory / 8 * 7;
+    let mut collector = Collector::new(sink, story, options.memory / CONNECTION_SHARE);
+    let memory = options.memory / 16 * 13;
     let finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
     conclude(&finished, collector, restricted)
 }
@@ -114,6 +118,7 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
             "datagrams were given up before all their fragments came: --memory was full",
         ),
         (facts.servers.left_out, "connections went to more servers than are compared"),
+        (facts.servers.kept.left_out, "connections were only counted and not compared with others: --memory was full"),
         (facts.left_out, "facts were left out: too many of their kind"),
         (collector.totals.left_out, "connection ends are missing among the top talkers"),
         (collector.story.as_ref().map_or(0, |story| story.left_out), "packets of the connection are not told"),
@@ -187,6 +192,8 @@ fn write_tables(
         rows((0..names.points.len()).flat_map(|at| decode_rows(at, finished, names))),
         rows((1..names.tunnels.len()).filter_map(|at| tunnel_row(at, finished, names))),
         rows(findings.iter().map(finding_row)),
+        rows(path::rows::nat_bindings(&collector.facts.servers.kept, names)),
+        rows(path::rows::endpoint_rows(&collector.facts.servers.kept, names).into_iter()),
     ];
     let outputs = &collector.outputs;
     let mut counts: BTreeMap<&'static str, i64> = BTreeMap::from([

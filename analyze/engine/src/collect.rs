@@ -116,7 +116,8 @@ pub(crate) struct Outputs {
 }
 
 impl<'a> Collector<'a> {
-    pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>) -> Self {
+    /// A collector whose facts about connections may take `memory` bytes.
+    pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>, memory: u64) -> Self {
         let outputs = Outputs {
             flows: Output::new::<table::FlowRow>(sink),
             icmp_errors: Output::new::<table::IcmpErrorRow>(sink),
@@ -127,7 +128,7 @@ impl<'a> Collector<'a> {
         Self {
             sink,
             names: Names::default(),
-            facts: Facts::default(),
+            facts: Facts::new(memory),
             totals: Totals::default(),
             outputs,
             seconds: BTreeMap::new(),
@@ -140,17 +141,21 @@ impl<'a> Collector<'a> {
         self.outputs.packets.wanted
     }
 
-    fn event(&mut self, event: &Event) -> Result<(), SinkError> {
-        self.facts.event(event);
-        self.totals.event(event);
+    fn event(&mut self, event: Event) -> Result<(), SinkError> {
+        self.facts.event(&event);
+        self.totals.event(&event);
         let (names, outputs) = (&self.names, &mut self.outputs);
         match event {
-            Event::Flow(flow) => outputs.flows.push(|| rows::flow(flow, names), self.sink),
-            Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(error, names), self.sink),
-            Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(echo, names), self.sink),
+            Event::Flow(flow) => {
+                outputs.flows.push(|| rows::flow(&flow, names), self.sink)?;
+                self.facts.keep(flow);
+                Ok(())
+            }
+            Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(&error, names), self.sink),
+            Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
             Event::ArpUnanswered(_) | Event::Dns(_) => Ok(()),
             Event::Tally { second, point, what } => {
-                self.tally(*second, *point, *what);
+                self.tally(second, point, what);
                 Ok(())
             }
         }
@@ -207,11 +212,11 @@ impl Collect for Collector<'_> {
         self.names.learn(work);
         self.packets(work)?;
         self.count_seconds(work)?;
-        events.iter().try_for_each(|(_, event)| self.event(event))
+        events.drain(..).try_for_each(|(_, event)| self.event(event))
     }
 
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
-        events.iter().try_for_each(|(_, event)| self.event(event))?;
+        events.drain(..).try_for_each(|(_, event)| self.event(event))?;
         self.write_seconds(usize::MAX)?;
         let Outputs { flows, icmp_errors, icmp_echo, intervals, packets } = &mut self.outputs;
         [flows, icmp_errors, icmp_echo, intervals, packets].into_iter().try_for_each(|output| output.flush(self.sink))

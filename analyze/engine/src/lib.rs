@@ -12,6 +12,7 @@ pub mod finding;
 mod ingest;
 mod options;
 pub mod packet;
+mod path;
 mod pipeline;
 mod rows;
 mod story;

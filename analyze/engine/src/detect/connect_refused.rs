@@ -1,6 +1,7 @@
 use super::About;
-use super::attempts::{Failing, Outcome, SIBLING, Service, severity};
+use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
+use super::services::{Failing, SIBLING, Service, severity};
 use super::world::World;
 use crate::finding::{Finding, Severity};
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 use super::About;
-use super::attempts::{Failing, Outcome, Service, severity};
+use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
+use super::services::{Failing, Service, severity};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Severity};
@@ -30,7 +31,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
     let rejected = |service: &Service| {
         let failing = service.failing(Outcome::Rejected, |counts| counts.rejected + counts.unanswered)?;
-        let codes: BTreeSet<_> = failing.failures.iter().filter_map(|failure| failure.rejection).collect();
+        let codes: BTreeSet<_> =
+            failing.failures.iter().filter_map(|failure| failure.rejection).map(|r| (r.from, r.icmp)).collect();
         let forbidden = codes.iter().any(|(_, icmp)| !icmp.is_no_route());
         forbidden.then(|| judge(service, &failing, &codes, world))
     };

@@ -1,6 +1,6 @@
 //! Citing frames.
 
-use super::attempts::{Failing, Service};
+use super::services::{Failing, Service};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Evidence, Finding, Role, RuledOut, Subject};

@@ -10,9 +10,10 @@ mod evidence;
 mod no_route;
 mod overlay;
 mod overlay_one_way;
+mod services;
 pub(crate) mod world;
 
-pub(crate) use attempts::Outcome;
+pub(crate) use attempts::{Counts, Outcome};
 
 use crate::finding::{Finding, Fix, Severity};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 use super::About;
-use super::attempts::Service;
 use super::evidence::{count_of, some_of};
+use super::services::Service;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};

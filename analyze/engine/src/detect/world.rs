@@ -1,7 +1,7 @@
 //! What detectors judge at the end: facts gathered over all captures.
 
-use super::attempts::Servers;
 use super::overlay::Overlay;
+use super::services::Servers;
 use crate::finding::Finding;
 use crate::track::decoded::Decoded;
 use crate::track::event::{ArpUnanswered, ConnState, Flow};
@@ -46,11 +46,20 @@ const FEW: usize = 8;
 const MAX_FACTS: usize = 4096;
 
 impl Facts {
+    /// Facts of which connections may take `memory` bytes.
+    pub(crate) fn new(memory: u64) -> Self {
+        Self { servers: Servers::new(memory), ..Self::default() }
+    }
+
+    /// Keeps what is left of a connection, noted before.
+    pub(crate) fn keep(&mut self, flow: Box<Flow>) {
+        self.servers.add(flow);
+    }
+
     /// Takes note of an event.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Flow(flow) => {
-                self.servers.add(flow);
                 self.overlay.add(flow);
                 self.flows.add(flow);
             }

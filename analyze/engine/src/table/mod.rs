@@ -45,11 +45,13 @@ mod captures;
 mod cell;
 mod column;
 mod decode;
+mod endpoints;
 mod findings;
 mod flows;
 mod icmp_echo;
 mod icmp_errors;
 mod intervals;
+mod nat_bindings;
 mod packets;
 mod points;
 mod tunnels;
@@ -59,11 +61,13 @@ pub use captures::CaptureRow;
 pub use cell::{Cell, Label, Time};
 pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
 pub use decode::DecodeRow;
+pub use endpoints::EndpointRow;
 pub use findings::FindingRow;
 pub use flows::FlowRow;
 pub use icmp_echo::IcmpEchoRow;
 pub use icmp_errors::IcmpErrorRow;
 pub use intervals::IntervalRow;
+pub use nat_bindings::NatBindingRow;
 pub use packets::PacketRow;
 pub use points::PointRow;
 pub use tunnels::TunnelRow;
@@ -77,6 +81,8 @@ pub const TABLES: &[TableSpec] = &[
     PointRow::SPEC,
     DecodeRow::SPEC,
     FlowRow::SPEC,
+    NatBindingRow::SPEC,
+    EndpointRow::SPEC,
     TunnelRow::SPEC,
     IcmpErrorRow::SPEC,
     IcmpEchoRow::SPEC,

@@ -5,6 +5,7 @@ use super::event::{ConnState, Flow, LegSeen, Rejection, Reset, Side};
 use super::flow::{Cold, Hot, Seen};
 use super::key::End;
 use super::lane::{Lane, Rare};
+use super::leg::Leg;
 
 const TCP: u8 = 6;
 
@@ -30,6 +31,8 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
             by_orig: reset.by == orig,
             ns: reset.ns,
             ttl: reset.ttl,
+            point: reset.point,
+            tunnel: reset.tunnel,
             frame: reset.frame,
             count: reset.count.max(1),
         }),
@@ -40,12 +43,9 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
             frame: icmp.frame,
             count: icmp.count,
         }),
-        leg: leg_seen(hot.point, hot.tunnel, &hot.lanes, orig, cold.orig_from_a),
-        other_legs: cold
-            .legs
-            .iter()
-            .map(|leg| leg_seen(leg.point, leg.tunnel, &leg.lanes, orig, leg.orig_from_a))
-            .collect(),
+        pause: cold.pause,
+        leg: first_leg(hot, cold),
+        other_legs: cold.legs.iter().map(|leg| other_leg(leg, orig)).collect(),
         legs_left_out: cold.legs_left_out,
         history: cold.history,
         syns: cold.syns,
@@ -57,13 +57,39 @@ fn between(from: Option<i64>, to: Option<i64>) -> Option<i64> {
     Some(to?.saturating_sub(from?)).filter(|&ns| ns >= 0)
 }
 
-fn leg_seen(point: u16, tunnel: u32, lanes: &[Lane; 2], orig: End, orig_from_a: bool) -> LegSeen {
+fn first_leg(hot: &Hot, cold: &Cold) -> LegSeen {
     LegSeen {
-        point,
-        tunnel,
-        orig_packets: lanes[orig as usize].packets.into(),
-        resp_packets: lanes[orig.other() as usize].packets.into(),
-        orig_from_a,
+        point: hot.point,
+        tunnel: hot.tunnel,
+        first_ns: cold.first_ns,
+        orig_from_a: cold.orig_from_a,
+        ..counted(&hot.lanes, &cold.rare, cold.orig)
+    }
+}
+
+fn other_leg(leg: &Leg, orig: End) -> LegSeen {
+    LegSeen {
+        point: leg.point,
+        tunnel: leg.tunnel,
+        first_ns: leg.first_ns,
+        orig_from_a: leg.orig_from_a,
+        ..counted(&leg.lanes, &leg.rare, orig)
+    }
+}
+
+/// What a leg counted of both sides.
+fn counted(lanes: &[Lane; 2], rare: &[Rare; 2], orig: End) -> LegSeen {
+    let (from_orig, from_resp) = (orig as usize, orig.other() as usize);
+    let ttl = |end: usize| (lanes[end].packets > 0).then_some(rare[end].ttl);
+    LegSeen {
+        orig_packets: lanes[from_orig].packets.into(),
+        resp_packets: lanes[from_resp].packets.into(),
+        orig_payload: lanes[from_orig].payload,
+        resp_payload: lanes[from_resp].payload,
+        syns: rare[from_orig].syns,
+        orig_ttl: ttl(from_orig),
+        resp_ttl: ttl(from_resp),
+        ..LegSeen::default()
     }
 }
 
@@ -94,6 +120,9 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
         window_scale: hello.window_scale,
         ttl: legs().find(|(lanes, _)| lanes[at].packets > 0).map(|(_, rare)| rare[at].ttl),
         isn: greeted.then_some(hello.isn),
+        tsval: hello.tsval.filter(|_| greeted),
+        sample: (cold.proto != TCP && seen & Seen::DATA != 0).then_some(hello.isn),
+        shape: hello.shape,
         zero_window: seen & Seen::ZERO_WINDOW != 0,
         fin: seen & Seen::FIN != 0,
     }

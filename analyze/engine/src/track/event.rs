@@ -132,6 +132,12 @@ pub struct Side {
     pub ttl: Option<u8>,
     /// Initial sequence number, when its SYN was seen.
     pub isn: Option<u32>,
+    /// TCP timestamp of its first SYN.
+    pub tsval: Option<u32>,
+    /// Of datagrams: what tells the first one's payload from others'.
+    pub sample: Option<u32>,
+    /// Window and options of its SYN that no router changes; of datagrams, the length of the first.
+    pub shape: u32,
     /// Whether it announced a window of 0.
     pub zero_window: bool,
     /// Whether it finished.
@@ -147,6 +153,10 @@ pub struct Reset {
     pub ns: i64,
     /// Its TTL, which tells how far away it was made.
     pub ttl: u8,
+    /// Capture point.
+    pub point: u16,
+    /// Tunnel it came in.
+    pub tunnel: u32,
     /// Where.
     pub frame: FrameId,
     /// Resets in all.
@@ -239,6 +249,18 @@ pub struct LegSeen {
     pub orig_packets: u64,
     /// Packets from the responder.
     pub resp_packets: u64,
+    /// Payload bytes of the originator.
+    pub orig_payload: u64,
+    /// Payload bytes of the responder.
+    pub resp_payload: u64,
+    /// SYNs of the originator.
+    pub syns: u32,
+    /// TTL of the originator's first packet here.
+    pub orig_ttl: Option<u8>,
+    /// TTL of the responder's first packet here.
+    pub resp_ttl: Option<u8>,
+    /// First packet here.
+    pub first_ns: i64,
     /// Whether the originator's packets enter the tunnel at its end `a`.
     pub orig_from_a: bool,
 }
@@ -280,6 +302,8 @@ pub struct Flow {
     pub rejection: Option<Rejection>,
     /// Its SYN frames, a few.
     pub syns: Few<FrameId, 4>,
+    /// The last silence of a second or more: how long it was, and when it ended.
+    pub pause: Option<(i64, i64)>,
     /// Where it was seen first.
     pub leg: LegSeen,
     /// Where else it was seen.

@@ -31,6 +31,9 @@ pub(crate) struct Hot {
 
 const _: () = assert!(size_of::<Hot>() == 128, "two cache lines");
 
+/// A silence as long as this is remembered: longer than what TCP does on its own while it waits.
+const PAUSE_NS: i64 = 1_000_000_000;
+
 /// How far a connection is; decides how long it may idle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Phase {
@@ -62,7 +65,12 @@ impl Seen {
 /// What one end announced in its SYN.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hello {
+    /// Initial sequence number; of datagrams, a sample of the first one's payload.
     pub(crate) isn: u32,
+    /// TCP timestamp.
+    pub(crate) tsval: Option<u32>,
+    /// Window and options that no router changes; of datagrams, the first one's length.
+    pub(crate) shape: u32,
     pub(crate) mss: Option<u16>,
     pub(crate) window_scale: Option<u8>,
 }
@@ -73,6 +81,8 @@ pub(crate) struct ResetSeen {
     pub(crate) by: End,
     pub(crate) ns: i64,
     pub(crate) ttl: u8,
+    pub(crate) point: u16,
+    pub(crate) tunnel: u32,
     pub(crate) frame: FrameId,
     pub(crate) count: u32,
 }
@@ -109,6 +119,8 @@ pub(crate) struct Cold {
     /// The first SYNs, for evidence.
     pub(crate) syns: Few<FrameId, 4>,
     pub(crate) rare: [Rare; 2],
+    /// The last silence of [`PAUSE_NS`] or more: how long it was, and when it ended.
+    pub(crate) pause: Option<(i64, i64)>,
     pub(crate) legs: Vec<Leg>,
     /// Whether the originator's packets enter the first leg's tunnel at its end `a`.
     pub(crate) orig_from_a: bool,
@@ -146,6 +158,7 @@ impl Cold {
             history: History::default(),
             syns: Few::default(),
             rare: [Rare::default(), Rare::default()],
+            pause: None,
             legs: Vec::new(),
             orig_from_a: packet.bits.is_from_b() == (end != orig),
             legs_left_out: 0,
@@ -178,7 +191,10 @@ impl Cold {
         let count = u32::from(first_leg);
         match &mut self.reset {
             Some(reset) => reset.count += count,
-            None => self.reset = Some(ResetSeen { by: end, ns: packet.ts_ns, ttl: packet.ttl, frame, count }),
+            None => {
+                let Packet { ts_ns: ns, ttl, point, tunnel, .. } = *packet;
+                self.reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, frame, count });
+            }
         }
     }
 }
@@ -235,6 +251,9 @@ impl Hot {
         }
         let gap_ns = packet.ts_ns.saturating_sub(self.last_ns);
         self.last_ns = self.last_ns.max(packet.ts_ns);
+        if gap_ns >= PAUSE_NS {
+            cold.pause = Some((gap_ns, packet.ts_ns));
+        }
         let first_leg = self.point == packet.point && self.tunnel == packet.tunnel && self.is_way_of(packet, end);
         let mut taken = Taken::Copy;
         if first_leg {
@@ -257,6 +276,7 @@ impl Hot {
 
     fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
         if packet.payload_len > 0 && self.seen[end as usize] & Seen::DATA == 0 {
+            cold.hello[end as usize] = Hello { isn: packet.tsval, shape: packet.payload_len, ..Hello::default() };
             self.mark(cold, end, Seen::DATA, b'd');
         }
         if end != self.orig {

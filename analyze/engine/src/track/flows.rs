@@ -58,7 +58,10 @@ impl Source<'_> {
     fn hello(&self, packet: &Packet) -> Hello {
         let header = self.chunk.bytes(packet.l4_offset, packet.l4_caplen.min(packet.l4_header_len.into()));
         let options = wire::tcp::options(header);
-        Hello { isn: packet.seq, mss: options.mss, window_scale: options.window_scale }
+        let scale = options.window_scale.map_or(0xff, u32::from);
+        let shape = u32::from(packet.window) << 16 | scale << 8 | u32::from(options.sack_permitted);
+        let tsval = packet.bits.has_timestamps().then_some(packet.tsval);
+        Hello { isn: packet.seq, tsval, shape, mss: options.mss, window_scale: options.window_scale }
     }
 }
 

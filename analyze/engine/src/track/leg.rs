@@ -16,6 +16,7 @@ pub(crate) struct Leg {
     pub(crate) rare: [Rare; 2],
     /// Whether the originator's packets enter the tunnel at its end `a`.
     pub(crate) orig_from_a: bool,
+    pub(crate) first_ns: i64,
     pub(crate) last_ns: i64,
 }
 
@@ -51,7 +52,8 @@ impl Cold {
             None if self.legs.len() < MAX_LEGS => {
                 let orig_from_a = packet.bits.is_from_b() == (end != self.orig);
                 self.legs.reserve_exact(1);
-                self.legs.push(Leg { point: packet.point, way, tunnel: packet.tunnel, orig_from_a, ..Leg::default() });
+                let Packet { point, tunnel, ts_ns: first_ns, .. } = *packet;
+                self.legs.push(Leg { point, way, tunnel, orig_from_a, first_ns, ..Leg::default() });
                 self.legs.len() - 1
             }
             None => {

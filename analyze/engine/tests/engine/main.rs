@@ -3,6 +3,7 @@
 
 mod captures;
 mod findings;
+mod paths;
 mod pipeline;
 mod registry;
 mod restriction;

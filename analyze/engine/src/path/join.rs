@@ -1,0 +1,251 @@
+//! Knowing a connection again: behind NAT by what NAT leaves alone, in another unit by its addresses.
+//!
+//! NAT and routing change addresses, ports, TTL and checksums. They leave alone the initial sequence number, the
+//! timestamp, the window and the options of a SYN (but for the MSS, which may be clamped), and the payload of datagrams.
+
+use super::connection::{Connection, Stage};
+use crate::track::event::{Flow, Side};
+use crate::track::{ConnState, Endpoint};
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
+
+const TCP: u8 = 6;
+const MS: i64 = 1_000_000;
+/// The last SYN of Linux comes this long after the first (`tcp_syn_retries` 6).
+const RETRIES_NS: u64 = 130_000 * 1_000_000;
+/// A datagram of one socket passes a host within this time, however busy it is.
+const PASS_NS: u64 = 50_000_000;
+/// The same where the source is translated as well, so that less tells it from others'.
+const MASKED_PASS_NS: u64 = 5_000_000;
+/// Clocks of hosts in one cluster may differ by this much; beyond, only handshakes tell.
+const CLOCKS_NS: u64 = 2_000_000_000;
+/// Connections with one initial sequence number that are compared with each other.
+const ALIKE: usize = 32;
+
+/// Puts together what belongs together.
+pub(super) fn join(flows: &[Box<Flow>]) -> Vec<Connection> {
+    let mut groups = Groups::new(flows.len());
+    by_greeting(flows, &mut groups);
+    by_addresses(flows, &mut groups);
+    let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for at in 0..flows.len() as u32 {
+        members.entry(groups.root(at)).or_default().push(at);
+    }
+    let confidence = |root: u32| groups.confidence[root as usize];
+    let mut all: Vec<_> = members.into_iter().map(|(root, of)| connection(flows, &of, confidence(root))).collect();
+    all.sort_by_key(|connection| first_ns(connection.front(), flows));
+    all
+}
+
+fn first_ns(stage: &Stage, flows: &[Box<Flow>]) -> i64 {
+    flows[stage.seen[0] as usize].first_ns
+}
+
+/// What was put together so far, and how surely.
+struct Groups {
+    owners: Vec<u32>,
+    confidence: Vec<f64>,
+}
+
+impl Groups {
+    fn new(len: usize) -> Self {
+        Self { owners: (0..len as u32).collect(), confidence: vec![1.0; len] }
+    }
+
+    fn root(&self, mut at: u32) -> u32 {
+        while self.owners[at as usize] != at {
+            at = self.owners[at as usize];
+        }
+        at
+    }
+
+    fn unite(&mut self, a: u32, b: u32, confidence: f64) {
+        let (a, b) = (self.root(a), self.root(b));
+        let (low, high) = (a.min(b), a.max(b));
+        if low != high {
+            self.owners[high as usize] = low;
+            let least = self.confidence[low as usize].min(self.confidence[high as usize]).min(confidence);
+            self.confidence[low as usize] = least;
+        }
+    }
+}
+
+/// What a connection is known again by: what one of its ends began with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Greeting {
+    proto: u8,
+    by: By,
+    word: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum By {
+    Orig,
+    Resp,
+}
+
+impl By {
+    fn side(self, flow: &Flow) -> &Side {
+        match self {
+            Self::Orig => &flow.from_orig,
+            Self::Resp => &flow.from_resp,
+        }
+    }
+}
+
+fn greetings(flow: &Flow) -> impl Iterator<Item = Greeting> {
+    let proto = flow.proto;
+    let of = move |by: By, word: Option<u32>| word.map(|word| Greeting { proto, by, word });
+    let resp = if proto == TCP { flow.from_resp.isn } else { None };
+    of(By::Orig, flow.from_orig.isn.or(flow.from_orig.sample)).into_iter().chain(of(By::Resp, resp))
+}
+
+fn by_greeting(flows: &[Box<Flow>], groups: &mut Groups) {
+    let of = |(at, flow): (u32, &Box<Flow>)| {
+        let first_ns = flow.first_ns;
+        greetings(flow).map(move |greeting| (greeting, first_ns, at)).collect::<Vec<_>>()
+    };
+    let mut order: Vec<_> = (0u32..).zip(flows).flat_map(of).collect();
+    order.sort_unstable();
+    for alike in order.chunk_by(|a, b| a.0 == b.0) {
+        for (n, (greeting, _, at)) in alike.iter().enumerate() {
+            for (_, _, other) in alike[n + 1..].iter().take(ALIKE) {
+                if let Some(confidence) = same(&flows[*at as usize], &flows[*other as usize], greeting.by) {
+                    groups.unite(*at, *other, confidence);
+                }
+            }
+        }
+    }
+}
+
+/// How surely two flows with the same greeting are one connection.
+fn same(a: &Flow, b: &Flow, by: By) -> Option<f64> {
+    let apart_ns = a.first_ns.abs_diff(b.first_ns);
+    let same_unit = a.unit == b.unit;
+    let same_pair = a.orig == b.orig && a.resp == b.resp;
+    if same_unit && same_pair {
+        return None;
+    }
+    if a.proto != TCP {
+        let limit_ns = match same_unit {
+            true if a.orig == b.orig => PASS_NS,
+            true => MASKED_PASS_NS,
+            false => CLOCKS_NS,
+        };
+        let alike = a.from_orig.shape == b.from_orig.shape && apart_ns <= limit_ns;
+        return (alike && share(a, b)).then_some(0.95);
+    }
+    let (hello, other) = (by.side(a), by.side(b));
+    let near = !same_unit || apart_ns < RETRIES_NS;
+    let alike = hello.shape == other.shape;
+    match (hello.tsval, other.tsval) {
+        (Some(ts), Some(other_ts)) if ts == other_ts => (alike || share(a, b)).then_some(0.99),
+        // The first SYN of one is a repetition to the other: timestamps of Linux tick in milliseconds.
+        (Some(ts), Some(other_ts)) => {
+            let ticks = i64::from(ts.wrapping_sub(other_ts) as i32);
+            let elapsed = (a.first_ns - b.first_ns) / MS;
+            let fits = ticks.abs_diff(elapsed) <= 5 || !same_unit && ticks.unsigned_abs() * MS as u64 <= RETRIES_NS;
+            (alike && near && fits && share(a, b)).then_some(0.97)
+        }
+        _ => (alike && near && share(a, b)).then_some(0.95),
+    }
+}
+
+/// Whether NAT could make one of the other without changing everything.
+fn share(a: &Flow, b: &Flow) -> bool {
+    a.orig.addr == b.orig.addr || a.resp.addr == b.resp.addr || a.orig.port == b.orig.port
+}
+
+/// The same addresses and ports at about the same time, in different units.
+fn by_addresses(flows: &[Box<Flow>], groups: &mut Groups) {
+    let key = |flow: &Flow| (flow.proto, flow.orig.min(flow.resp), flow.orig.max(flow.resp));
+    let mut order: Vec<_> = (0u32..).zip(flows).map(|(at, flow)| (key(flow), flow.first_ns, at)).collect();
+    order.sort_unstable();
+    for alike in order.chunk_by(|a, b| a.0 == b.0) {
+        for (n, (_, _, at)) in alike.iter().enumerate() {
+            let flow = &flows[*at as usize];
+            for (_, _, other) in alike[n + 1..].iter().take(ALIKE) {
+                let other_flow = &flows[*other as usize];
+                if overlap(flow, other_flow) && may_be_one(flow, other_flow) {
+                    groups.unite(*at, *other, 0.97);
+                }
+            }
+        }
+    }
+}
+
+fn overlap(a: &Flow, b: &Flow) -> bool {
+    let slack = CLOCKS_NS as i64;
+    a.unit != b.unit && a.first_ns <= b.last_ns.saturating_add(slack) && b.first_ns <= a.last_ns.saturating_add(slack)
+}
+
+/// Whether nothing says that they are two: two greetings of one end are.
+fn may_be_one(a: &Flow, b: &Flow) -> bool {
+    let differ = |a: Option<u32>, b: Option<u32>| a.is_some_and(|a| b.is_some_and(|b| a != b));
+    let turned = a.orig != b.orig;
+    let (orig, resp) = if turned { (&b.from_resp, &b.from_orig) } else { (&b.from_orig, &b.from_resp) };
+    a.proto != TCP && !turned || !differ(a.from_orig.isn, orig.isn) && !differ(a.from_resp.isn, resp.isn)
+}
+
+fn connection(flows: &[Box<Flow>], members: &[u32], confidence: f64) -> Connection {
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut members = members.to_vec();
+    members.sort_by_key(|at| {
+        let flow = &flows[*at as usize];
+        // Who saw the beginning knows best who began.
+        (flow.state == ConnState::Oth, nearness(flow), flow.first_ns, *at)
+    });
+    for at in members {
+        let flow = &flows[at as usize];
+        let is_it = |stage: &Stage| {
+            (stage.orig, stage.resp) == (flow.orig, flow.resp) || (stage.orig, stage.resp) == (flow.resp, flow.orig)
+        };
+        match stages.iter_mut().find(|stage| is_it(stage)) {
+            Some(stage) => stage.seen.push(at),
+            None => stages.push(Stage { orig: flow.orig, resp: flow.resp, seen: vec![at] }),
+        }
+    }
+    let proto = stages.first().map_or(0, |stage| flows[stage.seen[0] as usize].proto);
+    Connection { proto, stages: in_order(stages, flows), confidence }
+}
+
+/// Nearer to the originator is less: its packets lose their TTL on the way.
+fn nearness(flow: &Flow) -> Reverse<Option<u8>> {
+    Reverse(flow.legs().filter_map(|leg| leg.orig_ttl).max())
+}
+
+/// The originator's side first: each stage is placed by how many others come before it.
+fn in_order(mut stages: Vec<Stage>, flows: &[Box<Flow>]) -> Vec<Stage> {
+    if stages.len() > 1 {
+        let behind = |a: &Stage| stages.iter().filter(|b| before(b, a, flows) == Ordering::Less).count();
+        let places: BTreeMap<(Endpoint, Endpoint), usize> =
+            stages.iter().map(|stage| ((stage.orig, stage.resp), behind(stage))).collect();
+        stages.sort_by_key(|stage| places.get(&(stage.orig, stage.resp)).copied());
+    }
+    stages
+}
+
+/// Which of two stages a packet of the originator passes first: by time where one unit saw both, else by TTL.
+fn before(a: &Stage, b: &Stage, flows: &[Box<Flow>]) -> Ordering {
+    let of = |stage: &Stage| stage.seen.iter().map(|at| &flows[*at as usize]).collect::<Vec<_>>();
+    let (of_a, of_b) = (of(a), of(b));
+    let asks = |flow: &&&Box<Flow>| flow.from_orig.packets > 0;
+    let together =
+        of_a.iter().filter(asks).find_map(|x| Some((x, of_b.iter().filter(asks).find(|y| y.unit == x.unit)?)));
+    if let Some((x, y)) = together
+        && x.first_ns != y.first_ns
+    {
+        return x.first_ns.cmp(&y.first_ns);
+    }
+    let nearest = |of: &[&Box<Flow>]| of.iter().map(|flow| nearness(flow)).min();
+    match (of_a.iter().any(|flow| asks(&flow)), of_b.iter().any(|flow| asks(&flow))) {
+        (true, true) => nearest(&of_a).cmp(&nearest(&of_b)).then_with(|| first_ns(a, flows).cmp(&first_ns(b, flows))),
+        // Answers alone lose their TTL on the way to the originator.
+        (a_asks, b_asks) => farthest(&of_a).cmp(&farthest(&of_b)).then(a_asks.cmp(&b_asks)),
+    }
+}
+
+/// Farther from the responder is less.
+fn farthest(of: &[&Box<Flow>]) -> Option<u8> {
+    of.iter().flat_map(|flow| flow.legs()).filter_map(|leg| leg.resp_ttl).max()
+}

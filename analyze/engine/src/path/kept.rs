@@ -1,0 +1,59 @@
+//! Ended connections, kept until all units are read.
+
+use super::connection::Connection;
+use super::join;
+use crate::track::event::Flow;
+use std::cell::OnceCell;
+
+/// What is left of connections, as single units saw them, bounded.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    flows: Vec<Box<Flow>>,
+    cap: usize,
+    joined: OnceCell<Vec<Connection>>,
+    /// Connections that were not kept.
+    pub(crate) left_out: u64,
+}
+
+/// Bytes that one takes, further legs and the index for joining included.
+const FLOW_BYTES: usize = size_of::<Flow>() + 160;
+
+/// Room that is kept for connections that failed, as a share of all.
+const FOR_FAILURES: usize = 4;
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Kept {
+    /// Keeps what fits into `memory` bytes.
+    pub(crate) fn new(memory: u64) -> Self {
+        let cap = usize::try_from(memory).unwrap_or(usize::MAX) / FLOW_BYTES;
+        Self { flows: Vec::new(), cap, joined: OnceCell::new(), left_out: 0 }
+    }
+
+    /// Whether there is room for one more connection; of those that went well not the last quarter.
+    pub(crate) fn has_room(&mut self, failed: bool) -> bool {
+        let cap = if failed { self.cap } else { self.cap - self.cap / FOR_FAILURES };
+        let room = self.flows.len() < cap;
+        self.left_out += u64::from(!room);
+        room
+    }
+
+    /// Keeps a connection.
+    pub(crate) fn push(&mut self, flow: Box<Flow>) {
+        self.flows.push(flow);
+    }
+
+    /// A connection as one unit saw it.
+    pub(crate) fn flow(&self, at: u32) -> &Flow {
+        &self.flows[at as usize]
+    }
+
+    /// All connections, each once, in order of their first packets.
+    pub(crate) fn connections(&self) -> &[Connection] {
+        self.joined.get_or_init(|| join::join(&self.flows))
+    }
+}

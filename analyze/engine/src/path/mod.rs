@@ -1,0 +1,14 @@
+//! The way packets took: what several units, points and addresses saw of one connection, put together again.
+//!
+//! Works on what is left of connections when they end, so it costs by the connection and not by the packet.
+
+mod connection;
+pub(crate) mod endpoints;
+mod join;
+mod kept;
+mod nat;
+pub(crate) mod rows;
+
+pub(crate) use connection::{Connection, Stage};
+pub(crate) use kept::Kept;
+pub(crate) use nat::Binding;

@@ -1,0 +1,84 @@
+//! Rows of the tables about paths.
+
+use super::endpoints::{Pairing, Usage, endpoints};
+use super::{Binding, Kept};
+use crate::collect::Names;
+use crate::table::{EndpointRow, NatBindingRow, Time};
+use crate::track::event::Flow;
+use std::collections::BTreeMap;
+
+/// Translations, in order of their first packets.
+pub(crate) fn nat_bindings<'a>(kept: &'a Kept, names: &'a Names) -> impl Iterator<Item = NatBindingRow> {
+    let bindings = kept.connections().iter().flat_map(Binding::of);
+    bindings.map(|binding| nat_binding(&binding, kept, names))
+}
+
+fn nat_binding(binding: &Binding<'_>, kept: &Kept, names: &Names) -> NatBindingRow {
+    let (pre, post) = binding.nearest(kept);
+    NatBindingRow {
+        capture: names.capture(pre.first.capture),
+        point: names.point(pre.leg.point),
+        first_frame: pre.first.frame as i64,
+        post_capture: names.capture(post.first.capture),
+        post_point: names.point(post.leg.point),
+        post_frame: post.first.frame as i64,
+        ts_ns: pre.first_ns,
+        ts: Time(pre.first_ns),
+        proto: pre.proto.into(),
+        kind: binding.kind(),
+        pre_orig_addr: binding.pre.orig.addr,
+        pre_orig_port: binding.pre.orig.port.into(),
+        pre_resp_addr: binding.pre.resp.addr,
+        pre_resp_port: binding.pre.resp.port.into(),
+        post_orig_addr: binding.post.orig.addr,
+        post_orig_port: binding.post.orig.port.into(),
+        post_resp_addr: binding.post.resp.addr,
+        post_resp_port: binding.post.resp.port.into(),
+        method: binding.method(kept),
+        confidence: binding.connection.confidence,
+        delay_us: delay_us(pre, post),
+    }
+}
+
+fn delay_us(pre: &Flow, post: &Flow) -> Option<f64> {
+    (pre.unit == post.unit).then(|| post.first_ns.saturating_sub(pre.first_ns) as f64 / 1000.0)
+}
+
+/// Endpoints by service.
+pub(crate) fn endpoint_rows(kept: &Kept, names: &Names) -> Vec<EndpointRow> {
+    let all = endpoints(kept);
+    let mut totals: BTreeMap<_, u64> = BTreeMap::new();
+    for (pairing, usage) in &all {
+        *totals.entry((pairing.proto, pairing.service)).or_default() += usage.connections;
+    }
+    let total = |pairing: &Pairing| totals.get(&(pairing.proto, pairing.service)).copied().unwrap_or_default();
+    all.iter().map(|(pairing, usage)| endpoint(*pairing, usage, total(pairing), names)).collect()
+}
+
+fn endpoint(pairing: Pairing, usage: &Usage, total: u64, names: &Names) -> EndpointRow {
+    let Pairing { proto, service, endpoint } = pairing;
+    let micros = |ns: i64| ns as f64 / 1000.0;
+    let (first, point) = usage.first.unwrap_or_default();
+    EndpointRow {
+        capture: names.capture(first.capture),
+        point: names.point(point),
+        first_frame: first.frame as i64,
+        proto: proto.into(),
+        service_addr: service.addr,
+        service_port: service.port.into(),
+        endpoint_addr: endpoint.addr,
+        endpoint_port: endpoint.port.into(),
+        connections: usage.connections as i64,
+        share: usage.connections as f64 / total.max(1) as f64,
+        established: usage.counts.established as i64,
+        refused: usage.counts.refused as i64,
+        rejected: usage.counts.rejected as i64,
+        unanswered: (usage.counts.unanswered + usage.counts.half_open) as i64,
+        success: usage.counts.established as f64 / usage.connections.max(1) as f64,
+        resets: usage.resets as i64,
+        rtt_p50_us: usage.rtt_ns(0.5).map(micros),
+        rtt_p95_us: usage.rtt_ns(0.95).map(micros),
+        packets: usage.packets as i64,
+        retransmitted_packets: usage.retransmitted as i64,
+    }
+}

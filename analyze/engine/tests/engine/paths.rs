@@ -1,0 +1,67 @@
+//! What several points and units saw of the same connections.
+
+use crate::support::{Line, Outcome, run};
+use kcap_analyze::Options;
+use kcap_file::Inputs;
+use std::path::PathBuf;
+
+/// Analyses captures of the sample cases.
+fn sample(case: &str, files: &[&str]) -> Outcome {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples/cases").join(case);
+    let files: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
+    run(Box::new(Inputs::open(&files)), Options::default())
+}
+
+fn binding(row: &Line) -> [String; 5] {
+    let end = |name: &str| format!("{}:{}", row[format!("{name}_addr").as_str()], row[format!("{name}_port").as_str()]);
+    [row["kind"].clone(), end("pre_orig"), end("pre_resp"), end("post_orig"), end("post_resp")]
+}
+
+const SIX: [&str; 6] = [
+    "t1-cpod-eth0.pcap",
+    "t1-nodea-any.pcap",
+    "t1-nodea-eth0.pcap",
+    "t1-rtr-any.pcap",
+    "t1-nodeb-eth0.pcap",
+    "t1-spod-eth0.pcap",
+];
+
+/// As `conntrack -E` of the same minute has it.
+const TRANSLATED: [&str; 5] = ["dnat", "10.244.1.5:37500", "10.96.0.20:80", "10.244.1.5:37500", "10.244.2.7:8080"];
+
+#[test]
+fn a_translation_is_what_conntrack_says() {
+    for files in [&SIX[1..2], &SIX[..3], &SIX[..]] {
+        let outcome = sample("one-connection-six-points", files);
+        let bindings: Vec<_> = outcome.rows.rows("nat_bindings").iter().map(binding).collect();
+        assert_eq!(bindings, [TRANSLATED], "{files:?}");
+    }
+}
+
+#[test]
+fn the_order_of_files_does_not_matter_to_bindings() {
+    let mut files = SIX;
+    files.reverse();
+    let outcome = sample("one-connection-six-points", &files);
+    assert_eq!(outcome.rows.rows("nat_bindings").iter().map(binding).collect::<Vec<_>>(), [TRANSLATED]);
+}
+
+#[test]
+fn one_side_alone_has_no_binding() {
+    for file in ["t1-cpod-eth0.pcap", "t1-nodea-eth0.pcap", "t1-spod-eth0.pcap"] {
+        let outcome = sample("one-connection-six-points", &[file]);
+        assert!(outcome.rows.rows("nat_bindings").is_empty(), "{file}");
+    }
+}
+
+#[test]
+fn endpoints_share_the_connections_of_their_service() {
+    let outcome = sample("stale-endpoint-refuses", &["nodeA-any.pcap.gz"]);
+    let of_service = |row: &&Line| row["service_addr"] == "10.96.10.10";
+    let rows: Vec<&Line> = outcome.rows.rows("endpoints").iter().filter(of_service).collect();
+    let shares: f64 = rows.iter().map(|row| row["share"].parse::<f64>().unwrap()).sum();
+    assert_eq!(rows.len(), 3);
+    assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+    let dead = rows.iter().find(|row| row["endpoint_addr"] == "10.244.2.15").expect("the dead one");
+    assert_eq!((dead["refused"].as_str(), dead["established"].as_str()), ("36", "0"));
+}
