@@ -37,7 +37,9 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     let ingest = Ingest::new(options.decode, options.restrict, fragments, keep_untracked);
     let mut collector = Collector::new(sink, story, options.memory / CONNECTION_SHARE);
     let memory = options.memory / 16 * 13;
-    let finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
+    let mut finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
+    collector.fragments(&finished.ingest.finish())?;
+    collector.outputs.fragments.flush(collector.sink)?;
     conclude(&finished, collector, restricted)
 }
 
@@ -119,7 +121,10 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
         ),
         (facts.servers.left_out, "connections went to more servers than are compared"),
         (facts.servers.kept.left_out, "connections were only counted and not compared with others: --memory was full"),
-        (facts.left_out, "facts were left out: too many of their kind"),
+        (
+            facts.left_out + facts.path_mtu.left_out + facts.fragments.left_out,
+            "facts were left out: too many of their kind",
+        ),
         (collector.totals.left_out, "connection ends are missing among the top talkers"),
         (collector.story.as_ref().map_or(0, |story| story.left_out), "packets of the connection are not told"),
     ];
@@ -201,6 +206,7 @@ fn write_tables(
         ("icmp_errors", outputs.icmp_errors.written),
         ("icmp_echo", outputs.icmp_echo.written),
         ("intervals", outputs.intervals.written),
+        ("fragments", outputs.fragments.written),
     ]);
     if collector.wants_packets() {
         counts.insert("packets", outputs.packets.written);

@@ -8,6 +8,7 @@ use crate::story::Story;
 use crate::summary::Totals;
 use crate::table::{self, Label, Row, Rows, Sink, SinkError};
 use crate::track::flows::Events;
+use crate::track::fragments::Fragmented;
 use crate::track::points::Point;
 use crate::track::tunnels::Tunnel;
 use crate::track::{Event, Tally};
@@ -112,6 +113,7 @@ pub(crate) struct Outputs {
     pub(crate) icmp_errors: Output,
     pub(crate) icmp_echo: Output,
     pub(crate) intervals: Output,
+    pub(crate) fragments: Output,
     pub(crate) packets: Output,
 }
 
@@ -123,6 +125,7 @@ impl<'a> Collector<'a> {
             icmp_errors: Output::new::<table::IcmpErrorRow>(sink),
             icmp_echo: Output::new::<table::IcmpEchoRow>(sink),
             intervals: Output::new::<table::IntervalRow>(sink),
+            fragments: Output::new::<table::FragmentRow>(sink),
             packets: Output::new::<table::PacketRow>(sink),
         };
         Self {
@@ -159,6 +162,17 @@ impl<'a> Collector<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Takes note of datagrams that came in fragments.
+    pub(crate) fn fragments(&mut self, decided: &[Fragmented]) -> Result<(), SinkError> {
+        for one in decided {
+            let unit = self.names.points.get(usize::from(one.point)).map_or(0, |point| point.unit);
+            self.facts.fragments.add(one, unit);
+            let names = &self.names;
+            self.outputs.fragments.push(|| rows::fragments(one, names), self.sink)?;
+        }
+        Ok(())
     }
 
     fn tally(&mut self, second: u32, point: u16, what: Tally) {
@@ -212,13 +226,14 @@ impl Collect for Collector<'_> {
         self.names.learn(work);
         self.packets(work)?;
         self.count_seconds(work)?;
+        self.fragments(&work.fragments)?;
         events.drain(..).try_for_each(|(_, event)| self.event(event))
     }
 
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
         events.drain(..).try_for_each(|(_, event)| self.event(event))?;
         self.write_seconds(usize::MAX)?;
-        let Outputs { flows, icmp_errors, icmp_echo, intervals, packets } = &mut self.outputs;
+        let Outputs { flows, icmp_errors, icmp_echo, intervals, packets, .. } = &mut self.outputs;
         [flows, icmp_errors, icmp_echo, intervals, packets].into_iter().try_for_each(|output| output.flush(self.sink))
     }
 }

@@ -3,14 +3,14 @@
 
 use crate::packet::{Kind, Packet};
 use crate::track::decoded::Decoded;
-use crate::track::fragments::{Key as FragmentKey, Reassembler};
+use crate::track::fragments::{Fragmented, Inside, Key as FragmentKey, Reassembler, Seen};
 use crate::track::icmp::quoted;
 use crate::track::key::{SHARDS, shard_of};
 use crate::track::lane::sample;
 use crate::track::points::{Point, Points};
 use crate::track::tunnels::{Tunnel, Tunnels};
 use crate::track::{Endpoint, FrameId};
-use crate::wire::{self, DecodeConfig, Layers};
+use crate::wire::{self, DecodeConfig, Fragment, Layers};
 use crate::{Chunk, Restrict};
 use kcap_file::{CaptureInfo, LinkType, Record};
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub(crate) struct Work {
     pub(crate) tunnels: Vec<Tunnel>,
     /// Frames by second and point.
     pub(crate) seconds: Vec<SecondCount>,
+    /// Datagrams in fragments whose fate was decided in this chunk.
+    pub(crate) fragments: Vec<Fragmented>,
 }
 
 /// Frames of one point in one second.
@@ -54,6 +56,7 @@ impl Work {
         self.points.clear();
         self.tunnels.clear();
         self.seconds.clear();
+        self.fragments.clear();
         self.chunk.extra.clear();
     }
 
@@ -80,6 +83,7 @@ pub(crate) struct Ingest {
     chunks: u64,
     captures: usize,
     now_ns: i64,
+    unit: u32,
 }
 
 impl Ingest {
@@ -98,6 +102,7 @@ impl Ingest {
             chunks: 0,
             captures: 0,
             now_ns: i64::MIN,
+            unit: 0,
         }
     }
 
@@ -108,6 +113,10 @@ impl Ingest {
         self.captures = captures.len();
         work.number = self.chunks;
         self.chunks += 1;
+        if self.unit != work.chunk.batch.unit {
+            self.fragments.end(self.now_ns);
+            self.unit = work.chunk.batch.unit;
+        }
         let (points, tunnels) = (self.points.list().len(), self.tunnels.list().len());
         for index in 0..work.chunk.batch.records.len() {
             self.record(index, work);
@@ -115,6 +124,13 @@ impl Ingest {
         work.now_ns = self.now_ns;
         work.points.extend_from_slice(&self.points.list()[points..]);
         work.tunnels.extend_from_slice(&self.tunnels.list()[tunnels..]);
+        work.fragments = self.fragments.take_decided();
+    }
+
+    /// The datagrams that still wait for fragments when everything is read.
+    pub(crate) fn finish(&mut self) -> Vec<Fragmented> {
+        self.fragments.end(self.now_ns);
+        self.fragments.take_decided()
     }
 
     #[inline]
@@ -135,7 +151,7 @@ impl Ingest {
         let id = FrameId { capture: batch.capture, frame: batch.first_frame + index as u64 };
         let unit = batch.unit;
         if packet.kind == Kind::Fragment {
-            self.reassemble(&record, &mut packet, &mut work.chunk);
+            self.reassemble(&record, id, &mut packet, &mut work.chunk);
         }
         if self.is_restricted && !self.restrict.accepts_packet(&packet, &work.chunk) {
             self.restricted += 1;
@@ -159,18 +175,34 @@ impl Ingest {
 
     /// Hands a fragment on; the last one missing brings the whole datagram, which is decoded from where the fragment
     /// stopped.
-    fn reassemble(&mut self, record: &Record, packet: &mut Packet, chunk: &mut Chunk) {
+    fn reassemble(&mut self, record: &Record, frame: FrameId, packet: &mut Packet, chunk: &mut Chunk) {
         let Some(fragment) = self.layers.fragment else { return };
         let outers = self.layers.outers();
         let key = FragmentKey::new(packet, outers.last(), &fragment);
         let start = record.offset.saturating_add(fragment.payload_offset);
         let payload = chunk.bytes(start, fragment.payload_caplen);
-        let Some(datagram) = self.fragments.push(key, packet.ts_ns, &fragment, payload) else { return };
+        let (is_first, has_ports) = (fragment.offset == 0, matches!(fragment.proto, 6 | 17));
+        let seen = Seen {
+            ns: packet.ts_ns,
+            frame,
+            ports: (is_first && has_ports).then_some((packet.src_port, packet.dst_port)),
+            inside: if is_first { self.inside(&fragment, packet, payload) } else { None },
+        };
+        let Some(datagram) = self.fragments.push(key, seen, &fragment, payload) else { return };
         let (offset, len) = (chunk.extra.len() as u32, datagram.bytes.len() as u32);
         let v4 = packet.src.is_v4();
         wire::decode_transport(datagram.proto, &datagram.bytes, len, v4, &self.config, packet, &mut self.layers);
         packet.l4_offset = packet.l4_offset.saturating_add(Chunk::EXTRA).saturating_add(offset);
         chunk.extra.extend_from_slice(&datagram.bytes);
+    }
+
+    /// What a tunnel's packet carries, as far as its first fragment shows.
+    fn inside(&self, fragment: &Fragment, packet: &Packet, payload: &[u8]) -> Option<Inside> {
+        let (mut inner, mut layers) = (*packet, Layers::default());
+        let (len, is_v4) = (fragment.payload_len, packet.src.is_v4());
+        wire::decode_transport(fragment.proto, payload, len, is_v4, &self.config, &mut inner, &mut layers);
+        let kind = layers.outers().first()?.kind;
+        Some(Inside { kind, src: inner.src, dst: inner.dst })
     }
 
     #[inline]

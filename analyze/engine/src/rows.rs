@@ -3,9 +3,10 @@
 use crate::Packet;
 use crate::collect::{Names, Second};
 use crate::packet::Kind;
-use crate::table::{FlowRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, Time};
+use crate::table::{FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, Time};
 use crate::track::FrameId;
 use crate::track::event::{Echo, Flow, IcmpError};
+use crate::track::fragments::{Fate, Fragmented};
 
 pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
     let leg = flow.leg;
@@ -115,6 +116,34 @@ pub(crate) fn echo(echo: &Echo, names: &Names) -> IcmpEchoRow {
         reply_frame: echo.reply.map(|reply| reply.frame as i64),
         rtt_us: echo.rtt_ns.map(micros),
         unanswered: echo.unanswered,
+    }
+}
+
+pub(crate) fn fragments(one: &Fragmented, names: &Names) -> FragmentRow {
+    FragmentRow {
+        capture: names.capture(one.seen.frame.capture),
+        point: names.point(one.point),
+        first_frame: one.seen.frame.frame as i64,
+        ts_ns: one.seen.ns,
+        ts: Time(one.seen.ns),
+        duration_us: one.last_ns.saturating_sub(one.seen.ns) / 1000,
+        src_addr: one.src,
+        dst_addr: one.dst,
+        src_port: one.seen.ports.map(|ports| ports.0.into()),
+        dst_port: one.seen.ports.map(|ports| ports.1.into()),
+        proto: one.proto.into(),
+        ip_id: one.id.into(),
+        fragments: one.parts.into(),
+        payload_bytes: one.bytes.into(),
+        whole_bytes: one.whole.map(Into::into),
+        has_first: one.has_first,
+        complete: matches!(one.fate, Fate::Complete | Fate::Snapped),
+        reason: one.fate.name(),
+        outer_src_addr: one.outer.map(|outer| outer.0),
+        outer_dst_addr: one.outer.map(|outer| outer.1),
+        tunnel: one.seen.inside.map(|inside| inside.kind.name()),
+        inner_src_addr: one.seen.inside.map(|inside| inside.src),
+        inner_dst_addr: one.seen.inside.map(|inside| inside.dst),
     }
 }
 

@@ -7,10 +7,18 @@ mod connect_refused;
 mod connect_rejected;
 mod connect_timeout;
 mod evidence;
+mod fragment_loss;
+mod fragments;
+mod mtu_black_hole;
+mod mtu_mismatch;
 mod no_route;
 mod overlay;
+mod overlay_fragmentation;
 mod overlay_one_way;
+mod path_mtu;
+mod pmtu_not_translated;
 mod services;
+mod stall_groups;
 pub(crate) mod world;
 
 pub(crate) use attempts::{Counts, Outcome};
@@ -51,6 +59,11 @@ pub const DETECTORS: &[About] = &[
     capture_drops::ABOUT,
     capture_incomplete::ABOUT,
     overlay_one_way::ABOUT,
+    fragment_loss::ABOUT,
+    pmtu_not_translated::ABOUT,
+    mtu_black_hole::ABOUT,
+    mtu_mismatch::ABOUT,
+    overlay_fragmentation::ABOUT,
     no_route::ABOUT,
     connect_rejected::ABOUT,
     connect_refused::ABOUT,

@@ -1,6 +1,8 @@
 //! What detectors judge at the end: facts gathered over all captures.
 
+use super::fragments::Fragments;
 use super::overlay::Overlay;
+use super::path_mtu::PathMtu;
 use super::services::Servers;
 use crate::finding::Finding;
 use crate::track::decoded::Decoded;
@@ -16,6 +18,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Facts {
     pub(crate) servers: Servers,
     pub(crate) overlay: Overlay,
+    pub(crate) path_mtu: PathMtu,
+    pub(crate) fragments: Fragments,
     /// ICMP errors that no route exists, by sender and destination; a few of each.
     pub(crate) no_route: BTreeMap<(crate::Addr, crate::Addr), Vec<IcmpError>>,
     pub(crate) silent_arp: Vec<ArpUnanswered>,
@@ -61,9 +65,12 @@ impl Facts {
         match event {
             Event::Flow(flow) => {
                 self.overlay.add(flow);
+                self.path_mtu.add(flow);
                 self.flows.add(flow);
             }
             Event::IcmpError(error) if error.icmp.is_no_route() => self.no_route(error),
+            Event::IcmpError(error) if error.icmp.is_reassembly_timeout() => self.fragments.gave_up(error),
+            Event::IcmpError(error) if error.icmp.is_too_big() => self.path_mtu.too_big(error),
             Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
             Event::ArpUnanswered(_) => self.left_out += 1,
             Event::IcmpError(_) | Event::Echo(_) | Event::Dns(_) | Event::Tally { .. } => {}
@@ -127,6 +134,20 @@ impl World<'_> {
         let ends = [tunnel.a.to_string(), tunnel.b.to_string()];
         let about = |finding: &Finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end));
         self.findings.iter().any(|finding| finding.code == "OVL001" && about(finding))
+    }
+
+    /// A capture point by its name, and inside what kind of tunnel.
+    pub(crate) fn place_name(&self, point: u16, tunnel: u32) -> String {
+        let point = self.points.get(usize::from(point));
+        let name = match point.map(|point| (&point.interface, point.capture)) {
+            Some((Some(interface), capture)) => format!("{interface} of {}", self.capture_name(capture)),
+            Some((None, capture)) => self.capture_name(capture).to_owned(),
+            None => "?".to_owned(),
+        };
+        match self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) {
+            Some(tunnel) => format!("{name} ({})", tunnel.kind.name()),
+            None => name,
+        }
     }
 
     /// A file by its number.

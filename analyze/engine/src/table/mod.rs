@@ -48,6 +48,7 @@ mod decode;
 mod endpoints;
 mod findings;
 mod flows;
+mod fragments;
 mod icmp_echo;
 mod icmp_errors;
 mod intervals;
@@ -64,6 +65,7 @@ pub use decode::DecodeRow;
 pub use endpoints::EndpointRow;
 pub use findings::FindingRow;
 pub use flows::FlowRow;
+pub use fragments::FragmentRow;
 pub use icmp_echo::IcmpEchoRow;
 pub use icmp_errors::IcmpErrorRow;
 pub use intervals::IntervalRow;
@@ -87,6 +89,7 @@ pub const TABLES: &[TableSpec] = &[
     IcmpErrorRow::SPEC,
     IcmpEchoRow::SPEC,
     IntervalRow::SPEC,
+    FragmentRow::SPEC,
     FindingRow::SPEC,
     PacketRow::SPEC,
 ];

@@ -6,6 +6,7 @@ use super::flow::{Cold, Hot, Seen};
 use super::key::End;
 use super::lane::{Lane, Rare};
 use super::leg::Leg;
+use super::stall::stall;
 
 const TCP: u8 = 6;
 
@@ -43,6 +44,7 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
             frame: icmp.frame,
             count: icmp.count,
         }),
+        stall: if cold.proto == TCP { stall(hot, cold) } else { None },
         pause: cold.pause,
         leg: first_leg(hot, cold),
         other_legs: cold.legs.iter().map(|leg| other_leg(leg, orig)).collect(),
@@ -125,6 +127,8 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
         shape: hello.shape,
         zero_window: seen & Seen::ZERO_WINDOW != 0,
         fin: seen & Seen::FIN != 0,
+        largest_packet: hot.largest[at],
+        all_acked: hot.lanes[at].is_acked_by(&hot.lanes[end.other() as usize]),
     }
 }
 

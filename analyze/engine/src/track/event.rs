@@ -4,6 +4,7 @@ use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::{Few, History};
 use crate::Addr;
+use crate::wire::TunnelKind;
 use std::fmt;
 
 /// A frame of a capture: its file among the inputs and its number as Wireshark shows it.
@@ -142,6 +143,10 @@ pub struct Side {
     pub zero_window: bool,
     /// Whether it finished.
     pub fin: bool,
+    /// Most IP bytes of a packet, where it was seen first.
+    pub largest_packet: u16,
+    /// Whether the peer acknowledged everything that was seen first.
+    pub all_acked: bool,
 }
 
 /// A reset of a connection.
@@ -206,6 +211,16 @@ impl IcmpCode {
         matches!((self.v4, self.kind, self.code), (true, 3, 3) | (false, 1, 4))
     }
 
+    /// A packet was too big for the next hop and may not be fragmented.
+    pub fn is_too_big(self) -> bool {
+        matches!((self.v4, self.kind, self.code), (true, 3, 4) | (false, 2, _))
+    }
+
+    /// Fragments of a datagram are missing (RFC 792, RFC 4443 3.3).
+    pub fn is_reassembly_timeout(self) -> bool {
+        matches!((self.v4, self.kind, self.code), (true, 11, 1) | (false, 3, 1))
+    }
+
     /// The connection cannot come about: any kind of unreachable but "fragmentation needed".
     pub fn is_unreachable(self) -> bool {
         matches!((self.v4, self.kind, self.code), (true, 3, code) if code != 4) || (!self.v4 && self.kind == 1)
@@ -236,6 +251,36 @@ impl fmt::Display for IcmpCode {
         let family = if self.v4 { "ICMP" } else { "ICMPv6" };
         write!(f, "{family} {}/{} ({})", self.kind, self.code, self.name())
     }
+}
+
+/// What one side sent and its peer never acknowledged: the segment that is sent again and again, as the places saw it
+/// that it reached, and bytes that never reached the others.
+#[derive(Clone, Debug, Default)]
+pub struct Stall {
+    /// Whether the originator sent it.
+    pub by_orig: bool,
+    /// Sequence number of the first byte without acknowledgement.
+    pub seq: u32,
+    /// Times the segment there was sent again, where that was seen.
+    pub resent: u32,
+    /// Bytes of the IP packet it was sent again in, the smallest.
+    pub ip_len: u32,
+    /// When it was first sent again.
+    pub first_ns: i64,
+    /// When it was last sent again.
+    pub last_ns: i64,
+    /// Frames in which it was sent again, a few.
+    pub frames: Few<FrameId, 4>,
+    /// Whether the peer sent anything after that.
+    pub peer_lives: bool,
+    /// Bytes from there on that never came to the place that misses most of them, though later ones did.
+    pub missing: u32,
+    /// The segment without payload that shows it, if one does.
+    pub revealed: Option<(i64, FrameId)>,
+    /// Points and tunnels where it was seen to be sent again.
+    pub seen_at: Few<(u16, u32), 16>,
+    /// Points and tunnels that saw other packets of the side and not this.
+    pub unseen_at: Few<(u16, u32), 16>,
 }
 
 /// Where a connection was seen.
@@ -300,6 +345,8 @@ pub struct Flow {
     pub reset: Option<Reset>,
     /// First ICMP error about it.
     pub rejection: Option<Rejection>,
+    /// What was never acknowledged though it was sent again, or never arrived.
+    pub stall: Option<Box<Stall>>,
     /// Its SYN frames, a few.
     pub syns: Few<FrameId, 4>,
     /// The last silence of a second or more: how long it was, and when it ended.
@@ -352,6 +399,10 @@ pub struct IcmpError {
     pub proto: u8,
     /// Sequence number of the quoted segment.
     pub seq: Option<u32>,
+    /// Bytes that the quoted packet had, as its header says.
+    pub quoted_len: u32,
+    /// What kind of tunnel's outer packet is quoted, when it is one.
+    pub quoted_tunnel: Option<TunnelKind>,
     /// Whether a connection that this capture has is meant.
     pub flow_known: bool,
 }

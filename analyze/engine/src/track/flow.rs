@@ -5,6 +5,7 @@ use super::fold::Recent;
 use super::key::{End, Key};
 use super::lane::{Lane, Rare, Taken};
 use super::leg::{Leg, may_be_same_way, way};
+use super::stall::Trouble;
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::event::{FrameId, IcmpCode};
 
@@ -27,6 +28,8 @@ pub(crate) struct Hot {
     pub(crate) phase: Phase,
     /// Who started it.
     pub(crate) orig: End,
+    /// Most IP bytes of a packet of each end, on the first leg.
+    pub(crate) largest: [u16; 2],
 }
 
 const _: () = assert!(size_of::<Hot>() == 128, "two cache lines");
@@ -167,14 +170,17 @@ impl Cold {
         }
     }
 
-    /// Bytes held beside the connection's own: further legs, and what folding remembers.
+    /// Bytes held beside the connection's own: further legs, what folding remembers, what does not arrive.
     pub(crate) fn extra_bytes(&self) -> u64 {
         let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
-        (self.legs.capacity() * size_of::<Leg>() + recent) as u64
+        let rare = self.rare.iter().chain(self.legs.iter().flat_map(|leg| &leg.rare));
+        let trouble = rare.filter(|rare| rare.trouble.is_some()).count() * size_of::<Trouble>();
+        (self.legs.capacity() * size_of::<Leg>() + recent + trouble) as u64
     }
 
     /// Lets go of them.
     pub(crate) fn release(&mut self) {
+        self.rare.iter_mut().for_each(|rare| rare.trouble = None);
         (self.legs, self.recent, self.charged) = (Vec::new(), None, 0);
     }
 
@@ -257,14 +263,18 @@ impl Hot {
         let first_leg = self.point == packet.point && self.tunnel == packet.tunnel && self.is_way_of(packet, end);
         let mut taken = Taken::Copy;
         if first_leg {
+            let skips = self.lanes[end as usize].skips(packet);
             taken = self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]);
             match taken {
                 Taken::Copy => return taken,
-                Taken::Retransmission => self.mark_once(cold, end, Seen::RETRANSMITTED, b't'),
+                Taken::Retransmission => self.resent(cold, packet, end, at()),
+                Taken::New if skips => cold.rare[end as usize].note_skipped(packet, at()),
                 Taken::New => {}
             }
+            let largest = &mut self.largest[end as usize];
+            *largest = (*largest).max(packet.ip_len.min(u16::MAX.into()) as u16);
         } else {
-            cold.take_on_leg(packet, end);
+            cold.take_on_leg(packet, end, &at);
         }
         if packet.kind == Kind::Tcp {
             self.segment(cold, packet, end, first_leg, at, hello);
@@ -272,6 +282,11 @@ impl Hot {
             self.datagram(cold, packet, end);
         }
         taken
+    }
+
+    fn resent(&mut self, cold: &mut Cold, packet: &Packet, end: End, frame: FrameId) {
+        cold.rare[end as usize].note_resent(packet, &self.lanes[end.other() as usize], frame);
+        self.mark_once(cold, end, Seen::RETRANSMITTED, b't');
     }
 
     fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {

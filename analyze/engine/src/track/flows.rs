@@ -138,7 +138,7 @@ impl Flows {
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
         let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
         let taken = hot.take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
-        if slot.is_none() || taken == Taken::Copy {
+        if slot.is_none() || taken != Taken::New {
             self.charge(at);
             if self.over() > 0 {
                 self.evict(packet.index, events);

@@ -7,8 +7,10 @@
 #[cfg(test)]
 mod tests;
 
+use super::event::FrameId;
+use crate::Addr;
 use crate::packet::Packet;
-use crate::wire::{Fragment, Outer};
+use crate::wire::{Fragment, Outer, TunnelKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// How long the parts of a datagram are waited for, packet time (`net.ipv4.ipfrag_time`).
@@ -17,6 +19,10 @@ const TIMEOUT_NS: i64 = 30_000_000_000;
 /// How long a complete datagram is remembered, for the copies of its parts that a capture of several interfaces at one
 /// point has. Shorter than any sender needs to come round to the same identification.
 const REPEAT_NS: i64 = 100_000_000;
+
+/// Parts that come in the last moments of a capture say nothing of those that do not: the parts of a datagram leave
+/// together, but may be queued and reordered.
+const CUT_OFF_NS: i64 = 200_000_000;
 
 /// Longest payload of a datagram: what the IPv4 total length and the IPv6 payload length can say.
 const MAX_PAYLOAD: u32 = 65_535;
@@ -29,9 +35,9 @@ const PART_COST: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Key {
     point: u16,
-    outer: Option<(crate::Addr, crate::Addr, Option<u32>)>,
-    src: crate::Addr,
-    dst: crate::Addr,
+    outer: Option<(Addr, Addr, Option<u32>)>,
+    src: Addr,
+    dst: Addr,
     /// RFC 791 3.2 wants it in the key, RFC 8200 4.5 does not.
     proto: Option<u8>,
     id: u32,
@@ -60,6 +66,95 @@ pub struct Datagram {
     pub bytes: Vec<u8>,
     /// Parts it came in.
     pub parts: u32,
+}
+
+/// Where and when a fragment was seen, and what it tells beside its payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// When.
+    pub ns: i64,
+    /// Where.
+    pub frame: FrameId,
+    /// Source and destination port, which the first fragment of TCP and UDP has.
+    pub ports: Option<(u16, u16)>,
+    /// The tunnel that the datagram is a packet of, as its first fragment shows.
+    pub inside: Option<Inside>,
+}
+
+/// What a tunnel's packet carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inside {
+    /// Kind of tunnel.
+    pub kind: TunnelKind,
+    /// Source of the packet inside.
+    pub src: Addr,
+    /// Destination of the packet inside.
+    pub dst: Addr,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fate {
+    /// All parts came.
+    Complete,
+    /// All parts came, but the capture cut some.
+    Snapped,
+    /// Parts never came.
+    Missing,
+    /// Parts are missing, but the capture ended before they had to come.
+    CutOff,
+    /// Given up for want of memory.
+    Evicted,
+    /// Discarded because parts overlapped.
+    Overlapping,
+    /// Discarded because parts contradicted each other.
+    Malformed,
+}
+
+impl Fate {
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Snapped => "snapped",
+            Self::Missing => "missing",
+            Self::CutOff => "cut-off",
+            Self::Evicted => "evicted",
+            Self::Overlapping => "overlapping",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// A datagram that came in fragments, once its fate is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragmented {
+    /// Capture point.
+    pub point: u16,
+    /// Ends of the tunnel whose packets the fragments were inside.
+    pub outer: Option<(Addr, Addr)>,
+    /// Source.
+    pub src: Addr,
+    /// Destination.
+    pub dst: Addr,
+    /// Protocol; that of the fragment that came first where the first part is missing.
+    pub proto: u8,
+    /// Identification.
+    pub id: u32,
+    /// What its first fragment told, and when and where the fragment that came first was seen.
+    pub seen: Seen,
+    /// When the last part was seen.
+    pub last_ns: i64,
+    /// Parts seen, copies left out.
+    pub parts: u32,
+    /// Payload bytes of these.
+    pub bytes: u32,
+    /// Payload bytes of the whole, where the last part came.
+    pub whole: Option<u32>,
+    /// Whether the part with the beginning came.
+    pub has_first: bool,
+    /// What became of it.
+    pub fate: Fate,
 }
 
 /// What became of the datagrams that came in fragments.
@@ -100,6 +195,8 @@ struct Pending {
     proto: u8,
     snapped: bool,
     cost: usize,
+    seen: Seen,
+    last_ns: i64,
 }
 
 /// Puts fragments together. All it holds is charged to one budget.
@@ -110,6 +207,8 @@ pub struct Reassembler {
     pending: HashMap<Key, Pending>,
     by_age: BTreeMap<(i64, u64), Key>,
     counts: Counts,
+    /// Datagrams whose fate was decided since they were last asked for.
+    decided: Vec<Fragmented>,
 }
 
 /// What a part did to its datagram.
@@ -126,7 +225,8 @@ impl Reassembler {
     /// One that holds at most `max_bytes`, bookkeeping included.
     pub fn new(max_bytes: usize) -> Self {
         let (pending, by_age) = (HashMap::new(), BTreeMap::new());
-        Self { max_cost: max_bytes, cost: 0, serial: 0, pending, by_age, counts: Counts::default() }
+        let (counts, decided) = (Counts::default(), Vec::new());
+        Self { max_cost: max_bytes, cost: 0, serial: 0, pending, by_age, counts, decided }
     }
 
     /// What became of the datagrams so far.
@@ -140,9 +240,10 @@ impl Reassembler {
     }
 
     /// Takes one fragment and what was captured of its payload; gives the datagram when that completes it.
-    pub fn push(&mut self, key: Key, ts_ns: i64, fragment: &Fragment, payload: &[u8]) -> Option<Datagram> {
+    pub fn push(&mut self, key: Key, seen: Seen, fragment: &Fragment, payload: &[u8]) -> Option<Datagram> {
+        let ts_ns = seen.ns;
         self.expire(ts_ns);
-        let inserted = self.insert(key, ts_ns, fragment, payload);
+        let inserted = self.insert(key, seen, fragment, payload);
         let counts = &mut self.counts;
         match inserted {
             Inserted::Repeated => counts.repeated += 1,
@@ -158,7 +259,27 @@ impl Reassembler {
         datagram
     }
 
-    fn insert(&mut self, key: Key, ts_ns: i64, fragment: &Fragment, payload: &[u8]) -> Inserted {
+    /// The datagrams whose fate was decided since the last call.
+    pub fn take_decided(&mut self) -> Vec<Fragmented> {
+        std::mem::take(&mut self.decided)
+    }
+
+    /// Gives up all that waits, because the unit of the inputs is over.
+    pub fn end(&mut self, now_ns: i64) {
+        while let Some((&born, key)) = self.by_age.first_key_value() {
+            let waiting = self.pending.get(key).filter(|pending| pending.closed_ns.is_none());
+            if let Some(pending) = waiting {
+                let cut_off = now_ns.saturating_sub(pending.last_ns) < CUT_OFF_NS;
+                let fate = if cut_off { Fate::CutOff } else { Fate::Missing };
+                self.counts.timed_out += u64::from(!cut_off);
+                self.decided.push(pending.fragmented(key, fate));
+            }
+            self.forget(born);
+        }
+    }
+
+    fn insert(&mut self, key: Key, seen: Seen, fragment: &Fragment, payload: &[u8]) -> Inserted {
+        let ts_ns = seen.ns;
         if let Some(old) = self.pending.get(&key).filter(|old| old.is_forgettable(ts_ns)) {
             self.forget(old.born);
         }
@@ -166,8 +287,11 @@ impl Reassembler {
             self.serial += 1;
             self.cost += DATAGRAM_COST;
             self.by_age.insert((ts_ns, self.serial), key);
-            Pending::new((ts_ns, self.serial))
+            Pending::new((ts_ns, self.serial), seen, fragment.proto)
         });
+        if pending.closed_ns.is_none() {
+            pending.note(seen);
+        }
         let before = pending.cost;
         let inserted = pending.insert(fragment, payload, key.proto.is_some());
         self.cost = self.cost + pending.cost - before;
@@ -188,6 +312,15 @@ impl Reassembler {
             }
             _ => None,
         };
+        let fate = match (why, pending.snapped) {
+            (Inserted::Overlapping, _) => Fate::Overlapping,
+            (Inserted::Malformed, _) => Fate::Malformed,
+            (_, true) => Fate::Snapped,
+            (_, false) => Fate::Complete,
+        };
+        if pending.closed_ns.is_none() {
+            self.decided.push(pending.fragmented(&key, fate));
+        }
         self.cost -= pending.cost - DATAGRAM_COST;
         (pending.cost, pending.parts, pending.closed_ns) = (DATAGRAM_COST, Vec::new(), Some(ts_ns));
         datagram
@@ -201,6 +334,9 @@ impl Reassembler {
                 break;
             }
             self.counts.timed_out += u64::from(waiting);
+            if waiting {
+                self.decided.push(pending.fragmented(key, Fate::Missing));
+            }
             self.forget(born);
         }
     }
@@ -208,8 +344,10 @@ impl Reassembler {
     fn evict(&mut self) {
         while self.cost > self.max_cost {
             let Some((&born, key)) = self.by_age.first_key_value() else { break };
-            let waiting = self.pending.get(key).is_some_and(|pending| pending.closed_ns.is_none());
-            self.counts.evicted += u64::from(waiting);
+            if let Some(pending) = self.pending.get(key).filter(|pending| pending.closed_ns.is_none()) {
+                self.counts.evicted += 1;
+                self.decided.push(pending.fragmented(key, Fate::Evicted));
+            }
             self.forget(born);
         }
     }
@@ -222,8 +360,34 @@ impl Reassembler {
 }
 
 impl Pending {
-    fn new(born: (i64, u64)) -> Self {
-        Self { born, closed_ns: None, parts: Vec::new(), end: None, proto: 0, snapped: false, cost: DATAGRAM_COST }
+    fn new(born: (i64, u64), seen: Seen, proto: u8) -> Self {
+        let (parts, last_ns, cost) = (Vec::new(), seen.ns, DATAGRAM_COST);
+        Self { born, closed_ns: None, parts, end: None, proto, snapped: false, cost, seen, last_ns }
+    }
+
+    /// Takes note of a part's time, and of what the first part tells.
+    fn note(&mut self, seen: Seen) {
+        self.last_ns = self.last_ns.max(seen.ns);
+        self.seen.ports = self.seen.ports.or(seen.ports);
+        self.seen.inside = self.seen.inside.or(seen.inside);
+    }
+
+    fn fragmented(&self, key: &Key, fate: Fate) -> Fragmented {
+        Fragmented {
+            point: key.point,
+            outer: key.outer.map(|(src, dst, _)| (src, dst)),
+            src: key.src,
+            dst: key.dst,
+            proto: self.proto,
+            id: key.id,
+            seen: self.seen,
+            last_ns: self.last_ns,
+            parts: self.parts.len() as u32,
+            bytes: self.parts.iter().map(|part| part.end - part.start).sum(),
+            whole: self.end,
+            has_first: self.parts.first().is_some_and(|part| part.start == 0),
+            fate,
+        }
     }
 
     /// Whether a part that comes now belongs to a new datagram.

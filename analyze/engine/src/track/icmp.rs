@@ -41,7 +41,7 @@ impl Errors {
     pub(crate) fn take(&mut self, packet: &Packet, source: &Source<'_>, flows: &mut Flows, events: &mut Events) {
         let Some(quote) = read(packet, source) else { return };
         let icmp = IcmpCode { v4: packet.src.is_v4(), kind: quote.icmp_type, code: quote.code };
-        let Quoted { src, dst, src_port, dst_port, proto, seq, .. } = quote.packet;
+        let Quoted { src, dst, src_port, dst_port, proto, seq, ip_len, .. } = quote.packet;
         let (orig, resp) = (Endpoint { addr: src, port: src_port }, Endpoint { addr: dst, port: dst_port });
         if self.is_known(Sighting { icmp, ip_id: packet.ip_id, orig, resp, seq }, packet.ts_ns) {
             return;
@@ -63,6 +63,8 @@ impl Errors {
             resp,
             proto,
             seq,
+            quoted_len: ip_len,
+            quoted_tunnel: quote.tunnel,
             flow_known,
         };
         events.push((packet.index, Event::IcmpError(Box::new(error))));

@@ -1,5 +1,6 @@
 //! One direction of one leg: counters and the sequence rule.
 
+use super::stall::Trouble;
 use crate::packet::{Kind, Packet, TcpFlags};
 use kcap_file::Direction;
 
@@ -49,6 +50,8 @@ pub(crate) struct Rare {
     /// Keep-alive probes.
     pub(crate) keepalives: u32,
     holes: Holes,
+    /// Bytes that do not arrive; made when the lane shows any.
+    pub(crate) trouble: Option<Box<Trouble>>,
 }
 
 /// Ranges that were jumped over, oldest first; the oldest goes when there are too many.
@@ -93,6 +96,26 @@ impl Lane {
             return self.sequence(packet, rare);
         }
         Taken::New
+    }
+
+    /// Whether a packet without payload is ahead of everything seen: bytes before it were sent and passed elsewhere, or
+    /// were lost.
+    #[inline]
+    pub(crate) fn skips(&self, packet: &Packet) -> bool {
+        packet.payload_len == 0
+            && self.marks & STARTED != 0
+            && after(packet.seq, self.next_seq)
+            && !packet.flags.any(TcpFlags::RST | TcpFlags::SYN)
+    }
+
+    /// Highest acknowledgement sent.
+    pub(crate) fn acked(&self) -> Option<u32> {
+        (self.marks & ACKED != 0).then_some(self.ack)
+    }
+
+    /// Whether the peer acknowledged everything that was sent.
+    pub(crate) fn is_acked_by(&self, peer: &Self) -> bool {
+        self.marks & STARTED != 0 && peer.acked().is_some_and(|ack| !after(self.next_seq, ack))
     }
 
     /// Equal fingerprints mean one packet only where something tells packets apart: an IPv4 identification, the two
@@ -145,6 +168,17 @@ impl Rare {
         let ranges = &self.holes.ranges[..self.holes.len.into()];
         let holes = ranges.iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
         holes.map(|(start, end)| u64::from(end.wrapping_sub(*start))).sum()
+    }
+
+    /// Whether anything was skipped or sent again.
+    pub(crate) fn has_trouble(&self) -> bool {
+        self.trouble.is_some() || self.holes.len > 0
+    }
+
+    /// Bytes of the hole that starts at `seq`.
+    pub(crate) fn hole_at(&self, seq: u32) -> u32 {
+        let mut holes = self.holes.ranges[..self.holes.len.into()].iter();
+        holes.find(|(start, _)| *start == seq).map_or(0, |(start, end)| end.wrapping_sub(*start))
     }
 
     /// A segment that starts below what was already sent; says whether it has bytes sent before.

@@ -1,8 +1,9 @@
 //! Places that saw a connection beside the first.
 
+use super::event::FrameId;
 use super::flow::Cold;
 use super::key::End;
-use super::lane::{Lane, Rare};
+use super::lane::{Lane, Rare, Taken};
 use crate::packet::{Packet, TcpFlags};
 use kcap_file::Direction;
 
@@ -42,7 +43,7 @@ pub(crate) fn may_be_same_way(a: u8, b: u8) -> bool {
 
 impl Cold {
     /// Counts a packet on a leg that is not the first.
-    pub(crate) fn take_on_leg(&mut self, packet: &Packet, end: End) {
+    pub(crate) fn take_on_leg(&mut self, packet: &Packet, end: End, frame: &impl Fn() -> FrameId) {
         let way = way(packet, end);
         let is_it =
             |leg: &Leg| leg.point == packet.point && leg.tunnel == packet.tunnel && may_be_same_way(leg.way, way);
@@ -64,7 +65,14 @@ impl Cold {
         let leg = &mut self.legs[at];
         let gap_ns = packet.ts_ns.saturating_sub(leg.last_ns);
         leg.last_ns = packet.ts_ns;
-        leg.lanes[end as usize].take(packet, gap_ns, &mut leg.rare[end as usize]);
+        let skips = leg.lanes[end as usize].skips(packet);
+        match leg.lanes[end as usize].take(packet, gap_ns, &mut leg.rare[end as usize]) {
+            Taken::Retransmission => {
+                leg.rare[end as usize].note_resent(packet, &leg.lanes[end.other() as usize], frame());
+            }
+            Taken::New if skips => leg.rare[end as usize].note_skipped(packet, frame()),
+            Taken::New | Taken::Copy => {}
+        }
         leg.rare[end as usize].syns += u32::from(packet.flags.any(TcpFlags::SYN));
     }
 }

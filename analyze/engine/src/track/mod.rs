@@ -19,6 +19,7 @@ mod leg;
 pub mod points;
 mod prefetch;
 pub(crate) mod shard;
+mod stall;
 pub mod tunnels;
 
 pub use endpoint::Endpoint;

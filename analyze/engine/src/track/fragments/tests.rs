@@ -26,8 +26,12 @@ fn payload(offset: u32, len: u32) -> Vec<u8> {
     (offset..offset + len).map(|n| (n % 251) as u8).collect()
 }
 
+fn seen(ns: i64) -> Seen {
+    Seen { ns, ..Seen::default() }
+}
+
 fn push(all: &mut Reassembler, key: Key, ts_ns: i64, (offset, len, more): (u32, u32, bool)) -> Option<Datagram> {
-    all.push(key, ts_ns, &part(offset, len, more), &payload(offset, len))
+    all.push(key, seen(ts_ns), &part(offset, len, more), &payload(offset, len))
 }
 
 #[test]
@@ -58,7 +62,7 @@ fn keeps_points_identifications_and_tunnels_apart() {
 fn protocol_comes_from_the_first_part() {
     let mut all = Reassembler::new(BUDGET);
     let second = Fragment { proto: 60, ..part(8, 8, false) };
-    assert_eq!(all.push(v6_key(1), 0, &second, &payload(8, 8)), None);
+    assert_eq!(all.push(v6_key(1), seen(0), &second, &payload(8, 8)), None);
     let datagram = push(&mut all, v6_key(1), 0, (0, 8, true)).expect("both parts are there");
     assert_eq!(datagram.proto, 17);
 }
@@ -139,11 +143,11 @@ fn an_odd_part_is_trimmed_in_ipv4_and_refused_in_ipv6() {
 fn cut_parts_never_complete_and_are_counted() {
     let mut all = Reassembler::new(BUDGET);
     let first = part(0, 16, true);
-    assert_eq!(all.push(key(1), 0, &first, &payload(0, 4)), None);
+    assert_eq!(all.push(key(1), seen(0), &first, &payload(0, 4)), None);
     assert_eq!(push(&mut all, key(1), 0, (16, 8, false)), None);
     assert_eq!(all.counts(), Counts { snapped: 1, ..Counts::default() });
     // With a part missing too, it is the missing part that counts.
-    assert_eq!(all.push(key(2), 0, &first, &payload(0, 4)), None);
+    assert_eq!(all.push(key(2), seen(0), &first, &payload(0, 4)), None);
     push(&mut all, key(3), TIMEOUT_NS + 1, (0, 8, true));
     assert_eq!(all.counts(), Counts { snapped: 1, timed_out: 1, ..Counts::default() });
 }
