@@ -112,6 +112,8 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
     let caps = [
         (left_out.flows, "connections were cut in two or more rows: --memory was full"),
         (left_out.echoes, "pings were given up early: too many waited"),
+        (collector.ties.left_out, "DNS transactions may count again where another capture has them"),
+        (left_out.dns, "DNS questions were given up before their answer could come: --memory was full"),
         (left_out.arps, "ARP questions were not followed: too many waited"),
         (ingest.points.left_out, "frames came from more capture points than are kept"),
         (ingest.tunnels.left_out, "frames came through more tunnels than are kept"),
@@ -207,6 +209,7 @@ fn write_tables(
         ("icmp_echo", outputs.icmp_echo.written),
         ("intervals", outputs.intervals.written),
         ("fragments", outputs.fragments.written),
+        ("dns_transactions", outputs.dns_transactions.written),
     ]);
     if collector.wants_packets() {
         counts.insert("packets", outputs.packets.written);

@@ -7,6 +7,7 @@ use crate::rows;
 use crate::story::Story;
 use crate::summary::Totals;
 use crate::table::{self, Label, Row, Rows, Sink, SinkError};
+use crate::track::dns::{Ties, Transaction};
 use crate::track::flows::Events;
 use crate::track::fragments::Fragmented;
 use crate::track::points::Point;
@@ -104,6 +105,7 @@ pub(crate) struct Collector<'a> {
     pub(crate) totals: Totals,
     pub(crate) outputs: Outputs,
     seconds: BTreeMap<(i64, u16), Second>,
+    pub(crate) ties: Ties,
     pub(crate) story: Option<Story>,
 }
 
@@ -114,6 +116,7 @@ pub(crate) struct Outputs {
     pub(crate) icmp_echo: Output,
     pub(crate) intervals: Output,
     pub(crate) fragments: Output,
+    pub(crate) dns_transactions: Output,
     pub(crate) packets: Output,
 }
 
@@ -126,6 +129,7 @@ impl<'a> Collector<'a> {
             icmp_echo: Output::new::<table::IcmpEchoRow>(sink),
             intervals: Output::new::<table::IntervalRow>(sink),
             fragments: Output::new::<table::FragmentRow>(sink),
+            dns_transactions: Output::new::<table::DnsTransactionRow>(sink),
             packets: Output::new::<table::PacketRow>(sink),
         };
         Self {
@@ -135,6 +139,7 @@ impl<'a> Collector<'a> {
             totals: Totals::default(),
             outputs,
             seconds: BTreeMap::new(),
+            ties: Ties::default(),
             story,
         }
     }
@@ -156,7 +161,8 @@ impl<'a> Collector<'a> {
             }
             Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(&error, names), self.sink),
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
-            Event::ArpUnanswered(_) | Event::Dns(_) => Ok(()),
+            Event::Dns(told) => outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink),
+            Event::ArpUnanswered(_) => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
                 Ok(())
@@ -171,6 +177,19 @@ impl<'a> Collector<'a> {
             self.facts.fragments.add(one, unit);
             let names = &self.names;
             self.outputs.fragments.push(|| rows::fragments(one, names), self.sink)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a chunk's events: DNS transactions last, by time, each tied to those before it.
+    fn events(&mut self, events: &mut Events) -> Result<(), SinkError> {
+        let by_time = |told: &Transaction| (told.first_ns, told.first);
+        events.sort_by_key(|(_, event)| if let Event::Dns(told) = event { Some(by_time(told)) } else { None });
+        for (_, mut event) in events.drain(..) {
+            let admitted = if let Event::Dns(told) = &mut event { self.ties.admit(told) } else { true };
+            if admitted {
+                self.event(event)?;
+            }
         }
         Ok(())
     }
@@ -227,13 +246,15 @@ impl Collect for Collector<'_> {
         self.packets(work)?;
         self.count_seconds(work)?;
         self.fragments(&work.fragments)?;
-        events.drain(..).try_for_each(|(_, event)| self.event(event))
+        self.events(events)
     }
 
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
-        events.drain(..).try_for_each(|(_, event)| self.event(event))?;
+        self.events(events)?;
         self.write_seconds(usize::MAX)?;
-        let Outputs { flows, icmp_errors, icmp_echo, intervals, packets, .. } = &mut self.outputs;
-        [flows, icmp_errors, icmp_echo, intervals, packets].into_iter().try_for_each(|output| output.flush(self.sink))
+        let Outputs { flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets, .. } = &mut self.outputs;
+        [flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets]
+            .into_iter()
+            .try_for_each(|output| output.flush(self.sink))
     }
 }

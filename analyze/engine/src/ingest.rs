@@ -3,6 +3,7 @@
 
 use crate::packet::{Kind, Packet};
 use crate::track::decoded::Decoded;
+use crate::track::dns::{DnsRef, is_dns_port, shard_of_id};
 use crate::track::fragments::{Fragmented, Inside, Key as FragmentKey, Reassembler, Seen};
 use crate::track::icmp::quoted;
 use crate::track::key::{SHARDS, shard_of};
@@ -23,6 +24,8 @@ pub(crate) struct Work {
     pub(crate) chunk: Chunk,
     /// Packets by shard.
     pub(crate) shards: [Vec<Packet>; SHARDS],
+    /// Which packets have DNS, by the shard that tracks it.
+    dns: [Vec<DnsRef>; SHARDS],
     /// Packets that no shard tracks, when all packets are wanted.
     pub(crate) untracked: Vec<Packet>,
     /// Time at the end of the chunk.
@@ -51,6 +54,7 @@ impl Work {
     /// Empties the work and keeps its memory.
     fn clear(&mut self) {
         self.shards.iter_mut().for_each(Vec::clear);
+        self.dns.iter_mut().for_each(Vec::clear);
         self.untracked.clear();
         self.captures.clear();
         self.points.clear();
@@ -58,6 +62,12 @@ impl Work {
         self.seconds.clear();
         self.fragments.clear();
         self.chunk.extra.clear();
+    }
+
+    /// Packets with DNS that a shard tracks, in order.
+    pub(crate) fn dns(&self, shard: usize) -> impl Iterator<Item = &Packet> {
+        let packet = |at: &DnsRef| self.shards.get(usize::from(at.shard))?.get(at.at as usize);
+        self.dns[shard].iter().filter_map(packet)
     }
 
     /// The frame that a packet of this work was.
@@ -217,8 +227,37 @@ impl Ingest {
                 return;
             }
         };
+        if let Some(tracks) = dns_shard(&packet, shard, &work.chunk) {
+            let at = work.shards[shard].len() as u32;
+            work.dns[tracks].push(DnsRef { shard: shard as u8, at });
+        }
         work.shards[shard].push(packet);
     }
+}
+
+/// The shard that tracks the DNS in a packet, or about which an ICMP error is; `shard` tracks its connection.
+#[inline]
+fn dns_shard(packet: &Packet, shard: usize, chunk: &Chunk) -> Option<usize> {
+    match packet.kind {
+        Kind::Udp if is_dns_port(packet) || may_be_dns(packet, chunk) => {
+            let id = chunk.bytes(packet.payload_offset(), packet.payload_caplen()).first_chunk()?;
+            Some(shard_of_id(u16::from_be_bytes(*id)))
+        }
+        Kind::Tcp if is_dns_port(packet) => Some(shard),
+        Kind::IcmpError => quote_of(packet, chunk)?.packet.head.map(shard_of_id),
+        _ => None,
+    }
+}
+
+/// Whether a datagram between other ports looks like DNS. A glance at its counts turns nearly everything else down.
+#[inline]
+fn may_be_dns(packet: &Packet, chunk: &Chunk) -> bool {
+    let bytes = chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+    let Some(&[_, _, flags, _, 0, 1, _, answers, 0, _, 0, 0..=31]) = bytes.first_chunk() else { return false };
+    let plausible = flags & 0x78 == 0 && (flags & 0x80 != 0 || answers == 0);
+    plausible
+        && wire::dns::may_have_shape(packet.src_port, packet.dst_port)
+        && wire::dns::message(bytes, packet.payload_len as usize).is_some_and(|message| message.has_shape())
 }
 
 /// The shard of the connection that an ICMP error is about.
@@ -228,8 +267,11 @@ fn error_shard(packet: &Packet, chunk: &Chunk) -> usize {
 
 /// The packet that an ICMP error is about.
 fn quoted_by(packet: &Packet, chunk: &Chunk) -> Option<Packet> {
-    let bytes = chunk.bytes(packet.l4_offset, packet.l4_caplen);
-    wire::icmp::quote(bytes, packet.src.is_v4()).map(|quote| quoted(&quote))
+    quote_of(packet, chunk).map(|quote| quoted(&quote))
+}
+
+fn quote_of(packet: &Packet, chunk: &Chunk) -> Option<wire::icmp::Quote> {
+    wire::icmp::quote(chunk.bytes(packet.l4_offset, packet.l4_caplen), packet.src.is_v4())
 }
 
 /// Adds a frame to its second and point; frames of one second mostly follow each other.

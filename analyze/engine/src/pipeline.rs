@@ -83,6 +83,7 @@ fn alone<C: Collect>(
 fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
     let frames = Frames { chunk: &work.chunk, first: work.first(), unit: work.chunk.batch.unit };
     shard.take(&work.shards[at], &frames, work.now_ns, events);
+    shard.take_dns(work.dns(at), &frames, events);
 }
 
 /// Chunks on their way at once; each is some hundred KiB.

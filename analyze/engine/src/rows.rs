@@ -1,5 +1,9 @@
 //! Facts to rows.
 
+mod dns;
+
+pub(crate) use dns::dns_transaction;
+
 use crate::Packet;
 use crate::collect::{Names, Second};
 use crate::packet::Kind;

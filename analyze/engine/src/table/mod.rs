@@ -45,6 +45,7 @@ mod captures;
 mod cell;
 mod column;
 mod decode;
+mod dns_transactions;
 mod endpoints;
 mod findings;
 mod flows;
@@ -62,6 +63,7 @@ pub use captures::CaptureRow;
 pub use cell::{Cell, Label, Time};
 pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
 pub use decode::DecodeRow;
+pub use dns_transactions::DnsTransactionRow;
 pub use endpoints::EndpointRow;
 pub use findings::FindingRow;
 pub use flows::FlowRow;
@@ -86,6 +88,7 @@ pub const TABLES: &[TableSpec] = &[
     NatBindingRow::SPEC,
     EndpointRow::SPEC,
     TunnelRow::SPEC,
+    DnsTransactionRow::SPEC,
     IcmpErrorRow::SPEC,
     IcmpEchoRow::SPEC,
     IntervalRow::SPEC,

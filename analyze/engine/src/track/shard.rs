@@ -1,10 +1,14 @@
 //! One shard: the trackers of the connections that hash to it.
 
 use super::arp::Arps;
+use super::dns::Dns;
 use super::flows::{BATCH, Events, FLOW_BYTES, Flows, Source};
 use super::icmp::{Echoes, Errors};
 use super::key::SHARDS;
 use crate::packet::{Kind, Packet};
+
+/// Part of the memory that open DNS transactions may hold, beside the connections.
+const DNS_SHARE: u64 = 8;
 
 /// Trackers of one shard. Shards share nothing, so any number of threads gives the same result.
 #[derive(Debug)]
@@ -13,6 +17,7 @@ pub(crate) struct Shard {
     errors: Errors,
     echoes: Echoes,
     arps: Arps,
+    dns: Dns,
     unit: u32,
     last_ns: i64,
 }
@@ -23,6 +28,7 @@ pub(crate) struct LeftOut {
     pub(crate) flows: u64,
     pub(crate) echoes: u64,
     pub(crate) arps: u64,
+    pub(crate) dns: u64,
 }
 
 impl Shard {
@@ -34,6 +40,7 @@ impl Shard {
             errors: Errors::default(),
             echoes: Echoes::default(),
             arps: Arps::default(),
+            dns: Dns::new(memory / DNS_SHARE),
             unit: 0,
             last_ns: i64::MIN,
         }
@@ -58,6 +65,17 @@ impl Shard {
         self.echoes.sweep(now_ns, self.unit, events);
     }
 
+    /// Tracks the DNS of a chunk that is this shard's, in order, whichever shard tracks its packets otherwise.
+    pub(crate) fn take_dns<'p>(
+        &mut self,
+        packets: impl Iterator<Item = &'p Packet>,
+        source: &Source<'_>,
+        events: &mut Events,
+    ) {
+        packets.for_each(|packet| self.dns.take(packet, source, events));
+        self.dns.sweep(self.last_ns, events);
+    }
+
     fn other(&mut self, packet: &Packet, source: &Source<'_>, events: &mut Events) {
         match packet.kind {
             Kind::IcmpError => self.errors.take(packet, source, &mut self.flows, events),
@@ -72,11 +90,17 @@ impl Shard {
         self.flows.drain(events);
         self.echoes.drain(self.last_ns, self.unit, events);
         self.arps.drain(self.unit, events);
+        self.dns.drain(self.last_ns, events);
         self.errors = Errors::default();
     }
 
     pub(crate) fn left_out(&self) -> LeftOut {
-        LeftOut { flows: self.flows.evicted, echoes: self.echoes.evicted, arps: self.arps.left_out }
+        LeftOut {
+            flows: self.flows.evicted,
+            echoes: self.echoes.evicted,
+            arps: self.arps.left_out,
+            dns: self.dns.evicted,
+        }
     }
 }
 
@@ -86,6 +110,11 @@ fn is_flow(packet: &Packet) -> bool {
 
 impl LeftOut {
     pub(crate) fn plus(self, other: Self) -> Self {
-        Self { flows: self.flows + other.flows, echoes: self.echoes + other.echoes, arps: self.arps + other.arps }
+        Self {
+            flows: self.flows + other.flows,
+            echoes: self.echoes + other.echoes,
+            arps: self.arps + other.arps,
+            dns: self.dns + other.dns,
+        }
     }
 }

@@ -61,6 +61,8 @@ pub struct Quoted {
     pub dst_port: u16,
     /// TCP sequence number, or that of an echo, when quoted.
     pub seq: Option<u32>,
+    /// First two bytes of a datagram's payload, when quoted: the identification of DNS.
+    pub head: Option<u16>,
     /// Bytes that the IP header says the packet had.
     pub ip_len: u32,
     /// TTL or hop limit when it was given up.
@@ -145,6 +147,8 @@ impl Quoted {
         let transport = bytes.get(packet.l4_offset as usize..).unwrap_or_default();
         let has_seq = packet.kind == Kind::Echo || packet.proto == super::tcp::PROTOCOL && transport.len() >= 8;
         let seq = has_seq.then_some(packet.seq);
-        Some(Self { src, dst, proto, src_port, dst_port, seq, ip_len, ttl })
+        let payload = if packet.kind == Kind::Udp { transport.get(8..).unwrap_or_default() } else { &[] };
+        let head = payload.first_chunk().map(|head| u16::from_be_bytes(*head));
+        Some(Self { src, dst, proto, src_port, dst_port, seq, head, ip_len, ttl })
     }
 }

@@ -7,6 +7,7 @@
 mod ah;
 pub mod arp;
 mod decode_as;
+pub mod dns;
 mod erspan;
 mod ethernet;
 mod geneve;

@@ -81,6 +81,60 @@ pub mod qtype {
     pub const HTTPS: u16 = 65;
 }
 
+/// What a response code is called; `None` where it has no name here.
+pub fn rcode_name(code: u16) -> Option<&'static str> {
+    Some(match code {
+        rcode::NOERROR => "NOERROR",
+        rcode::FORMERR => "FORMERR",
+        rcode::SERVFAIL => "SERVFAIL",
+        rcode::NXDOMAIN => "NXDOMAIN",
+        rcode::NOTIMP => "NOTIMP",
+        rcode::REFUSED => "REFUSED",
+        6 => "YXDOMAIN",
+        7 => "YXRRSET",
+        8 => "NXRRSET",
+        9 => "NOTAUTH",
+        10 => "NOTZONE",
+        16 => "BADVERS",
+        23 => "BADCOOKIE",
+        _ => return None,
+    })
+}
+
+/// What a type of record is called; `None` where it has no name here.
+pub fn qtype_name(number: u16) -> Option<&'static str> {
+    Some(match number {
+        qtype::A => "A",
+        qtype::NS => "NS",
+        qtype::CNAME => "CNAME",
+        qtype::SOA => "SOA",
+        12 => "PTR",
+        13 => "HINFO",
+        15 => "MX",
+        16 => "TXT",
+        qtype::AAAA => "AAAA",
+        29 => "LOC",
+        33 => "SRV",
+        35 => "NAPTR",
+        39 => "DNAME",
+        qtype::OPT => "OPT",
+        43 => "DS",
+        44 => "SSHFP",
+        46 => "RRSIG",
+        47 => "NSEC",
+        48 => "DNSKEY",
+        50 => "NSEC3",
+        52 => "TLSA",
+        64 => "SVCB",
+        qtype::HTTPS => "HTTPS",
+        251 => "IXFR",
+        252 => "AXFR",
+        255 => "ANY",
+        257 => "CAA",
+        _ => return None,
+    })
+}
+
 /// How a transaction ended at the place nearest to its client that saw it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Outcome {
@@ -114,7 +168,7 @@ impl Outcome {
     }
 }
 
-/// One time the question was sent.
+/// One time the question was sent, or answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Attempt {
     /// When, nanoseconds since the epoch.
@@ -217,10 +271,14 @@ pub struct Leg {
     pub queries: u16,
     /// Answers that passed.
     pub answers: u16,
-    /// First attempt that passed.
+    /// First attempt that passed, nanoseconds since the epoch.
     pub first_ns: i64,
+    /// Last attempt that passed.
+    pub last_ns: i64,
     /// First answer that passed.
-    pub answer_ns: Option<i64>,
+    pub answer: Option<Attempt>,
+    /// Last answer that passed.
+    pub last_answer_ns: i64,
 }
 
 /// Attempts of which time and frame are kept.
@@ -267,11 +325,9 @@ pub struct Transaction {
     pub attempts: Few<Attempt, ATTEMPTS>,
     /// Answers at the place nearest to the client, the first included. More than attempts: some are duplicates.
     pub answer_count: u32,
-    /// The first of them.
-    pub answers: Few<Attempt, ATTEMPTS>,
     /// The first answer.
     pub answer: Option<Box<Answer>>,
-    /// ICMP error about the question, or about the answer where the client's own host sent it.
+    /// First ICMP error about the question.
     pub rejection: Option<Rejection>,
     /// How it ended.
     pub outcome: Outcome,
@@ -283,6 +339,8 @@ pub struct Transaction {
     pub legs: Vec<Leg>,
     /// Of a question over TCP: the truncated answer to a datagram that made the client ask again.
     pub truncated: Option<Attempt>,
+    /// Whether the capture ended too soon after the last attempt to tell what became of it.
+    pub undecided: bool,
     /// Whether an earlier unit of the inputs told the same transaction: it is another row, but counts once.
     pub seen_before: bool,
     /// Whether it was given up early because the memory was full.
@@ -313,7 +371,7 @@ impl Transaction {
     pub fn unanswered_attempts(&self) -> u32 {
         match self.outcome {
             Outcome::Answered | Outcome::Unanswered | Outcome::Lost => {
-                self.attempt_count.saturating_sub(self.answer_count)
+                self.attempt_count.saturating_sub(self.answer_count).saturating_sub(self.undecided.into())
             }
             Outcome::Rejected | Outcome::Open | Outcome::AnswerOnly => 0,
         }

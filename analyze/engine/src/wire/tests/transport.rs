@@ -158,6 +158,7 @@ fn quotes_of_ipv4() {
     let quoted = ipv4_with(6, &tcp(&[], &[0; 500])[..8], |header| header.total_len = 1500);
     let error = icmp(3, 4, [0, 0, 5, 120], &quoted);
     let packet = Quoted {
+        head: None,
         src: Addr::v4(SRC),
         dst: Addr::v4(DST),
         proto: 6,

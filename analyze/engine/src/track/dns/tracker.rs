@@ -1,0 +1,306 @@
+//! Open transactions of one shard, which has all sightings of a question: datagrams go by their identification, which
+//! neither NAT nor a tunnel changes.
+
+use super::Seen;
+use super::answer::Zones;
+use super::open::{Asks, Fits, Open};
+use super::stream::Streams;
+use super::transaction::Transport;
+use crate::packet::{Kind, Packet};
+use crate::track::event::{Event, Rejection};
+use crate::track::flows::{Events, Source};
+use crate::track::icmp::read;
+use crate::track::index::Index;
+use crate::track::key::SHARDS;
+use crate::track::{Endpoint, IcmpCode};
+use crate::wire::dns::{self, Message, message};
+use std::collections::VecDeque;
+
+/// A packet with DNS in it, or about it, among those of a chunk's shards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DnsRef {
+    /// Shard whose packet it is.
+    pub(crate) shard: u8,
+    /// Which of its packets.
+    pub(crate) at: u32,
+}
+
+/// Open transactions, bounded.
+#[derive(Debug)]
+pub(crate) struct Dns {
+    index: Index,
+    slots: Vec<Option<Open>>,
+    free: Vec<u32>,
+    /// Those whose answer may come any moment, oldest first.
+    young: VecDeque<(u32, i64)>,
+    /// Those that wait for the client to ask again, by when they began to.
+    waiting: VecDeque<(u32, i64)>,
+    /// Identifications of questions opened last, and their slots: what SNAT gave another port is found by them.
+    recent_ids: [u16; RECENT],
+    recent_slots: [u32; RECENT],
+    recent_at: usize,
+    zones: Zones,
+    streams: Streams,
+    cap: usize,
+    /// Transactions given up early because of the cap.
+    pub(crate) evicted: u64,
+}
+
+const RECENT: usize = 32;
+/// Bytes of an open transaction with its answer.
+const OPEN_BYTES: u64 = 1200;
+/// Answered transactions stay as long for copies and duplicates; others then begin to wait.
+const YOUNG_NS: i64 = 1_500_000_000;
+/// Unanswered ones wait as long for a late answer or the client's next attempt.
+const WAIT_NS: i64 = 10_000_000_000;
+
+impl Dns {
+    /// `memory` is what all shards together may hold, bytes.
+    pub(crate) fn new(memory: u64) -> Self {
+        let cap = memory / SHARDS as u64 / OPEN_BYTES;
+        Self {
+            index: Index::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            young: VecDeque::new(),
+            waiting: VecDeque::new(),
+            recent_ids: [0; RECENT],
+            recent_slots: [u32::MAX; RECENT],
+            recent_at: 0,
+            zones: Zones::default(),
+            streams: Streams::default(),
+            cap: usize::try_from(cap).unwrap_or(usize::MAX).max(64),
+            evicted: 0,
+        }
+    }
+
+    /// Takes a packet with DNS, or an ICMP error about one.
+    pub(crate) fn take(&mut self, packet: &Packet, source: &Source<'_>, events: &mut Events) {
+        match packet.kind {
+            Kind::Udp => {
+                let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+                if let Some(message) = message(bytes, packet.payload_len as usize) {
+                    self.message(packet, source, Transport::Udp, message, events);
+                }
+            }
+            Kind::Tcp => self.segment(packet, source, events),
+            Kind::IcmpError => self.error(packet, source),
+            _ => {}
+        }
+    }
+
+    fn segment(&mut self, packet: &Packet, source: &Source<'_>, events: &mut Events) {
+        let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+        let Some(mut whole) = self.streams.take(packet, bytes) else { return };
+        while let Some((bytes, len)) = whole.next_message() {
+            if let Some(message) = message(bytes, len) {
+                self.message(packet, source, Transport::Tcp, message, events);
+            }
+        }
+        self.streams.put_back(packet, whole);
+    }
+
+    fn message(
+        &mut self,
+        packet: &Packet,
+        source: &Source<'_>,
+        transport: Transport,
+        message: Message<'_>,
+        events: &mut Events,
+    ) {
+        let seen = Seen::new(packet, source.frame(packet), source.unit, transport, message);
+        if seen.message.is_response() {
+            self.answer(&seen, events);
+        } else {
+            self.ask(&seen, events);
+        }
+    }
+
+    fn ask(&mut self, seen: &Seen<'_>, events: &mut Events) {
+        let tag = tag(seen.message.id, seen.client().port);
+        let known = self.find_question(tag, seen).or_else(|| self.find_renumbered(tag, seen));
+        match known.and_then(|(slot, asks)| Some((self.slots.get_mut(slot as usize)?.as_mut()?, asks))) {
+            Some((open, Asks::Again)) => open.ask(seen),
+            Some((open, _)) if open.told.attempt_count == 0 => open.ask_late(seen),
+            Some((open, _)) => open.pass(seen),
+            None => drop(self.open(tag, seen, events)),
+        }
+    }
+
+    fn answer(&mut self, seen: &Seen<'_>, events: &mut Events) {
+        let tag = tag(seen.message.id, seen.client().port);
+        let (slot, fits) = match self.find_answered(tag, seen) {
+            Some(found) => found,
+            None => (self.open(tag, seen, events), Fits::Leg),
+        };
+        if let Some(Some(open)) = self.slots.get_mut(slot as usize) {
+            open.answer(seen, fits, &mut self.zones);
+        }
+    }
+
+    /// The transaction that a question is an attempt of.
+    fn find_question(&self, tag: u32, seen: &Seen<'_>) -> Option<(u32, Asks)> {
+        let mut best: Option<(Asks, i64, u32)> = None;
+        self.index.find(tag, |slot| {
+            if let Some(Some(open)) = self.slots.get(slot as usize)
+                && let Some(asks) = open.asks(seen)
+            {
+                // The next attempt is the youngest's, a further sighting the oldest's.
+                let age = if asks == Asks::Again { -open.told.first_ns } else { open.told.first_ns };
+                best = best.into_iter().chain([(asks, age, slot)]).min();
+            }
+            false
+        });
+        best.map(|(asks, _, slot)| (slot, asks))
+    }
+
+    /// The same where SNAT gave the question another port.
+    fn find_renumbered(&mut self, tag: u32, seen: &Seen<'_>) -> Option<(u32, Asks)> {
+        let id = seen.message.id;
+        let same = self.recent_ids.iter().zip(&self.recent_slots).filter(|(known, _)| **known == id);
+        let renumbered = same.filter_map(|(_, slot)| {
+            let open = self.slots.get(*slot as usize)?.as_ref()?;
+            let asks = open.asks(seen).filter(|asks| *asks < Asks::Elsewhere)?;
+            Some((asks, open.told.first_ns, *slot))
+        });
+        let (asks, _, slot) = renumbered.min()?;
+        self.index.insert(tag, slot);
+        Some((slot, asks))
+    }
+
+    /// The transaction that an answer is to.
+    fn find_answered(&self, tag: u32, seen: &Seen<'_>) -> Option<(u32, Fits)> {
+        let mut best: Option<(bool, Fits, i64, u32)> = None;
+        self.index.find(tag, |slot| {
+            if let Some(Some(open)) = self.slots.get(slot as usize)
+                && let Some(fits) = open.fits(seen)
+            {
+                let late = fits == Fits::Mismatched || !open.waits();
+                best = best.into_iter().chain([(late, fits, -open.told.first_ns, slot)]).min();
+            }
+            false
+        });
+        best.map(|(_, fits, _, slot)| (slot, fits))
+    }
+
+    fn open(&mut self, tag: u32, seen: &Seen<'_>, events: &mut Events) -> u32 {
+        if self.young.len() + self.waiting.len() >= self.cap {
+            self.evict(seen.packet.index, events);
+        }
+        let open = Some(Open::new(seen));
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        match self.slots.get_mut(slot as usize) {
+            Some(place) => *place = open,
+            None => self.slots.push(open),
+        }
+        self.index.insert(tag, slot);
+        self.young.push_back((slot, seen.ns()));
+        self.recent_ids[self.recent_at] = seen.message.id;
+        self.recent_slots[self.recent_at] = slot;
+        self.recent_at = (self.recent_at + 1) % RECENT;
+        slot
+    }
+
+    /// An ICMP error that quotes a question.
+    fn error(&mut self, packet: &Packet, source: &Source<'_>) {
+        let Some(quote) = read(packet, source) else { return };
+        let Some(id) = quote.packet.head else { return };
+        let orig = Endpoint { addr: quote.packet.src, port: quote.packet.src_port };
+        let resp = Endpoint { addr: quote.packet.dst, port: quote.packet.dst_port };
+        let icmp = IcmpCode { v4: packet.src.is_v4(), kind: quote.icmp_type, code: quote.code };
+        let slot = self.index.find(tag(id, orig.port), |slot| {
+            let open = self.slots.get(slot as usize).and_then(Option::as_ref);
+            open.is_some_and(|open| open.told.id == id && open.is_quoted(orig, resp))
+        });
+        if let Some(open) = slot.and_then(|slot| self.slots.get_mut(slot as usize)?.as_mut()) {
+            let frame = source.frame(packet);
+            open.reject(Rejection { from: packet.src, icmp, ttl: packet.ttl, frame, count: 1 });
+        }
+    }
+
+    /// Closes what is over at `now_ns`.
+    pub(crate) fn sweep(&mut self, now_ns: i64, events: &mut Events) {
+        while let Some(&(slot, since)) = self.young.front() {
+            if now_ns.saturating_sub(since) < YOUNG_NS {
+                break;
+            }
+            self.young.pop_front();
+            let Some(Some(open)) = self.slots.get(slot as usize) else { continue };
+            if open.waits() || now_ns.saturating_sub(open.last_ns) < YOUNG_NS {
+                self.waiting.push_back((slot, now_ns));
+            } else {
+                self.close(slot, None, false, u32::MAX, events);
+            }
+        }
+        self.sweep_waiting(now_ns, events);
+    }
+
+    fn sweep_waiting(&mut self, now_ns: i64, events: &mut Events) {
+        while let Some(&(slot, since)) = self.waiting.front() {
+            if now_ns.saturating_sub(since) < WAIT_NS {
+                break;
+            }
+            self.waiting.pop_front();
+            let Some(Some(open)) = self.slots.get(slot as usize) else { continue };
+            if open.waits() && now_ns.saturating_sub(open.last_ns) < WAIT_NS {
+                self.waiting.push_back((slot, now_ns));
+            } else {
+                self.close(slot, None, false, u32::MAX, events);
+            }
+        }
+    }
+
+    /// Makes room: what is answered has nothing to lose but a duplicate; else the oldest leaves.
+    fn evict(&mut self, at: u32, events: &mut Events) {
+        for _ in 0..self.cap.div_ceil(8) {
+            let Some((slot, _)) = self.young.pop_front().or_else(|| self.waiting.pop_front()) else { return };
+            let waits = self.slots.get(slot as usize).and_then(Option::as_ref).is_some_and(Open::waits);
+            self.evicted += u64::from(waits);
+            self.close(slot, None, waits, at, events);
+        }
+    }
+
+    /// Closes everything; `last_ns` is when the capture ended.
+    pub(crate) fn drain(&mut self, last_ns: i64, events: &mut Events) {
+        let mut all: Vec<u32> = self.young.drain(..).chain(self.waiting.drain(..)).map(|(slot, _)| slot).collect();
+        all.sort_by_key(|slot| self.slots.get(*slot as usize).and_then(Option::as_ref).map(|open| open.told.first));
+        for slot in all {
+            self.close(slot, Some(last_ns), false, u32::MAX, events);
+        }
+        self.streams = Streams::default();
+    }
+
+    fn close(&mut self, slot: u32, end_ns: Option<i64>, evicted: bool, at: u32, events: &mut Events) {
+        let Some(open) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+        let id = open.told.id;
+        let mut ports: Vec<u16> = Vec::new();
+        for leg in &open.told.legs {
+            if !ports.contains(&leg.client.port) {
+                ports.push(leg.client.port);
+            }
+        }
+        for port in ports {
+            self.index.remove(tag(id, port), slot);
+        }
+        self.free.push(slot);
+        events.push((at, Event::Dns(open.close(end_ns, evicted))));
+    }
+}
+
+/// Where a transaction is found: by identification and the client's port.
+#[inline]
+fn tag(id: u16, port: u16) -> u32 {
+    (u32::from(id) << 16 | u32::from(port)).wrapping_mul(0x9e37_79b1).rotate_left(15)
+}
+
+/// The shard that has all sightings of a datagram with DNS, by its identification.
+#[inline]
+pub(crate) fn shard_of_id(id: u16) -> usize {
+    usize::from((id ^ id >> 8).wrapping_mul(0x9e37) >> 13) % SHARDS
+}
+
+/// Whether UDP between these ports is DNS.
+#[inline]
+pub(crate) fn is_dns_port(packet: &Packet) -> bool {
+    packet.dst_port == dns::PORT || packet.src_port == dns::PORT
+}
