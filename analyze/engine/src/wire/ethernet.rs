@@ -2,7 +2,7 @@
 
 use super::Next;
 use super::layers::Layer;
-use super::walk::{Step, Walk};
+use super::walk::{Step, Walk, usual};
 use etherparse::Ethernet2HeaderSlice;
 
 pub(super) const IPV4: u16 = 0x0800;
@@ -16,6 +16,9 @@ pub(super) const MIN_PROTOCOL: u16 = 1536;
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
+    if let Some(step) = usual::decode(walk) {
+        return step;
+    }
     let header = Ethernet2HeaderSlice::from_slice(walk.bytes()).map_err(|_| walk.short(Layer::Ethernet))?;
     walk.enter(Layer::Ethernet, header.slice().len())?;
     type_or_length(header.ether_type().0, walk)

@@ -177,6 +177,16 @@ impl Layers {
         true
     }
 
+    /// Adds layers; false, and nothing added, when there is no room for all.
+    #[inline]
+    pub(super) fn push_all<const N: usize>(&mut self, layers: [Layer; N]) -> bool {
+        let places = self.list.get_mut(self.len as usize..).and_then(|free| free.first_chunk_mut::<N>());
+        let Some(places) = places else { return false };
+        *places = layers;
+        self.len = self.len.wrapping_add(N as u32);
+        true
+    }
+
     /// Adds a tunnel; false when there is no room.
     #[inline]
     pub(super) fn push_outer(&mut self, outer: Outer) -> bool {

@@ -3,7 +3,7 @@
 use super::layers::Layer;
 use super::walk::{Step, Walk};
 use super::{Next, Stop, udp};
-use crate::packet::{Kind, TcpFlags};
+use crate::packet::{Kind, Packet, TcpFlags};
 use etherparse::TcpHeaderSlice;
 
 pub(super) const PROTOCOL: u8 = 6;
@@ -38,7 +38,7 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
     packet.window = header.window_size();
     packet.flags = flags(bytes);
     packet.l4_header_len = bytes.len() as u8;
-    note_timestamps(bytes, walk);
+    note_timestamps(bytes, packet);
     walk.enter(Layer::Tcp, bytes.len())?;
     walk.packet.payload_len = walk.said();
     Ok(Next::END)
@@ -49,7 +49,9 @@ fn flags(header: &[u8]) -> TcpFlags {
     TcpFlags(u16::from_be_bytes([offset & 1, flags]))
 }
 
-fn note_timestamps(header: &[u8], walk: &mut Walk<'_>) {
+/// Notes the timestamp of a header.
+#[inline]
+pub(super) fn note_timestamps(header: &[u8], packet: &mut Packet) {
     let options = header.get(MIN_LEN..).unwrap_or_default();
     let tsval = match options.first_chunk::<12>() {
         Some(&[first, second, third, fourth, a, b, c, d, ..]) if [first, second, third, fourth] == LINUX_TIMESTAMPS => {
@@ -58,8 +60,8 @@ fn note_timestamps(header: &[u8], walk: &mut Walk<'_>) {
         _ => find_timestamps(options),
     };
     if let Some(tsval) = tsval {
-        walk.packet.bits.set_timestamps();
-        walk.packet.tsval = u32::from_be_bytes(tsval);
+        packet.bits.set_timestamps();
+        packet.tsval = u32::from_be_bytes(tsval);
     }
 }
 
@@ -91,7 +93,7 @@ fn partial(walk: &mut Walk<'_>) -> Step {
         walk.packet.l4_header_len = header_len as u8;
         walk.packet.payload_len = walk.said().saturating_sub(header_len as u32);
         walk.note(Layer::Tcp)?;
-        note_timestamps(bytes, walk);
+        note_timestamps(bytes, walk.packet);
     }
     Err(walk.short(Layer::Tcp))
 }

@@ -24,14 +24,20 @@ pub(super) fn decode(walk: &mut Walk<'_>) -> Step {
         return Err(walk.stop(Stop::Malformed(Layer::Udp)));
     }
     packet.kind = Kind::Udp;
-    packet.l4_header_len = 8;
+    packet.l4_header_len = HEADER as u8;
     if length > said {
         packet.bits.set_malformed();
     } else if length != 0 {
         walk.limit(length);
     }
-    walk.enter(Layer::Udp, 8)?;
+    walk.enter(Layer::Udp, HEADER)?;
     walk.packet.payload_len = walk.said();
+    payload(walk)
+}
+
+/// What is in a datagram whose header is decoded: a tunnel that the user named, or what claims its port.
+#[inline]
+pub(super) fn payload(walk: &mut Walk<'_>) -> Step {
     let port = walk.packet.dst_port;
     let forced = walk.config.udp_tunnels.iter().find(|(tunnel_port, _)| *tunnel_port == port);
     match forced {
@@ -46,8 +52,8 @@ fn partial(walk: &mut Walk<'_>) -> Step {
     if note_ports(walk) && walk.is_cut() {
         walk.note(Layer::Udp)?;
         walk.packet.kind = Kind::Udp;
-        walk.packet.l4_header_len = 8;
-        walk.packet.payload_len = walk.said().saturating_sub(8);
+        walk.packet.l4_header_len = HEADER as u8;
+        walk.packet.payload_len = walk.said().saturating_sub(HEADER as u32);
     }
     Err(walk.short(Layer::Udp))
 }
@@ -67,6 +73,9 @@ pub(super) fn note_ports_of_fragment(walk: &mut Walk<'_>) {
 }
 
 pub(super) const PROTOCOL: u8 = 17;
+
+/// Bytes of the header.
+pub(super) const HEADER: usize = 8;
 
 /// Whether a packet to a tunnel's port can be one of the tunnel: an answer from a server's port to a client that
 /// happens to use this port is not.

@@ -3,6 +3,8 @@
 //! The shape of [`Walk`], [`Next`] and [`Step`] is measured: a few registers each, one number that moves from header to
 //! header, and no value that is written in parts and read as a whole (which stalls the processor at every layer).
 
+pub(super) mod usual;
+
 use super::layers::{Layer, Layers, Outer, Stop, TunnelKind};
 use super::{DecodeConfig, Next};
 use crate::Addr;

@@ -185,6 +185,52 @@ proptest! {
     }
 }
 
+/// An Ethernet frame decoded header by header, without the step that decodes usual ones at once.
+fn decode_by_header(frame: &[u8], wire_len: u32) -> (Packet, Layers) {
+    let (mut packet, mut layers, config) = (Packet::default(), Layers::default(), DecodeConfig::default());
+    let mut walk = Walk::new(frame, wire_len, &config, &mut packet, &mut layers);
+    walk.enter(Layer::Ethernet, 14).unwrap();
+    run(Next::ether_type(ethernet::IPV4), &mut walk);
+    (packet, layers)
+}
+
+/// Frames that the one step may take: TCP and UDP with any lengths, options, flags, padding and cuts.
+fn usual_frame() -> impl Strategy<Value = (Vec<u8>, u32)> {
+    let header = proptest::collection::vec(any::<u8>(), 14 + 20 + 20 + 60);
+    (header, any::<bool>(), 0u16..120, 0u16..90, 4u8..16, 0usize..120, prop_oneof![Just(0u32), 1u32..40]).prop_map(
+        |(mut bytes, is_tcp, total_len, udp_len, data_offset, len, missing)| {
+            bytes[12..15].copy_from_slice(&[8, 0, 0x45]);
+            bytes[16..18].copy_from_slice(&total_len.to_be_bytes());
+            bytes[20] &= 0x40;
+            bytes[21] = 0;
+            bytes[23] = if is_tcp { 6 } else { 17 };
+            if is_tcp {
+                bytes[46] = data_offset << 4 | bytes[46] & 1;
+            } else {
+                bytes[38..40].copy_from_slice(&udp_len.to_be_bytes());
+            }
+            bytes.truncate(len.max(14));
+            let wire_len = bytes.len() as u32 + missing;
+            (bytes, wire_len)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn one_step_decodes_as_the_headers_one_by_one_do((frame, wire_len) in usual_frame()) {
+        let (mut packet, mut layers) = (Packet::default(), Layers::default());
+        decode(&frame, LinkType::ETHERNET, wire_len, &DecodeConfig::default(), &mut packet, &mut layers);
+        let (expected, expected_layers) = decode_by_header(&frame, wire_len);
+        prop_assert_eq!(format!("{packet:?}"), format!("{expected:?}"));
+        prop_assert_eq!(layers.list(), expected_layers.list());
+        prop_assert_eq!(layers.outers(), expected_layers.outers());
+        prop_assert_eq!(layers.stop, expected_layers.stop);
+    }
+}
+
 /// Damaged bytes may contradict themselves only where the cut hides it; the layers are a prefix all the same.
 fn assert_prefix_of_damaged(link: LinkType, frame: &[u8], len: usize) {
     let (cut, all) = (decode_cut(link, frame, len).1, decode_cut(link, frame, frame.len()).1);
