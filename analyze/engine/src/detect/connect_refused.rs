@@ -30,7 +30,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
     let refused = |service: &Service| {
         let failing = service.failing(Outcome::Refused, |counts| counts.refused)?;
-        Some(judge(service, &failing, world))
+        let known = world.knows(&["SVC002"], &service.server);
+        (!known).then(|| judge(service, &failing, world))
     };
     services.iter().filter_map(refused).collect()
 }

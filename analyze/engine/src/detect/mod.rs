@@ -6,11 +6,16 @@ mod capture_incomplete;
 mod connect_refused;
 mod connect_rejected;
 mod connect_timeout;
+mod conntrack_expired;
+mod conntrack_full;
 mod evidence;
 mod fragment_loss;
 mod fragments;
+mod hairpin_broken;
+mod lost_at_nat;
 mod mtu_black_hole;
 mod mtu_mismatch;
+mod no_endpoints;
 mod no_route;
 mod overlay;
 mod overlay_fragmentation;
@@ -18,7 +23,12 @@ mod overlay_one_way;
 mod path_mtu;
 mod pmtu_not_translated;
 mod services;
+mod snat_port_exhaustion;
+mod snat_port_race;
+mod stale_endpoint;
 mod stall_groups;
+mod strangers;
+mod unnatted_reply;
 pub(crate) mod world;
 
 pub(crate) use attempts::{Counts, Outcome};
@@ -64,7 +74,15 @@ pub const DETECTORS: &[About] = &[
     mtu_black_hole::ABOUT,
     mtu_mismatch::ABOUT,
     overlay_fragmentation::ABOUT,
+    conntrack_full::ABOUT,
+    snat_port_exhaustion::ABOUT,
+    snat_port_race::ABOUT,
+    unnatted_reply::ABOUT,
+    conntrack_expired::ABOUT,
+    hairpin_broken::ABOUT,
+    stale_endpoint::ABOUT,
     no_route::ABOUT,
+    no_endpoints::ABOUT,
     connect_rejected::ABOUT,
     connect_refused::ABOUT,
     connect_timeout::ABOUT,

@@ -7,6 +7,7 @@ use crate::finding::{Finding, Role, Severity};
 use crate::track::event::ArpUnanswered;
 use crate::track::{FrameId, IcmpError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 pub(super) const ABOUT: About = About {
     code: "NET004",
@@ -54,8 +55,15 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             signs.entry(arp.target).or_default().arps.push(arp);
         }
     }
-    signs.retain(|target, _| !alive.contains(target));
+    signs.retain(|target, _| !alive.contains(target) && !is_stale(*target, world));
     signs.iter().map(|(target, signs)| judge(*target, signs, world)).collect()
+}
+
+/// Whether the address is known for an endpoint that is gone.
+fn is_stale(target: Addr, world: &World<'_>) -> bool {
+    let stale = world.findings.iter().filter(|finding| finding.code == "SVC002");
+    let mut subjects = stale.flat_map(|finding| &finding.subjects).filter(|subject| subject.role == Role::Endpoint);
+    subjects.any(|subject| subject.address.parse().is_ok_and(|socket: SocketAddr| Addr::from(socket.ip()) == target))
 }
 
 fn answers(service: &Service) -> bool {

@@ -87,12 +87,12 @@ impl Service {
     }
 
     fn is_encapsulated(&self) -> bool {
-        self.attempts.tunnels.iter().all(|tunnel| *tunnel != 0)
+        self.attempts.tunnels.iter().any(|tunnel| *tunnel != 0)
     }
 }
 
 /// Whether two addresses may be pods of one cluster: the same /16 of IPv4 or /48 of IPv6.
-fn are_neighbours(a: Addr, b: Addr) -> bool {
+pub(super) fn are_neighbours(a: Addr, b: Addr) -> bool {
     let prefix = if a.is_v4() { 12 + 2 } else { 6 };
     a.0[..prefix] == b.0[..prefix]
 }

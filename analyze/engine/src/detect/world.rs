@@ -150,6 +150,13 @@ impl World<'_> {
         }
     }
 
+    /// Whether a finding of one of these kinds is about an address already.
+    pub(crate) fn knows(&self, codes: &[&str], address: &impl ToString) -> bool {
+        let address = address.to_string();
+        let about = |finding: &&Finding| codes.contains(&finding.code);
+        self.findings.iter().filter(about).any(|finding| finding.subjects.iter().any(|s| s.address == address))
+    }
+
     /// A file by its number.
     pub(crate) fn capture_name(&self, capture: u32) -> &str {
         self.captures.get(capture as usize).map_or("?", |info| &info.name)

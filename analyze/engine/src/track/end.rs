@@ -125,6 +125,8 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
         tsval: hello.tsval.filter(|_| greeted),
         sample: (cold.proto != TCP && seen & Seen::DATA != 0).then_some(hello.isn),
         shape: hello.shape,
+        sent: hot.lanes[at].sent(),
+        acknowledged: hot.lanes[at].acknowledged(),
         zero_window: seen & Seen::ZERO_WINDOW != 0,
         fin: seen & Seen::FIN != 0,
         largest_packet: hot.largest[at],

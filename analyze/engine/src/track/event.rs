@@ -139,6 +139,10 @@ pub struct Side {
     pub sample: Option<u32>,
     /// Window and options of its SYN that no router changes; of datagrams, the length of the first.
     pub shape: u32,
+    /// Sequence number behind the highest byte that it sent, where it was seen first.
+    pub sent: Option<u32>,
+    /// Highest acknowledgement that it sent, where it was seen first.
+    pub acknowledged: Option<u32>,
     /// Whether it announced a window of 0.
     pub zero_window: bool,
     /// Whether it finished.
@@ -361,7 +365,25 @@ pub struct Flow {
     pub evicted: bool,
 }
 
+impl Side {
+    /// Whether a sequence number lies in what it sent, or right behind: its next bytes may have taken another way.
+    pub(crate) fn may_have_sent(&self, seq: u32) -> bool {
+        const NEXT: u32 = 1 << 16;
+        match (self.isn, self.sent) {
+            (Some(isn), Some(sent)) => {
+                seq.wrapping_sub(isn) <= sent.wrapping_sub(isn).saturating_add(NEXT) && seq != isn
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Flow {
+    /// Whether one of its ends reset it.
+    pub(crate) fn was_reset(&self, by_orig: bool) -> bool {
+        self.history.as_str().contains(if by_orig { 'R' } else { 'r' })
+    }
+
     /// Where it was seen, first leg first.
     pub fn legs(&self) -> impl Iterator<Item = &LegSeen> + Clone {
         std::iter::once(&self.leg).chain(&self.other_legs)

@@ -126,6 +126,16 @@ impl Lane {
             || (packet.kind == Kind::Tcp && packet.payload_len > 0)
     }
 
+    /// Sequence number behind the highest byte sent, where any was seen.
+    pub(crate) fn sent(&self) -> Option<u32> {
+        (self.marks & STARTED != 0).then_some(self.next_seq)
+    }
+
+    /// Highest acknowledgement sent.
+    pub(crate) fn acknowledged(&self) -> Option<u32> {
+        (self.marks & ACKED != 0).then_some(self.ack)
+    }
+
     fn acknowledge(&mut self, packet: &Packet) {
         if packet.flags.any(TcpFlags::ACK) && (self.marks & ACKED == 0 || after(packet.ack, self.ack)) {
             self.ack = packet.ack;

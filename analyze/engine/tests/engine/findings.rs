@@ -116,13 +116,15 @@ fn answered_by_icmp(code: u8, by: Ipv4Addr) -> Vec<Frame> {
 
 #[test]
 fn rejected_by_a_rule() {
-    for (code, word) in [(13, "prohibited"), (3, "port unreachable")] {
-        let outcome = analyzed([healthy(), answered_by_icmp(code, ip(10, 244, 1, 254))].concat());
-        check(&outcome, "SVC005", &[9, 10]);
-        let finding = outcome.finding("SVC005");
+    // "Port unreachable" from the client's own node is what a service without endpoints gets.
+    for (icmp, code, word) in [(13, "SVC005", "prohibited"), (3, "SVC001", "no endpoints")] {
+        let outcome = analyzed([healthy(), answered_by_icmp(icmp, ip(10, 244, 1, 254))].concat());
+        check(&outcome, code, &[9, 10]);
+        let finding = outcome.finding(code);
         assert_eq!((finding.severity, finding.counts["rejected"]), (Severity::Error, 3));
-        assert!(finding.title.contains(word) && finding.title.contains("10.244.1.254"), "{}", finding.title);
-        assert_eq!(severe(&outcome), ["SVC005"]);
+        assert!(finding.title.contains(word), "{}", finding.title);
+        assert!(finding.subjects.iter().any(|subject| subject.address == "10.244.1.254"), "{:?}", finding.subjects);
+        assert_eq!(severe(&outcome), [code]);
     }
 }
 

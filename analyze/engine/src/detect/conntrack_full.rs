@@ -1,0 +1,89 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::lost_at_nat::{Lost, concern, lost};
+use super::world::World;
+use crate::finding::{Finding, Severity};
+use crate::track::Endpoint;
+use crate::track::event::Flow;
+use std::collections::BTreeSet;
+
+pub(super) const ABOUT: About = About {
+    code: "NAT005",
+    slug: "conntrack-full",
+    title: "new connections vanish on the node: the conntrack table is full",
+    severity: Severity::Critical,
+    what: "First packets of new connections reach the node and are seen neither translated nor anywhere behind, whatever \
+           they are for, while connections that are established go on.",
+    why: "nf_conntrack drops what it has no room for. Everything new on the node fails at random: connects, name \
+          resolution, probes.",
+    how: "Connections to two or more destinations were seen before the node's translation and never behind it, although \
+          others to the same destinations pass before or after; they vanish at the first point, where conntrack looks at \
+          a packet for the first time. Repeated SYNs share the fate.",
+    false_positives: "A policy drops later on the way, after the destination was translated, and always the same \
+                      destinations. A clash of translated source ports hits one packet and lets its repetition pass \
+                      (NAT003).",
+    fix: "Raise net.netfilter.nf_conntrack_max (kube-proxy's conntrack.maxPerCore) and see which pod opens so many \
+          connections; shorten timeouts; run NodeLocal DNSCache, which takes DNS out of conntrack.",
+    filter: "tcp.flags == 2 || udp.dstport == 53",
+    judge: find,
+};
+
+/// Destinations that make it the table's fault and not a destination's.
+const DESTINATIONS: usize = 2;
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let all = lost(world);
+    let full: Vec<&Lost<'_>> = all.iter().filter(|lost| is_dropped_first(lost)).collect();
+    let destinations: BTreeSet<Endpoint> = full.iter().map(|lost| lost.connection.front().resp).collect();
+    if destinations.len() < DESTINATIONS {
+        return Vec::new();
+    }
+    vec![judge(&full, &destinations, world)]
+}
+
+/// Whether it vanished before a destination was chosen for it.
+fn is_dropped_first(lost: &Lost<'_>) -> bool {
+    !lost.passed() && (lost.early || !lost.snat)
+}
+
+fn judge(full: &[&Lost<'_>], destinations: &BTreeSet<Endpoint>, world: &World<'_>) -> Finding {
+    let count = count_of(full.len() as u64, "new connection");
+    let (first, last) = (full.iter().map(|l| l.pre.first_ns).min(), full.iter().map(|l| l.pre.last_ns).max());
+    let span = (first.unwrap_or_default(), last.unwrap_or_default());
+    let alive = going_on(span, world);
+    let mut finding = Finding::of(&ABOUT, format!("{count} to {} destinations vanish on the node", destinations.len()));
+    finding.confidence = if alive > 0 { 0.9 } else { 0.75 };
+    concern(&mut finding, full, world, ABOUT.filter);
+    finding.counts.insert("destinations", destinations.len() as i64);
+    finding.counts.insert("established_go_on", alive as i64);
+    let established = match alive {
+        0 => String::new(),
+        n => format!(" Meanwhile {} that were established before go on.", count_of(n, "connection")),
+    };
+    finding.explanation = format!(
+        "{count} to {} were seen to reach the node and never behind it: neither translated nor forwarded, without any \
+         answer, and so were their repetitions. Others to the same destinations pass at other times, so it is neither a \
+         rule nor an endpoint: the node had no room in its conntrack table.{established}",
+        some_of(destinations, 4),
+    );
+    finding.rule_out("SVC004", "the same destinations work at other times, and several fail at once");
+    finding.rule_out("NAT003", "repetitions vanish as well, and before the translation");
+    finding.rule_out("SVC006", "the packets never reach a server");
+    finding.fix.commands = vec![
+        "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max".to_owned(),
+        "dmesg | grep 'nf_conntrack: table full'".to_owned(),
+        "conntrack -S | grep -o 'drop=[0-9]*'".to_owned(),
+    ];
+    finding
+}
+
+/// Connections that began before this time and carried packets both ways after it.
+fn going_on((first_ns, last_ns): (i64, i64), world: &World<'_>) -> u64 {
+    let kept = &world.facts.servers.kept;
+    let silent = |flow: &Flow| flow.pause.is_some_and(|(ns, end)| end - ns <= first_ns && end >= last_ns);
+    let lives = |flow: &Flow| {
+        flow.first_ns < first_ns && flow.last_ns >= last_ns && flow.from_resp.payload_bytes > 0 && !silent(flow)
+    };
+    let tcp = kept.connections().iter().filter(|connection| connection.proto == 6);
+    tcp.filter(|connection| connection.flows(kept).any(lives)).count() as u64
+}

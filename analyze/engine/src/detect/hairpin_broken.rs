@@ -1,0 +1,97 @@
+use super::About;
+use super::attempts::Outcome;
+use super::evidence::{count_of, some_of};
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
+use crate::path::{Binding, Connection};
+use crate::track::Endpoint;
+use crate::track::event::Flow;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const ABOUT: About = About {
+    code: "SVC011",
+    slug: "hairpin-broken",
+    title: "a pod cannot reach itself through its service",
+    severity: Severity::Error,
+    what: "SYNs of a pod to a service that is balanced to the pod itself are never answered.",
+    why: "The translated packet must go back out of the port it came from, with another source. Without hairpin mode the \
+          bridge does not send it back; without masquerading the pod drops a packet from its own address as martian. Only \
+          the pod that draws itself fails, the others are well.",
+    how: "A connection whose translated destination is its originator's own address gets no answer, while it is repeated \
+          like any SYN.",
+    false_positives: "With masquerading the copy that arrives has the bridge's address as its source and is answered.",
+    fix: "Turn hairpin mode on for the CNI's bridge ports (hairpinMode, or kubelet's promiscuous-bridge), and let \
+          kube-proxy masquerade such traffic (clusterCIDR set, or --masquerade-all).",
+    filter: "tcp.flags == 2",
+    judge: find,
+};
+
+/// What was seen of one service.
+#[derive(Default)]
+struct Case<'a> {
+    failed: Vec<&'a Connection>,
+    pods: BTreeSet<Addr>,
+    endpoints: BTreeSet<Endpoint>,
+    /// Whether the source was translated.
+    masked: bool,
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let mut cases: BTreeMap<Endpoint, Case<'_>> = BTreeMap::new();
+    for (_, connection, outcome) in world.facts.servers.outcomes() {
+        let hairpin = Binding::of(connection).any(|binding| binding.is_hairpin());
+        if hairpin && matches!(outcome, Outcome::Unanswered | Outcome::HalfOpen) {
+            let case = cases.entry(connection.front().resp).or_default();
+            case.failed.push(connection);
+            case.pods.insert(connection.front().orig.addr);
+            case.endpoints.insert(connection.back().resp);
+            case.masked |= connection.back().orig.addr != connection.front().orig.addr;
+        }
+    }
+    cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
+}
+
+fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
+    let kept = &world.facts.servers.kept;
+    let tries = count_of(case.failed.len() as u64, "connection");
+    let pods = some_of(&case.pods, 3);
+    let mut finding = Finding::of(&ABOUT, format!("{pods} cannot reach itself through {service} ({tries})"));
+    finding.about(Role::Service, &service);
+    for pod in &case.pods {
+        finding.about(Role::Client, pod);
+    }
+    for endpoint in &case.endpoints {
+        finding.about(Role::Endpoint, endpoint);
+    }
+    let flows = || case.failed.iter().flat_map(|connection| connection.flows(kept));
+    finding.counts.insert("unanswered", case.failed.len() as i64);
+    finding.counts.insert("clients", case.pods.len() as i64);
+    let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
+    let (first, last) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    finding.span(first, last);
+    let frames = flows().flat_map(|flow: &Flow| flow.syns.iter().copied().take(2)).collect::<Vec<_>>();
+    let family = if service.addr.is_v4() { "ip" } else { "ipv6" };
+    finding.cite(
+        world,
+        frames,
+        &format!("{family}.src == {} && tcp.flags == 2", case.pods.first().copied().unwrap_or_default()),
+    );
+    let source = if case.masked {
+        "with a translated source"
+    } else {
+        "with the pod's own address as source, which a host takes for a martian"
+    };
+    finding.explanation = format!(
+        "{tries} of {pods} to {service} drew the pod itself as endpoint ({}). The SYN goes back to it {source}, and \
+         nothing is answered.",
+        some_of(&case.endpoints, 2),
+    );
+    finding.rule_out("SVC002", "the endpoint is the client itself");
+    finding.rule_out("SVC004", "the destination is the client itself: only the way back to it is broken");
+    finding.fix.commands = vec![
+        "cat /sys/class/net/*/brport/hairpin_mode".to_owned(),
+        "iptables-save -t nat | grep -e KUBE-MARK-MASQ -e MASQUERADE".to_owned(),
+    ];
+    finding
+}

@@ -1,0 +1,151 @@
+//! Packets that were seen before a NAT and not behind it, though others of their kind pass.
+
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role};
+use crate::path::{Binding, Connection};
+use crate::track::event::Flow;
+use crate::track::{Endpoint, FrameId};
+use std::collections::{BTreeMap, BTreeSet};
+
+const TCP: u8 = 6;
+
+/// A connection that lost SYNs, or its question, at a NAT.
+pub(super) struct Lost<'a> {
+    pub(super) connection: &'a Connection,
+    /// As it was seen before the NAT.
+    pub(super) pre: &'a Flow,
+    /// As it was seen behind, once a retry passed.
+    pub(super) post: Option<&'a Flow>,
+    pub(super) syns: u64,
+    /// Whether the NAT translates the source of such connections.
+    pub(super) snat: bool,
+    /// Whether it vanished earlier on the way than those that pass are translated.
+    pub(super) early: bool,
+}
+
+/// What is known of connections to one address between two units (or within one).
+#[derive(Default)]
+struct Usual {
+    snat: u64,
+    passed: u64,
+    /// Most points that one was seen at before the translation.
+    legs: usize,
+    span_ns: Option<(i64, i64)>,
+}
+
+type Way = (u8, Endpoint, u32, u32);
+
+/// A retry comes at least this long after what it repeats.
+const RETRY_NS: i64 = 500_000_000;
+/// A capture may begin and end this much earlier than another of the same trouble.
+const MARGIN_NS: i64 = 2_000_000_000;
+
+/// All of them.
+pub(super) fn lost<'a>(world: &'a World<'a>) -> Vec<Lost<'a>> {
+    let kept = &world.facts.servers.kept;
+    let usual = usual(world);
+    let spans = unit_spans(world);
+    let mut all = Vec::new();
+    for connection in kept.connections() {
+        let front = connection.front();
+        for ((_, _, from, to), usual) in
+            usual.range((connection.proto, front.resp, 0, 0)..=(connection.proto, front.resp, u32::MAX, u32::MAX))
+        {
+            let Some(pre) = front.flows(kept).find(|flow| flow.unit == *from) else { continue };
+            let covered = from == to
+                || spans
+                    .get(to)
+                    .is_some_and(|(first, last)| pre.first_ns >= *first && pre.last_ns + MARGIN_NS <= *last);
+            let post = connection.stages[1..].iter().flat_map(|stage| stage.flows(kept)).find(|flow| flow.unit == *to);
+            if let Some(syns) = lost_syns(pre, post).filter(|_| covered) {
+                let early = post.is_none() && pre.legs().count() < usual.legs;
+                all.push(Lost { connection, pre, post, syns, snat: usual.snat * 2 > usual.passed, early });
+                break;
+            }
+        }
+    }
+    all
+}
+
+/// SYNs (or questions) that did not pass, where any did not.
+fn lost_syns(pre: &Flow, post: Option<&Flow>) -> Option<u64> {
+    let asked = pre.proto != TCP || pre.from_orig.isn.is_some();
+    let silent = pre.from_resp.packets == 0;
+    match post {
+        None if asked && silent => Some(if pre.proto == TCP { pre.from_orig.syns } else { pre.from_orig.packets }),
+        None => None,
+        Some(post) => {
+            let late = match (pre.from_orig.tsval, post.from_orig.tsval) {
+                (Some(pre), Some(post)) => i64::from(post.wrapping_sub(pre) as i32) * 1_000_000 >= RETRY_NS,
+                _ => pre.unit == post.unit && post.first_ns - pre.first_ns >= RETRY_NS,
+            };
+            let repeated = pre.proto == TCP && pre.from_orig.syns > post.from_orig.syns;
+            (late && repeated).then(|| pre.from_orig.syns - post.from_orig.syns)
+        }
+    }
+}
+
+fn usual(world: &World<'_>) -> BTreeMap<Way, Usual> {
+    let kept = &world.facts.servers.kept;
+    let mut all: BTreeMap<Way, Usual> = BTreeMap::new();
+    for connection in kept.connections() {
+        let Some(binding) = Binding::of(connection).next() else { continue };
+        let (pre, post) = binding.nearest(kept);
+        let usual = all.entry((connection.proto, connection.front().resp, pre.unit, post.unit)).or_default();
+        usual.passed += 1;
+        usual.snat += u64::from(connection.front().orig != connection.back().orig);
+        usual.legs = usual.legs.max(pre.legs().count());
+        let (first, last) = usual.span_ns.unwrap_or((pre.first_ns, pre.first_ns));
+        usual.span_ns = Some((first.min(pre.first_ns), last.max(pre.first_ns)));
+    }
+    all
+}
+
+/// From when to when each unit saw something.
+fn unit_spans(world: &World<'_>) -> BTreeMap<u32, (i64, i64)> {
+    let mut spans: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
+    for (at, point) in world.points.iter().enumerate() {
+        if let Some((first, last)) = world.decoded.at(at).and_then(|counts| counts.span_ns) {
+            let span = spans.entry(point.unit).or_insert((first, last));
+            *span = (span.0.min(first), span.1.max(last));
+        }
+    }
+    spans
+}
+
+impl Lost<'_> {
+    /// Whether a retry passed in the end.
+    pub(super) fn passed(&self) -> bool {
+        self.post.is_some()
+    }
+
+    /// Frames of what vanished, and of what passed.
+    pub(super) fn frames(&self) -> impl Iterator<Item = FrameId> {
+        let syns = self.pre.syns.iter().copied().take(2);
+        std::iter::once(self.pre.first).chain(syns).chain(self.post.map(|post| post.first))
+    }
+}
+
+/// Says whom and when lost connections are about.
+pub(super) fn concern(finding: &mut Finding, lost: &[&Lost<'_>], world: &World<'_>, filter: &str) {
+    let servers: BTreeSet<Endpoint> = lost.iter().map(|lost| lost.connection.front().resp).collect();
+    let clients: BTreeSet<Addr> = lost.iter().map(|lost| lost.connection.front().orig.addr).collect();
+    for server in servers.iter().take(8) {
+        finding.about(Role::Server, server);
+    }
+    for client in clients.iter().take(8) {
+        finding.about(Role::Client, client);
+    }
+    let translated: BTreeSet<Addr> = lost.iter().filter_map(|lost| lost.post).map(|post| post.orig.addr).collect();
+    for hop in translated.difference(&clients).take(4) {
+        finding.about(Role::Hop, hop);
+    }
+    finding.counts.insert("connections", lost.len() as i64);
+    finding.counts.insert("clients", clients.len() as i64);
+    finding.counts.insert("lost_syns", lost.iter().map(|lost| lost.syns as i64).sum());
+    let (first, last) =
+        (lost.iter().map(|lost| lost.pre.first_ns).min(), lost.iter().map(|lost| lost.pre.first_ns).max());
+    finding.span(first.unwrap_or_default(), last.unwrap_or_default());
+    finding.cite(world, lost.iter().flat_map(|lost| lost.frames()).collect::<Vec<_>>(), filter);
+}

@@ -1,0 +1,327 @@
+use super::About;
+use super::attempts::{Counts, Outcome};
+use super::evidence::{count_of, server_filter, some_of};
+use super::services::Service;
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
+use crate::path::{Connection, Kept};
+use crate::track::event::Flow;
+use crate::track::{Endpoint, FrameId};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const ABOUT: About = About {
+    code: "SVC002",
+    slug: "stale-endpoint",
+    title: "one of several endpoints of a service is dead",
+    severity: Severity::Error,
+    what: "Some connections to a service work and others, at random, are refused, unreachable or never answered: those \
+           that are balanced to an endpoint that is gone or does not listen.",
+    why: "A share of all requests fails, whichever client asks, and a retry mostly helps, so that it looks like a \
+          flaky network.",
+    how: "Where the translation was seen: every connection that was sent to one endpoint fails while others of the same \
+          service work. From the client's side alone: failures and successes of one service take turns as a draw by lot \
+          would have it, and a connection that fails never recovers by repeating its SYN, because conntrack keeps it at \
+          its endpoint. Behind the translation: one address fails, and its neighbours on the same port serve the same \
+          clients in between.",
+    false_positives: "A server that was restarted fails in one stretch of time. Where repeated SYNs are answered in the \
+                      end it is loss, an overflowing backlog or a full table, not an endpoint.",
+    fix: "Remove the dead address from the service: give the pods a readiness probe, see whether the EndpointSlice and \
+          the node's rules still follow the API, and let pods that end wait in a preStop hook until they are gone from \
+          the lists.",
+    filter: "tcp.flags.reset == 1 || icmp.type == 3 || tcp.flags == 2",
+    judge: find,
+};
+
+/// A share of a service that fails.
+struct Dead {
+    /// The endpoint, where it is known.
+    endpoint: Option<Endpoint>,
+    /// What its connections met.
+    outcome: Outcome,
+    failed: Vec<u32>,
+    /// Attempts of which the failed ones are a share.
+    total: u64,
+    /// Endpoints that serve.
+    others: BTreeSet<Endpoint>,
+    confidence: f64,
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let services = world.facts.servers.services();
+    let mut findings = Vec::new();
+    for service in services {
+        let mut dead = translated(service, world);
+        if dead.is_empty() {
+            dead.extend(by_lot(service, world).or_else(|| among_neighbours(service, world)));
+        }
+        findings.extend(dead.iter().map(|dead| judge(service, dead, world)));
+    }
+    findings
+}
+
+/// Failures without an answer that are more than chance.
+const SILENT: usize = 2;
+
+fn kept<'a>(world: &'a World<'_>) -> &'a Kept {
+    &world.facts.servers.kept
+}
+
+fn connection<'a>(world: &'a World<'_>, at: u32) -> &'a Connection {
+    &kept(world).connections()[at as usize]
+}
+
+fn is_failure(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Refused | Outcome::Rejected | Outcome::Unanswered)
+}
+
+/// Endpoints to which connections were seen translated, and at which none succeeded.
+fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
+    let mut endpoints: BTreeMap<Endpoint, (Counts, Vec<u32>)> = BTreeMap::new();
+    for at in &service.connections {
+        let connection = connection(world, *at);
+        let Some(endpoint) = connection.endpoint() else { continue };
+        let outcome = connection.outcome(kept(world));
+        let (counts, failed) = endpoints.entry(endpoint).or_default();
+        counts.add(outcome);
+        if is_failure(outcome) && !is_prohibited(connection, world) {
+            failed.push(*at);
+        }
+    }
+    let serves = |counts: &Counts| counts.established > 0;
+    let others: BTreeSet<Endpoint> = endpoints.iter().filter(|(_, (c, _))| serves(c)).map(|(e, _)| *e).collect();
+    let total = endpoints.values().map(|(counts, _)| counts.established + counts.failed()).sum();
+    let dead = |(endpoint, (counts, failed)): (Endpoint, (Counts, Vec<u32>))| {
+        let outcome = usual(&failed, world)?;
+        let enough = outcome != Outcome::Unanswered || failed.len() >= SILENT;
+        let dead = !serves(&counts) && counts.half_open == 0 && enough;
+        let endpoint = Some(endpoint);
+        dead.then(|| Dead { endpoint, outcome, failed, total, others: others.clone(), confidence: 0.95 })
+    };
+    if others.is_empty() { Vec::new() } else { endpoints.into_iter().filter_map(dead).collect() }
+}
+
+/// Whether a firewall says no, which is no matter of endpoints.
+fn is_prohibited(connection: &Connection, world: &World<'_>) -> bool {
+    let mut rejections = connection.flows(kept(world)).filter_map(|flow| flow.rejection);
+    rejections.any(|rejection| !rejection.icmp.is_no_route())
+}
+
+/// What most of these connections met.
+fn usual(failed: &[u32], world: &World<'_>) -> Option<Outcome> {
+    let outcomes: Vec<Outcome> = failed.iter().map(|at| connection(world, *at).outcome(kept(world))).collect();
+    let count = |of: Outcome| outcomes.iter().filter(|outcome| **outcome == of).count();
+    let kinds = [Outcome::Rejected, Outcome::Refused, Outcome::Unanswered];
+    kinds.into_iter().filter(|of| count(*of) > 0).max_by_key(|of| count(*of) + usize::from(*of == Outcome::Rejected))
+}
+
+/// Failures that are dealt out among the successes of a service whose translation was not seen.
+fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
+    let connections = || service.connections.iter().map(|at| (*at, connection(world, *at)));
+    if connections().any(|(_, connection)| connection.endpoint().is_some()) {
+        return None;
+    }
+    let outcomes: Vec<(u32, bool)> = connections()
+        .map(|(at, connection)| (at, connection.outcome(kept(world))))
+        .filter(|(_, outcome)| is_failure(*outcome) || *outcome == Outcome::Established)
+        .map(|(at, outcome)| (at, is_failure(outcome)))
+        .collect();
+    let failed: Vec<u32> = outcomes.iter().filter(|(_, failed)| *failed).map(|(at, _)| *at).collect();
+    let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
+    let draws: Vec<bool> = outcomes.iter().map(|(_, failed)| *failed).collect();
+    let outcome = usual(&failed, world)?;
+    let fits = outcome != Outcome::Unanswered || never_recovers(service, world);
+    let confidence = if outcome == Outcome::Unanswered { 0.6 } else { 0.85 };
+    let total = draws.len() as u64;
+    (is_lot(&draws) && !prohibited && fits).then(|| Dead {
+        endpoint: None,
+        outcome,
+        failed,
+        total,
+        others: BTreeSet::new(),
+        confidence,
+    })
+}
+
+/// Whether failures and successes take turns about as often as they would by lot: in `n` draws of which `f` fail, runs
+/// of equal outcomes number `2 f (n - f) / n + 1` on average. A server that was away for a while makes two or three.
+fn is_lot(failed: &[bool]) -> bool {
+    let (n, f) = (failed.len(), failed.iter().filter(|failed| **failed).count());
+    if f < 2 || n - f < 2 {
+        return false;
+    }
+    let runs = failed.chunk_by(|a, b| a == b).count();
+    runs >= 4 && runs * n * 2 >= 2 * f * (n - f) + n
+}
+
+/// Whether no connection came about after its SYN was repeated: a SYN that one endpoint ignores goes there again.
+fn never_recovers(service: &Service, world: &World<'_>) -> bool {
+    let established = service.connections.iter().map(|at| connection(world, *at));
+    let mut established = established.filter(|connection| connection.outcome(kept(world)) == Outcome::Established);
+    !established.any(|connection| connection.flows(kept(world)).any(|flow| flow.from_orig.syns > 1))
+}
+
+/// An address that always fails, while neighbours of it serve the same clients on the same port in between.
+fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
+    if !service.sibling {
+        return None;
+    }
+    let clients: BTreeSet<Addr> =
+        service.connections.iter().map(|at| connection(world, *at).front().orig.addr).collect();
+    let server = service.server;
+    let near = |connection: &Connection| {
+        let at = connection.back().resp;
+        at.port == server.port
+            && at != server
+            && clients.contains(&connection.front().orig.addr)
+            && super::services::are_neighbours(at.addr, server.addr)
+    };
+    let own: BTreeSet<u32> = service.connections.iter().copied().collect();
+    let all: Vec<(u32, bool, Endpoint)> = world
+        .facts
+        .servers
+        .outcomes()
+        .filter(|(at, connection, outcome)| own.contains(at) || *outcome == Outcome::Established && near(connection))
+        .map(|(at, connection, _)| (at, own.contains(&at), connection.back().resp))
+        .collect();
+    let draws: Vec<bool> = all.iter().map(|(_, failed, _)| *failed).collect();
+    let failed: Vec<u32> = own.into_iter().collect();
+    let others = all.iter().filter(|(_, failed, _)| !failed).map(|(_, _, endpoint)| *endpoint).collect();
+    let outcome = usual(&failed, world)?;
+    let all_fail = failed.iter().all(|at| is_failure(connection(world, *at).outcome(kept(world))));
+    let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
+    let (endpoint, total) = (Some(server), draws.len() as u64);
+    (is_lot(&draws) && all_fail && !prohibited).then(|| Dead {
+        endpoint,
+        outcome,
+        failed,
+        total,
+        others,
+        confidence: 0.65,
+    })
+}
+
+fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
+    let (tries, server) = (dead.failed.len() as u64, service.server);
+    let what = match dead.outcome {
+        Outcome::Refused => "refuses",
+        Outcome::Rejected => "cannot be reached",
+        _ => "never answers",
+    };
+    let title = match dead.endpoint {
+        Some(endpoint) if endpoint != server => format!("endpoint {endpoint} of {server} {what}"),
+        Some(endpoint) => format!("{endpoint} {what}, unlike its neighbours"),
+        None => format!("one endpoint of {server} {what}"),
+    };
+    let mut finding = Finding::of(&ABOUT, format!("{title} ({tries} of {} connections)", dead.total));
+    finding.confidence = dead.confidence;
+    let unsure = dead.endpoint == Some(server) || dead.outcome == Outcome::Unanswered && dead.endpoint.is_none();
+    if unsure || tries == 1 {
+        finding.severity = Severity::Warning;
+    }
+    name(&mut finding, service, dead, world);
+    finding.counts.insert("failed", tries as i64);
+    finding.counts.insert("connections", dead.total as i64);
+    let flows = || dead.failed.iter().flat_map(|at| connection(world, *at).flows(kept(world)));
+    let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
+    let (first, last) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    finding.span(first, last);
+    finding.cite(world, flows().flat_map(frames), &server_filter(service));
+    finding.explanation = explain(server, dead, world);
+    finding.rule_out("SVC003", "other connections to the same service succeed");
+    finding.rule_out("NET001", "a connection that fails is not saved by repeating its SYN: it is kept at its endpoint");
+    advise(&mut finding, server, dead);
+    finding
+}
+
+fn name(finding: &mut Finding, service: &Service, dead: &Dead, world: &World<'_>) {
+    if dead.endpoint != Some(service.server) {
+        finding.about(Role::Service, &service.server);
+    }
+    if let Some(endpoint) = &dead.endpoint {
+        finding.about(Role::Endpoint, endpoint);
+    }
+    let clients: BTreeSet<Addr> = dead.failed.iter().map(|at| connection(world, *at).front().orig.addr).collect();
+    for client in clients.iter().take(8) {
+        finding.about(Role::Client, client);
+    }
+    finding.counts.insert("clients", clients.len() as i64);
+}
+
+fn frames(flow: &Flow) -> impl Iterator<Item = FrameId> {
+    let answers =
+        flow.reset.map(|reset| reset.frame).into_iter().chain(flow.rejection.map(|rejection| rejection.frame));
+    flow.syns.iter().copied().take(1).chain(answers).collect::<Vec<_>>().into_iter()
+}
+
+fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
+    let tries = dead.failed.len() as u64;
+    let ttls: BTreeSet<u8> = dead
+        .failed
+        .iter()
+        .flat_map(|at| connection(world, *at).flows(kept(world)))
+        .filter_map(|flow| flow.reset)
+        .filter(|reset| !reset.by_orig)
+        .map(|reset| reset.ttl)
+        .take(8)
+        .collect();
+    let met = match dead.outcome {
+        Outcome::Refused => {
+            format!("met a reset (TTL {}): the address is alive and nobody listens there", some_of(&ttls, 3))
+        }
+        Outcome::Rejected => "met ICMP \"unreachable\": no pod has the address any more".to_owned(),
+        _ => "were never answered".to_owned(),
+    };
+    let percent = tries * 100 / dead.total.max(1);
+    let failed = format!("{} of {} ({percent} %) {met}.", count_of(tries, "connection"), dead.total);
+    match dead.endpoint {
+        Some(endpoint) if endpoint != server => format!(
+            "Connections to {server} are balanced over several endpoints. {failed} All of them were sent to {endpoint}, \
+             and none that was succeeded; those sent to {} did.",
+            some_of(&dead.others, 3),
+        ),
+        Some(_) => format!(
+            "{failed} In between, the same clients reach {} on the same port, so {server} is likely one of several \
+             endpoints of a service whose own address the capture does not show.",
+            some_of(&dead.others, 3),
+        ),
+        None => format!(
+            "{failed} The others succeed, in turns that fit a draw among endpoints, so one of those behind {server} is \
+             dead. Which one is hidden by the translation on the client's node."
+        ),
+    }
+}
+
+fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
+    let (at, what) = match dead.endpoint {
+        Some(endpoint) => (endpoint.addr, "pods,endpointslices"),
+        None => (server.addr, "services,endpointslices"),
+    };
+    finding.fix.commands = vec![
+        format!("kubectl get {what} -A -o wide | grep {at}"),
+        "kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME -o yaml".to_owned(),
+    ];
+    if dead.endpoint.is_none() {
+        finding.capture_next = Some(format!(
+            "on the client's node, all interfaces (`-i any`): behind the translation of {server} the dead endpoint has a name"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_lot;
+
+    fn draws(text: &str) -> Vec<bool> {
+        text.bytes().map(|b| b == b'x').collect()
+    }
+
+    #[test]
+    fn turns_are_by_lot_and_stretches_are_not() {
+        assert!(is_lot(&draws("..x.x..xx...x.")));
+        assert!(!is_lot(&draws("......xxxxxxx......")));
+        assert!(!is_lot(&draws("......xxxxxxx")));
+        assert!(!is_lot(&draws("...x......")));
+        assert!(!is_lot(&draws("xxxxxxxxx")));
+    }
+}

@@ -1,0 +1,127 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::strangers::{Stranger, strangers};
+use super::world::World;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::event::Flow;
+use crate::track::{Endpoint, FrameId};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const ABOUT: About = About {
+    code: "NAT001",
+    slug: "unnatted-reply",
+    title: "replies reach the client with the endpoint's own address",
+    severity: Severity::Error,
+    what: "In the middle of a connection to a service a segment arrives from the endpoint's own address instead of the \
+           service's. The client knows no such connection and resets it, which kills the server's side.",
+    why: "conntrack took a segment for INVALID (out of its window, or late) and forwarded it without translating it back. \
+          Applications see \"connection reset by peer\" now and then, on healthy servers (kubernetes #74839).",
+    how: "A segment for the port of a live connection comes from another address, acknowledges bytes that the connection \
+          did send, and the client answers it with a reset; or, where both sides of the translation are seen, the client \
+          resets the endpoint's address and never the service's.",
+    false_positives: "Another connection from the same port to another server has its own handshake and its own sequence \
+                      numbers: the acknowledgement would not fit.",
+    fix: "Let the node drop INVALID packets before they are forwarded (kube-proxy does since 1.15, unless \
+          nf_conntrack_tcp_be_liberal is set), or set net.netfilter.nf_conntrack_tcp_be_liberal=1 on the nodes.",
+    filter: "tcp.flags.reset == 1 && tcp.flags.ack == 0",
+    judge: find,
+};
+
+/// What was seen of one service's un-NATed replies.
+#[derive(Default)]
+struct Case {
+    clients: BTreeSet<Endpoint>,
+    endpoints: BTreeSet<Endpoint>,
+    frames: Vec<FrameId>,
+    span_ns: Option<(i64, i64)>,
+}
+
+impl Case {
+    fn add(&mut self, client: Endpoint, endpoint: Endpoint, flow: &Flow) {
+        self.clients.insert(client);
+        self.endpoints.insert(endpoint);
+        self.frames.extend(std::iter::once(flow.first).chain(flow.reset.map(|reset| reset.frame)));
+        let at = flow.reset.map_or(flow.first_ns, |reset| reset.ns);
+        let (first, last) = self.span_ns.unwrap_or((at, at));
+        self.span_ns = Some((first.min(at), last.max(at)));
+    }
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let mut cases: BTreeMap<Endpoint, Case> = BTreeMap::new();
+    for Stranger { connection, flow } in strangers(world) {
+        let (front, from_client) = (connection.front(), flow.orig == connection.front().orig);
+        let reset = flow.was_reset(from_client) && !flow.was_reset(!from_client);
+        let (client, server) =
+            if from_client { (&flow.from_orig, &flow.from_resp) } else { (&flow.from_resp, &flow.from_orig) };
+        let first_is_reply = !from_client && server.payload_bytes > 0 && client.payload_bytes == 0;
+        if first_is_reply && reset {
+            cases.entry(front.resp).or_default().add(front.orig, flow.orig, flow);
+        }
+    }
+    behind(world, &mut cases);
+    cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
+}
+
+/// Connections that the client resets under the endpoint's address and never under the service's.
+fn behind(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
+    let kept = &world.facts.servers.kept;
+    for connection in kept.connections().iter().filter(|connection| connection.endpoint().is_some()) {
+        let (front, back) = (connection.front(), connection.back());
+        let aborts = front.flows(kept).any(|flow| flow.was_reset(true));
+        if aborts || front.orig != back.orig {
+            continue;
+        }
+        let together = |post: &&Flow| {
+            let seen_at = |point: u16| {
+                front.flows(kept).any(|pre| pre.unit == post.unit && pre.legs().any(|leg| leg.point == point))
+            };
+            post.reset.is_some_and(|reset| reset.by_orig && seen_at(reset.point))
+        };
+        if let Some(post) = back.flows(kept).find(together) {
+            cases.entry(front.resp).or_default().add(front.orig, back.resp, post);
+        }
+    }
+}
+
+fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
+    let killed = count_of(case.clients.len() as u64, "connection");
+    let mut finding = Finding::of(&ABOUT, format!("replies of {service} arrive untranslated ({killed} reset)"));
+    finding.about(Role::Service, &service);
+    for endpoint in case.endpoints.iter().take(8) {
+        finding.about(Role::Endpoint, endpoint);
+    }
+    let addresses: BTreeSet<_> = case.clients.iter().map(|client| client.addr).collect();
+    for client in addresses.iter().take(8) {
+        finding.about(Role::Client, client);
+    }
+    finding.counts.insert("connections", case.clients.len() as i64);
+    let (first, last) = case.span_ns.unwrap_or_default();
+    finding.span(first, last);
+    let family = if service.addr.is_v4() { "ip" } else { "ipv6" };
+    let filters: Vec<String> = case.endpoints.iter().take(4).map(|e| format!("{family}.addr == {}", e.addr)).collect();
+    finding.cite(
+        world,
+        case.frames.iter().copied(),
+        &format!("tcp.port == {} && ({})", port(case), filters.join(" || ")),
+    );
+    finding.explanation = format!(
+        "{killed} to {service}: a segment of the server reached the client with the source {} instead of the service's \
+         address, so the client, which knows no such connection, answered it with a reset. The reset kills the server's \
+         side; the client learns of it with its next segment. The node's conntrack took the segment for INVALID and \
+         forwarded it untranslated.",
+        some_of(&case.endpoints, 3),
+    );
+    finding.rule_out("SVC008", "the server did not reset first: it was reset by the client's host");
+    finding.rule_out("NET001", "the segment was delivered, with the wrong source");
+    finding.fix.commands = vec![
+        "iptables-save -t filter | grep -e INVALID".to_owned(),
+        "sysctl net.netfilter.nf_conntrack_tcp_be_liberal".to_owned(),
+        "conntrack -S | grep -o 'invalid=[0-9]*'".to_owned(),
+    ];
+    finding
+}
+
+fn port(case: &Case) -> u16 {
+    case.endpoints.first().map_or(0, |endpoint| endpoint.port)
+}
