@@ -61,7 +61,8 @@ fn run_engine(source: Box<Watched>, options: kcap_analyze::Options, sink: &mut d
 fn open_tables(args: &TableArgs) -> Result<Option<TableDir>, Failure> {
     let Some(dir) = &args.dir else { return Ok(None) };
     let format = Format::find(&args.format).unwrap_or(&kcap_report::FORMATS[0]);
-    let without = if args.packets { Vec::new() } else { vec!["packets"] };
+    let on_demand = [("packets", args.packets), ("tcp_compat", args.compat.is_some())];
+    let without = on_demand.into_iter().filter(|(_, wanted)| !wanted).map(|(table, _)| table).collect();
     let layout = Layout { format, tables: TABLES, without, overwrite: args.overwrite };
     TableDir::create(dir, layout).map(Some).map_err(|error| {
         let taken = matches!(error, TableError::NotEmpty { .. });

@@ -1,12 +1,12 @@
 //! Analyses captures without polars and without the program, which is what builds fastest while working on the engine:
 //! the report as JSON, or the rows of one table as lines of JSON.
 //!
-//! `cargo run -p kcap-analyze --example report -- [--table NAME] [--memory BYTES] [--threads N] FILE…`
+//! `cargo run -p kcap-analyze --example report -- [--table NAME] [--compat] [--memory BYTES] [--threads N] FILE…`
 
 #![allow(clippy::print_stdout, reason = "an example writes to standard output")]
 
 use kcap_analyze::table::{Column, Rows, Sink, SinkError};
-use kcap_analyze::{Options, analyze};
+use kcap_analyze::{Compat, Options, analyze};
 use serde_json::{Map, Value, json};
 use std::error::Error;
 use std::path::PathBuf;
@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--table" => sink.table = args.next(),
+            "--compat" => options.compat = Some(Compat::Wireshark40),
             "--memory" => options.memory = args.next().unwrap_or_default().parse()?,
             "--threads" => options.threads = args.next().unwrap_or_default().parse()?,
             _ => files.push(arg.into()),

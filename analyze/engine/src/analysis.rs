@@ -1,6 +1,5 @@
 //! The whole: source in, rows to the sink, report out.
 
-use crate::Options;
 use crate::collect::{Collector, Names};
 use crate::detect::capture_drops::reported_drops;
 use crate::detect::world::World;
@@ -14,13 +13,17 @@ use crate::table::{
     CaptureRow, DecodeRow, FindingRow, Label, PointRow, Row, Rows, Sink, SinkError, TABLES, Time, TunnelRow,
 };
 use crate::time::rfc3339;
+use crate::track::shard::Memory;
 use crate::verdict::{ladder, not_judged};
+use crate::{Compat, Options};
 use kcap_file::{CaptureInfo, Compression, Format, Problem, ProblemKind, Source};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Share of the memory for datagrams that wait for fragments; the rest holds connections.
 const FRAGMENT_SHARE: u64 = 16;
+/// Share of what connections have for the second look at TCP, where it is wanted.
+const COMPAT_SHARE: u64 = 3;
 
 /// Share of the memory for connections that ended, until all captures are read and they can be put together.
 const CONNECTION_SHARE: u64 = 8;
@@ -36,7 +39,10 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     let keep_untracked = sink.wants("packets") || story.is_some();
     let ingest = Ingest::new(options.decode, options.restrict, fragments, keep_untracked);
     let mut collector = Collector::new(sink, story, options.memory / CONNECTION_SHARE);
-    let memory = options.memory / 16 * 13;
+    collector.has_compat = options.compat.is_some();
+    let trackers = options.memory / 16 * 13;
+    let compat = options.compat.map(|Compat::Wireshark40| trackers / COMPAT_SHARE);
+    let memory = Memory { trackers: trackers - compat.unwrap_or_default(), compat };
     let mut finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
     collector.fragments(&finished.ingest.finish())?;
     collector.outputs.fragments.flush(collector.sink)?;
@@ -114,6 +120,7 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
         (left_out.echoes, "pings were given up early: too many waited"),
         (collector.ties.left_out, "DNS transactions may count again where another capture has them"),
         (left_out.dns, "DNS questions were given up before their answer could come: --memory was full"),
+        (left_out.compat, "conversations began anew for --compat: --memory was full"),
         (left_out.arps, "ARP questions were not followed: too many waited"),
         (ingest.points.left_out, "frames came from more capture points than are kept"),
         (ingest.tunnels.left_out, "frames came through more tunnels than are kept"),
@@ -213,6 +220,9 @@ fn write_tables(
     ]);
     if collector.wants_packets() {
         counts.insert("packets", outputs.packets.written);
+    }
+    if collector.has_compat {
+        counts.insert("tcp_compat", outputs.tcp_compat.written);
     }
     for table in late.drain(..) {
         counts.insert(table.spec.name, table.len as i64);

@@ -104,6 +104,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) facts: Facts,
     pub(crate) totals: Totals,
     pub(crate) outputs: Outputs,
+    /// Whether a second look at TCP was wanted.
+    pub(crate) has_compat: bool,
     seconds: BTreeMap<(i64, u16), Second>,
     pub(crate) ties: Ties,
     pub(crate) story: Option<Story>,
@@ -118,6 +120,7 @@ pub(crate) struct Outputs {
     pub(crate) fragments: Output,
     pub(crate) dns_transactions: Output,
     pub(crate) packets: Output,
+    pub(crate) tcp_compat: Output,
 }
 
 impl<'a> Collector<'a> {
@@ -131,6 +134,7 @@ impl<'a> Collector<'a> {
             fragments: Output::new::<table::FragmentRow>(sink),
             dns_transactions: Output::new::<table::DnsTransactionRow>(sink),
             packets: Output::new::<table::PacketRow>(sink),
+            tcp_compat: Output::new::<table::TcpCompatRow>(sink),
         };
         Self {
             sink,
@@ -138,6 +142,7 @@ impl<'a> Collector<'a> {
             facts: Facts::new(memory),
             totals: Totals::default(),
             outputs,
+            has_compat: false,
             seconds: BTreeMap::new(),
             ties: Ties::default(),
             story,
@@ -162,6 +167,7 @@ impl<'a> Collector<'a> {
             Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(&error, names), self.sink),
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
             Event::Dns(told) => outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink),
+            Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
             Event::ArpUnanswered(_) => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
@@ -252,8 +258,9 @@ impl Collect for Collector<'_> {
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
         self.events(events)?;
         self.write_seconds(usize::MAX)?;
-        let Outputs { flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets, .. } = &mut self.outputs;
-        [flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets]
+        let Outputs { flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets, tcp_compat, .. } =
+            &mut self.outputs;
+        [flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets, tcp_compat]
             .into_iter()
             .try_for_each(|output| output.flush(self.sink))
     }

@@ -27,6 +27,6 @@ pub use addr::Addr;
 pub use analysis::analyze;
 pub use chunk::Chunk;
 pub use finding::Report;
-pub use options::{FrameFilter, Options, Restrict};
+pub use options::{Compat, FrameFilter, Options, Restrict};
 pub use packet::Packet;
 pub use time::rfc3339;

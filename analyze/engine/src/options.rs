@@ -38,6 +38,25 @@ impl Restrict {
     }
 }
 
+/// Another program's judgement to show beside ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Compat {
+    /// The `tcp.analysis.*` flags of Wireshark 4.0: table `tcp_compat`.
+    Wireshark40,
+}
+
+impl Compat {
+    /// All there are.
+    pub const ALL: &[Self] = &[Self::Wireshark40];
+
+    /// Its name in arguments.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wireshark40 => "wireshark-4.0",
+        }
+    }
+}
+
 /// How to analyse.
 pub struct Options {
     /// Threads; the result does not depend on it.
@@ -48,10 +67,18 @@ pub struct Options {
     pub decode: DecodeConfig,
     /// What to analyse.
     pub restrict: Restrict,
+    /// Whose judgement of TCP to show as well.
+    pub compat: Option<Compat>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 2, memory: 512 << 20, decode: DecodeConfig::default(), restrict: Restrict::default() }
+        Self {
+            threads: 2,
+            memory: 512 << 20,
+            decode: DecodeConfig::default(),
+            restrict: Restrict::default(),
+            compat: None,
+        }
     }
 }

@@ -4,7 +4,7 @@
 use crate::ingest::{Ingest, Work};
 use crate::track::flows::{Events, Source as Frames};
 use crate::track::key::SHARDS;
-use crate::track::shard::{LeftOut, Shard};
+use crate::track::shard::{LeftOut, Memory, Shard};
 use kcap_file::{CaptureInfo, Source};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, mpsc};
@@ -39,7 +39,7 @@ pub(crate) struct Finished {
 pub(crate) fn run<C: Collect>(
     source: Box<dyn Source>,
     ingest: Ingest,
-    memory: u64,
+    memory: Memory,
     threads: usize,
     collect: &mut C,
 ) -> Result<Finished, C::Error> {

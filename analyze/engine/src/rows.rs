@@ -7,8 +7,11 @@ pub(crate) use dns::dns_transaction;
 use crate::Packet;
 use crate::collect::{Names, Second};
 use crate::packet::Kind;
-use crate::table::{FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, Time};
+use crate::table::{
+    FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, TcpCompatRow, Time,
+};
 use crate::track::FrameId;
+use crate::track::compat::Flagged;
 use crate::track::event::{Echo, Flow, IcmpError};
 use crate::track::fragments::{Fate, Fragmented};
 
@@ -148,6 +151,23 @@ pub(crate) fn fragments(one: &Fragmented, names: &Names) -> FragmentRow {
         tunnel: one.seen.inside.map(|inside| inside.kind.name()),
         inner_src_addr: one.seen.inside.map(|inside| inside.src),
         inner_dst_addr: one.seen.inside.map(|inside| inside.dst),
+    }
+}
+
+pub(crate) fn flagged(flagged: &Flagged, names: &Names) -> TcpCompatRow {
+    TcpCompatRow {
+        capture: names.capture(flagged.frame.capture),
+        point: names.point(flagged.point),
+        frame: flagged.frame.frame as i64,
+        ts_ns: flagged.ns,
+        ts: Time(flagged.ns),
+        src_addr: flagged.src.addr,
+        src_port: flagged.src.port.into(),
+        dst_addr: flagged.dst.addr,
+        dst_port: flagged.dst.port.into(),
+        flags: Label::Shared(flagged.flags.names().into()),
+        rto_us: flagged.rto_ns.map(micros),
+        ack_rtt_us: flagged.ack_rtt_ns.map(micros),
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options
         memory: args.memory,
         decode: DecodeConfig { udp_tunnels: args.decode_as.iter().copied().map(Into::into).collect() },
         restrict: restrict(&args.restrict, &args.files, unsuited)?,
+        compat: args.tables.compat,
     })
 }
 

@@ -1,7 +1,7 @@
-use super::value::{Connection, Moment, bytes, decode_as, host, severity};
+use super::value::{Connection, Moment, bytes, compat, decode_as, host, severity};
 use crate::render;
 use clap::{Args, builder::PossibleValuesParser};
-use kcap_analyze::{Addr, finding::Severity, wire::DecodeAs};
+use kcap_analyze::{Addr, Compat, finding::Severity, wire::DecodeAs};
 use std::path::PathBuf;
 
 /// Say what is wrong in capture files.
@@ -67,6 +67,9 @@ pub(crate) struct TableArgs {
     /// Also write a row for every packet; takes about twice the time
     #[arg(long, requires = "dir")]
     pub(crate) packets: bool,
+    /// Also write tcp.analysis flags as another program sets them (table tcp_compat)
+    #[arg(long, requires = "dir", value_name = "PROGRAM", value_parser = compat())]
+    pub(crate) compat: Option<Compat>,
 }
 
 fn table_format(format: &kcap_report::Format) -> clap::builder::PossibleValue {

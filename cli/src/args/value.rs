@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kcap_analyze::{
-    Addr,
+    Addr, Compat,
     finding::Severity,
     track::Endpoint,
     wire::{DecodeAs, DecodeAsError},
@@ -20,6 +20,8 @@ pub(crate) enum ValueError {
     Address,
     #[error("not of the form ADDRESS:PORT-ADDRESS:PORT, IPv6 addresses in brackets")]
     Connection,
+    #[error("not a program whose judgement is known")]
+    Compat,
     #[error("not a size such as 512M or 2G")]
     Size,
     #[error("neither RFC 3339, as in 2024-05-01T12:00:00Z, nor a time after the first packet, as in +30s")]
@@ -122,6 +124,12 @@ pub(super) fn bytes(text: &str) -> Result<u64, ValueError> {
 
 pub(super) fn decode_as(text: &str) -> Result<DecodeAs, DecodeAsError> {
     text.parse()
+}
+
+/// Another program whose judgement is shown beside ours.
+pub(super) fn compat() -> impl TypedValueParser<Value = Compat> {
+    PossibleValuesParser::new(Compat::ALL.iter().map(|compat| compat.name()))
+        .try_map(|name| Compat::ALL.iter().copied().find(|compat| compat.name() == name).ok_or(ValueError::Compat))
 }
 
 /// Severities by name.

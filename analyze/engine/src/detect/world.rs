@@ -73,7 +73,7 @@ impl Facts {
             Event::IcmpError(error) if error.icmp.is_too_big() => self.path_mtu.too_big(error),
             Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
             Event::ArpUnanswered(_) => self.left_out += 1,
-            Event::IcmpError(_) | Event::Echo(_) | Event::Dns(_) | Event::Tally { .. } => {}
+            Event::IcmpError(_) | Event::Echo(_) | Event::Dns(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
     }
 

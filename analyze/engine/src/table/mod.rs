@@ -56,6 +56,7 @@ mod intervals;
 mod nat_bindings;
 mod packets;
 mod points;
+mod tcp_compat;
 mod tunnels;
 
 pub use captures::CaptureRow;
@@ -74,6 +75,7 @@ pub use intervals::IntervalRow;
 pub use nat_bindings::NatBindingRow;
 pub use packets::PacketRow;
 pub use points::PointRow;
+pub use tcp_compat::TcpCompatRow;
 pub use tunnels::TunnelRow;
 
 /// Version of all tables together, in every file's metadata as `kcap.schema`.
@@ -95,6 +97,7 @@ pub const TABLES: &[TableSpec] = &[
     FragmentRow::SPEC,
     FindingRow::SPEC,
     PacketRow::SPEC,
+    TcpCompatRow::SPEC,
 ];
 
 /// A row of a table: a struct whose fields are its columns. Made by `table!`.

@@ -1,5 +1,6 @@
 //! Facts that trackers hand to detectors and tables.
 
+use super::compat::Flagged;
 use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::{Few, History};
@@ -27,6 +28,8 @@ pub enum Event {
     Echo(Box<Echo>),
     /// An address did not answer ARP.
     ArpUnanswered(Box<ArpUnanswered>),
+    /// tshark would flag a frame; stated only on demand.
+    Flagged(Box<Flagged>),
     /// A DNS question was answered or given up.
     Dns(Box<Transaction>),
     /// A segment to count in its second.

@@ -2,7 +2,7 @@ use crate::Packet;
 use std::hash::{BuildHasher, RandomState};
 
 /// A five-tuple without direction: both directions of a connection give the same key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Key {
     low: [u64; 2],

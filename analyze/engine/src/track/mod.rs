@@ -1,6 +1,7 @@
 //! State over packets. Track remembers and never judges.
 
 mod arp;
+pub mod compat;
 pub(crate) mod decoded;
 pub mod dns;
 mod end;

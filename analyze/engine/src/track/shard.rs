@@ -1,6 +1,7 @@
 //! One shard: the trackers of the connections that hash to it.
 
 use super::arp::Arps;
+use super::compat::Compat;
 use super::dns::Dns;
 use super::flows::{BATCH, Events, FLOW_BYTES, Flows, Source};
 use super::icmp::{Echoes, Errors};
@@ -18,6 +19,7 @@ pub(crate) struct Shard {
     echoes: Echoes,
     arps: Arps,
     dns: Dns,
+    compat: Option<Compat>,
     unit: u32,
     last_ns: i64,
 }
@@ -29,18 +31,27 @@ pub(crate) struct LeftOut {
     pub(crate) echoes: u64,
     pub(crate) arps: u64,
     pub(crate) dns: u64,
+    pub(crate) compat: u64,
+}
+
+/// What all shards together may hold, bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) trackers: u64,
+    /// For the second look at TCP, where it is wanted.
+    pub(crate) compat: Option<u64>,
 }
 
 impl Shard {
-    /// `memory` is what all shards together may hold, bytes.
-    pub(crate) fn new(memory: u64) -> Self {
-        let flows = memory / SHARDS as u64 / FLOW_BYTES;
+    pub(crate) fn new(memory: Memory) -> Self {
+        let share = |bytes: u64| usize::try_from(bytes / SHARDS as u64).unwrap_or(usize::MAX);
         Self {
-            flows: Flows::new(usize::try_from(flows).unwrap_or(usize::MAX)),
+            flows: Flows::new(share(memory.trackers / FLOW_BYTES)),
+            compat: memory.compat.map(|bytes| Compat::new(share(bytes))),
             errors: Errors::default(),
             echoes: Echoes::default(),
             arps: Arps::default(),
-            dns: Dns::new(memory / DNS_SHARE),
+            dns: Dns::new(memory.trackers / DNS_SHARE),
             unit: 0,
             last_ns: i64::MIN,
         }
@@ -59,6 +70,9 @@ impl Shard {
                 }
                 others => others.iter().for_each(|packet| self.other(packet, source, events)),
             }
+        }
+        if let Some(compat) = &mut self.compat {
+            packets.iter().for_each(|packet| compat.take(packet, source, events));
         }
         self.last_ns = now_ns;
         self.flows.sweep(now_ns, packets.len(), events);
@@ -92,6 +106,9 @@ impl Shard {
         self.arps.drain(self.unit, events);
         self.dns.drain(self.last_ns, events);
         self.errors = Errors::default();
+        if let Some(compat) = &mut self.compat {
+            compat.clear();
+        }
     }
 
     pub(crate) fn left_out(&self) -> LeftOut {
@@ -100,6 +117,7 @@ impl Shard {
             echoes: self.echoes.evicted,
             arps: self.arps.left_out,
             dns: self.dns.evicted,
+            compat: self.compat.as_ref().map_or(0, |compat| compat.evicted),
         }
     }
 }
@@ -115,6 +133,7 @@ impl LeftOut {
             echoes: self.echoes + other.echoes,
             arps: self.arps + other.arps,
             dns: self.dns + other.dns,
+            compat: self.compat + other.compat,
         }
     }
 }

@@ -19,6 +19,10 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const FAST_OPEN: u8 = 34;
+/// Options for experiments and the magic number of TCP Fast Open in them (RFC 6994, RFC 7413 4.1.1).
+const EXPERIMENTS: [u8; 2] = [253, 254];
+const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
 
 /// How the option begins in every segment of Linux but SYN (RFC 7323 appendix A).
 const LINUX_TIMESTAMPS: [u8; 4] = [NO_OPERATION, NO_OPERATION, TIMESTAMPS, 10];
@@ -107,6 +111,8 @@ pub struct TcpOptions {
     pub window_scale: Option<u8>,
     /// Whether selective acknowledgements may be sent.
     pub sack_permitted: bool,
+    /// Whether a cookie of TCP Fast Open is there; a request for one is not.
+    pub has_fast_open_cookie: bool,
     /// Timestamp value and echo reply.
     pub timestamps: Option<(u32, u32)>,
     /// Selectively acknowledged ranges, left edge to right edge (exclusive), in the order sent.
@@ -124,6 +130,10 @@ pub fn options(header: &[u8]) -> TcpOptions {
             (MSS, &[a, b]) => found.mss = Some(u16::from_be_bytes([a, b])),
             (WINDOW_SCALE, &[shift]) => found.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
             (SACK_PERMITTED, []) => found.sack_permitted = true,
+            (FAST_OPEN, data) => found.has_fast_open_cookie = !data.is_empty(),
+            (kind, [a, b, cookie @ ..]) if EXPERIMENTS.contains(&kind) && [*a, *b] == FAST_OPEN_MAGIC => {
+                found.has_fast_open_cookie = !cookie.is_empty();
+            }
             (TIMESTAMPS, data) if data.len() == 8 => found.timestamps = pair(data),
             (SACK, data) => {
                 for (block, edges) in found.sack.iter_mut().zip(data.chunks_exact(8)) {

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod captures;
+mod compat;
 mod findings;
 mod paths;
 mod pipeline;

@@ -2,7 +2,7 @@
 
 use crate::support::{Collected, Outcome, analyzed, file, run, source};
 use crate::traffic::{MS, S, Talk, mixed, pod};
-use kcap_analyze::{Options, analyze};
+use kcap_analyze::{Compat, Options, analyze};
 use kcap_file::Inputs;
 use kcap_samples::file::Frame;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 const THREADS: [usize; 6] = [0, 1, 2, 3, 8, 100];
 
 fn with_threads(file: &[u8], threads: usize, memory: u64) -> Outcome {
-    run(source(file.to_vec()), Options { threads, memory, ..Options::default() })
+    run(source(file.to_vec()), Options { threads, memory, compat: Some(Compat::Wireshark40), ..Options::default() })
 }
 
 fn same_for_all_threads(file: &[u8], memory: u64) -> Outcome {
@@ -43,7 +43,7 @@ fn threads_change_nothing() {
     assert_eq!(outcome.rows.sum("intervals", "packets"), count as i64);
     assert_eq!(outcome.rows.sum("points", "frames"), count as i64);
     assert!(outcome.rows.sum("points", "fragments") > 100);
-    for table in ["flows", "tunnels", "icmp_errors", "icmp_echo", "findings", "decode", "captures"] {
+    for table in ["flows", "tunnels", "icmp_errors", "icmp_echo", "findings", "decode", "captures", "tcp_compat"] {
         assert!(!outcome.rows.rows(table).is_empty(), "no {table}");
     }
     for (name, table) in &outcome.report.tables {
@@ -64,6 +64,7 @@ fn little_memory_is_partial_and_the_same_for_all_threads() {
         "{:?}",
         outcome.report.limits_hit
     );
+    assert!(outcome.report.limits_hit.iter().any(|limit| limit.contains("--compat")));
 }
 
 #[test]

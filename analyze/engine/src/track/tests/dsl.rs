@@ -17,6 +17,7 @@
 use crate::track::Event;
 use crate::track::event::{Echo, Flow, IcmpError};
 use crate::track::flows::Events;
+use crate::track::shard::Memory;
 use crate::{Restrict, ingest::Ingest, ingest::Work, pipeline, wire::DecodeConfig};
 use kcap_file::Reader;
 use kcap_samples::file::Frame;
@@ -59,6 +60,7 @@ impl pipeline::Collect for Facts {
                 Event::Echo(echo) => self.echoes.push(*echo),
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
                 Event::Dns(transaction) => self.dns.push(*transaction),
+                Event::Flagged(_) => {}
                 Event::Tally { .. } => self.tallies += 1,
             }
         }
@@ -82,7 +84,8 @@ pub(crate) fn track_file(file: Vec<u8>, memory: u64) -> Facts {
     let reader = Reader::from_read(Box::new(Cursor::new(file)), "table").expect("the file is a capture");
     let ingest = Ingest::new(DecodeConfig::default(), Restrict::default(), 1 << 20, false);
     let mut facts = Facts::default();
-    let Ok(finished) = pipeline::run(Box::new(reader), ingest, memory, 1, &mut facts);
+    let Ok(finished) =
+        pipeline::run(Box::new(reader), ingest, Memory { trackers: memory, compat: None }, 1, &mut facts);
     facts.evicted = finished.left_out.flows;
     facts
 }
