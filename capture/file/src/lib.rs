@@ -10,6 +10,7 @@ mod info;
 mod inputs;
 mod kind;
 mod linktype;
+pub mod note;
 mod read;
 mod write;
 
