@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(gcc libpcap-dev make pkg-config)
-test=(tcpdump tshark zstd)
+test=(iproute2 tcpdump tshark zstd)
 bench=(softflowd tcptrace valgrind)
 
 case "${1:-test}" in

@@ -1,0 +1,188 @@
+//! Captures in real network namespaces, against tcpdump in the same one.
+
+mod lab;
+
+use kcap_file::note::Note;
+use lab::{Lab, Stored, captures, has, only, read};
+use nix::sys::signal::Signal;
+use std::path::Path;
+
+fn notes(path: &Path) -> Vec<Note> {
+    let blocks = read(path).1.custom_blocks;
+    blocks.iter().filter_map(|(enterprise, data)| Note::decode(*enterprise, data)).collect()
+}
+
+#[test]
+fn tcpdump_sees_the_same() {
+    let Some(lab) = Lab::new() else { return };
+    if !has("tcpdump") {
+        return eprintln!("skipped: needs tcpdump");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let filter = ["udp", "port", "4242"];
+    let mut tcpdump = lab.tcpdump(folder.path(), &[&["-i", "eth0", "-w", "tcpdump.pcap"], &filter[..]].concat());
+    let mut agent = lab.agent(folder.path(), &["-i", "eth0", "-p", "udp/4242", "--no-inner", "-w", "kcap.pcapng"]);
+    lab.send(5_000, 4242);
+    lab.send(100, 4243);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    agent.signal(Signal::SIGINT);
+    assert_eq!(agent.ends(), 0);
+    tcpdump.signal(Signal::SIGINT);
+    tcpdump.ends();
+    let (ours, info) = read(&folder.path().join("kcap.pcapng"));
+    let (theirs, _) = read(&folder.path().join("tcpdump.pcap"));
+    assert_eq!(ours.len(), 5_000);
+    assert!(ours == theirs, "times, lengths and bytes differ from tcpdump's {} packets", theirs.len());
+    assert_eq!(info.interfaces[0].name.as_deref(), Some("eth0"));
+    assert_eq!(info.interfaces[0].stats.received, Some(5_000));
+    assert_eq!(info.interfaces[0].stats.dropped_by_os, Some(0));
+}
+
+#[test]
+fn nothing_is_lost_at_the_end() {
+    let Some(lab) = Lab::new() else { return };
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut agent = lab.agent(folder.path(), &["-p", "udp/9", "--no-inner", "-w", "."]);
+        lab.send(20_000, 9);
+        // The last packets lie in a block that the kernel has not handed over.
+        agent.signal(signal);
+        assert_eq!(agent.ends(), 0);
+        let path = only(folder.path());
+        let (packets, info) = read(&path);
+        assert_eq!(packets.len(), 20_000, "{signal}");
+        assert!(info.problems.is_empty());
+        let notes = notes(&path);
+        assert!(matches!(notes.first(), Some(Note::Capture(note)) if note.places[0].name == lab.a));
+        assert!(matches!(notes.last(), Some(Note::Trailer(trailer)) if trailer.packets == 20_000));
+    }
+}
+
+#[test]
+fn what_a_stopped_reader_misses_is_counted() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent =
+        lab.agent(folder.path(), &["-i", "eth0", "-p", "udp/9", "--no-inner", "--buffer", "2MiB", "-w", "x.pcapng"]);
+    agent.signal(Signal::SIGSTOP);
+    lab.send(20_000, 9);
+    agent.signal(Signal::SIGCONT);
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ends(), 3, "drops are said by the exit code");
+    let (packets, info) = read(&folder.path().join("x.pcapng"));
+    let stats = info.interfaces[0].stats;
+    let dropped = stats.dropped_by_os.unwrap();
+    assert!(dropped > 0);
+    assert_eq!(packets.len() as u64 + dropped, 20_000);
+    assert_eq!(stats.delivered, Some(packets.len() as u64));
+}
+
+#[test]
+fn each_loopback_packet_is_there_once() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = lab.agent(folder.path(), &["-i", "lo", "-p", "udp/9", "-w", "x.pcapng"]);
+    let send = || {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sink = std::net::UdpSocket::bind("127.0.0.1:9").unwrap();
+        (0..100).for_each(|_| assert_eq!(socket.send_to(b"x", "127.0.0.1:9").unwrap(), 1));
+        drop(sink);
+    };
+    lab.netns(&lab.a).run(send).unwrap();
+    agent.signal(Signal::SIGINT);
+    assert_eq!(agent.ends(), 0);
+    let (packets, info) = read(&folder.path().join("x.pcapng"));
+    assert_eq!(packets.len(), 100);
+    assert_eq!(info.interfaces[0].stats.received, Some(100));
+}
+
+#[test]
+fn count_and_snaplen_and_rotation_hold() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent =
+        lab.agent(folder.path(), &["-p", "udp/9", "--no-inner", "--count", "50", "-s", "60", "-w", "x.pcapng"]);
+    lab.send(1_000, 9);
+    assert_eq!(agent.ends(), 0);
+    let (packets, _) = read(&folder.path().join("x.pcapng"));
+    assert_eq!(packets.len(), 50);
+    assert!(packets.iter().all(|(_, orig_len, data): &Stored| data.len() <= 60 && *orig_len as usize >= data.len()));
+    assert!(packets.iter().any(|(_, orig_len, data)| *orig_len as usize > data.len()));
+
+    let folder = tempfile::tempdir().unwrap();
+    let rotate = ["-p", "udp/9", "--no-inner", "--rotate", "100KB", "--keep", "3", "--no-context", "-w", "y.pcapng"];
+    let mut agent = lab.agent(folder.path(), &rotate);
+    lab.send(3_000, 9);
+    agent.signal(Signal::SIGINT);
+    assert_eq!(agent.ends(), 0);
+    let parts = captures(folder.path());
+    assert_eq!(parts.len(), 3);
+    let counts: Vec<_> = parts.iter().map(|part| read(part)).collect();
+    assert!(counts.iter().all(|(packets, info)| !packets.is_empty() && info.problems.is_empty()));
+    let last = counts.last().unwrap();
+    assert!(last.0.last().unwrap().2.ends_with(&[(2_999 % 256) as u8]), "the newest are kept");
+    assert!(
+        !std::fs::read_dir(folder.path()).unwrap().any(|f| f.unwrap().path().extension().is_some_and(|e| e == "part"))
+    );
+}
+
+#[test]
+fn a_closed_pipe_and_a_full_disk_end_it() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let agent = env!("CARGO_BIN_EXE_kcap-agent");
+    let target = format!("netns/{}", lab.a);
+    let mut child = std::process::Command::new(agent)
+        .args([target.as_str(), "-w", "-"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Idle: nothing is written that could fail.
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=256k", "kcap-test", disk.to_str().unwrap()])
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: a full disk needs to mount a tmpfs");
+    }
+    let mut agent =
+        lab.agent(folder.path(), &["-p", "udp/9", "--min-free", "0B", "--no-context", "-w", "disk/x.pcapng"]);
+    lab.send(3_000, 9);
+    let code = agent.ends();
+    let (packets, info) = read(&disk.join("x.pcapng"));
+    std::process::Command::new("umount").arg(&disk).status().unwrap();
+    assert_eq!(code, 3);
+    assert!(info.problems.is_empty(), "{:?}", info.problems);
+    assert!((100..3_000).contains(&packets.len()), "{}", packets.len());
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let Some(lab) = Lab::new() else { return };
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_kcap-agent")).args(arguments).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let target = format!("netns/{}", lab.a);
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&["netns/kcap-nowhere", "-w", "/tmp"], 1, "No such file or directory"),
+        (&["pid/4194305", "-w", "/tmp"], 1, "there is no process 4194305"),
+        (&[&target, "-i", "eth7", "-w", "/tmp"], 1, "no interface \"eth7\"; it has lo, eth0"),
+        (&[&target, "-w", "/tmp", "--", "tcp", "prot", "80"], 2, "tcp prot 80"),
+        (&[&target, "-s", "0", "-w", "/tmp"], 2, "0 is not in 1..=262144"),
+        (&[&target, "-w", "/kcap-nowhere/x.pcapng"], 1, "the folder does not exist"),
+        (&[&target, "-p", "eighty"], 2, "\"eighty\" is no port"),
+        (&["deploy/api"], 2, "-l app=api"),
+        (&[&target, "-w", "/tmp", "--min-free", "900TB"], 1, "have to stay free"),
+    ];
+    for (arguments, code, text) in cases {
+        let (found, stderr) = run(arguments);
+        assert_eq!(found, code, "{arguments:?}: {stderr}");
+        assert!(stderr.contains(text), "{arguments:?}: {stderr}");
+    }
+}

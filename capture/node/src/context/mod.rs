@@ -1,0 +1,192 @@
+//! What the network looked like around a capture: collected before, and again after.
+//!
+//! A place's part is read in its network namespace, connection tracking and rules in the node's, where a pod's traffic
+//! is translated. A thread stays in each, since entering again would need what has been given up by then; it keeps
+//! CAP_NET_ADMIN and nothing else.
+
+mod proc;
+mod route;
+mod rules;
+
+use crate::conntrack::{self, Snapshot};
+use crate::links::{Link, links};
+use crate::place::Place;
+use crate::{CaptureError, Netns, clock};
+use kcap_file::note::{Context, LinkNote, Missing, Note, When};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// Longest `resolv.conf` that is kept.
+const MAX_RESOLV_CONF: usize = 16 * 1024;
+
+/// Collects the context of places, when it is asked to.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    places: Vec<Worker<Context>>,
+    node: Worker<NodePart>,
+}
+
+/// What the node knows of addresses.
+#[derive(Clone, Debug, Default)]
+struct NodePart {
+    snapshot: Snapshot,
+    rules: Vec<String>,
+    missing: Vec<Missing>,
+}
+
+/// A thread that collects something in a namespace each time it is asked.
+#[derive(Debug)]
+struct Worker<T> {
+    ask: Option<SyncSender<When>>,
+    answers: Receiver<Result<T, CaptureError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T: Send + 'static> Worker<T> {
+    fn start(netns: Netns, mut collect: impl FnMut(When) -> T + Send + 'static) -> Result<Self, CaptureError> {
+        let (ask, asked) = sync_channel::<When>(1);
+        let (answer, answers) = sync_channel(1);
+        let work = move || {
+            let entered = netns.enter();
+            let mut entered = entered.map(|()| crate::privilege::keep_net_admin());
+            while let Ok(when) = asked.recv() {
+                let collected = std::mem::replace(&mut entered, Ok(())).map(|()| collect(when));
+                if answer.send(collected).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("context".to_owned()).spawn(work);
+        Ok(Self { ask: Some(ask), answers, thread: Some(thread.map_err(CaptureError::Thread)?) })
+    }
+
+    fn ask(&self, when: When) -> Option<Result<T, CaptureError>> {
+        self.ask.as_ref()?.send(when).ok()?;
+        self.answers.recv().ok()
+    }
+}
+
+impl<T> Drop for Worker<T> {
+    fn drop(&mut self) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take() {
+            // It has nothing left to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Collector {
+    pub(crate) fn start(places: &[Place]) -> Result<Self, CaptureError> {
+        let worker = |place: &Place| {
+            let (name, root) = (place.name.clone(), place.root.clone());
+            Worker::start(place.netns.again()?, move |when| of_place(&name, root.as_ref(), when))
+        };
+        let addresses = addresses(places)?;
+        Ok(Self {
+            places: places.iter().map(worker).collect::<Result<_, _>>()?,
+            node: Worker::start(Place::node()?.netns, move |_| of_node(&addresses))?,
+        })
+    }
+
+    /// The context of all places now.
+    pub(crate) fn collect(&self, when: When) -> Vec<Note> {
+        let node = self.node.ask(when).and_then(Result::ok).unwrap_or_else(|| NodePart {
+            missing: vec![missing("conntrack and rules", "the node's network namespace cannot be entered")],
+            ..NodePart::default()
+        });
+        let with_node = |mut context: Context| {
+            context.conntrack.clone_from(&node.snapshot.entries);
+            context.conntrack_stats = node.snapshot.stats;
+            context.rules.clone_from(&node.rules);
+            context.missing.extend(node.missing.iter().chain(&node.snapshot.missing).cloned());
+            Note::Context(Box::new(context))
+        };
+        self.places.iter().filter_map(|worker| worker.ask(when)?.ok()).map(with_node).collect()
+    }
+}
+
+/// The addresses by which the node knows the places; none of a place that is the node itself.
+pub(crate) fn addresses(places: &[Place]) -> Result<Vec<IpAddr>, CaptureError> {
+    let mut all = Vec::new();
+    for place in places {
+        let links = place.netns.run(links)??;
+        all.extend(links.iter().flat_map(|link| &link.addresses).map(|(address, _)| *address).filter(is_own));
+    }
+    Ok(all)
+}
+
+/// Loopback and link-local addresses are those of everybody.
+fn is_own(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    }
+}
+
+fn of_place(name: &str, root: Option<&PathBuf>, when: When) -> Context {
+    let mut context = Context { place: name.to_owned(), when, ts_ns: clock::now_ns(), ..Context::default() };
+    let missed = &mut context.missing;
+    context.links = note(missed, "links", links()).iter().map(link_note).collect();
+    context.routes = note(missed, "routes", route::routes());
+    context.neighbours = note(missed, "neighbours", route::neighbours());
+    context.sockets = proc::sockets(missed);
+    context.counters = proc::counters(missed);
+    // Resolvers do not change in a pod that runs, and reading them needs what was given up.
+    if when == When::Before {
+        context.resolv_conf = resolv_conf(missed, root);
+    }
+    context
+}
+
+fn of_node(addresses: &[IpAddr]) -> NodePart {
+    let mut missing = Vec::new();
+    let rules = rules::touching(addresses, &mut missing);
+    NodePart { snapshot: conntrack::snapshot(Some(addresses)), rules, missing }
+}
+
+pub(crate) fn missing(what: &str, why: impl ToString) -> Missing {
+    Missing { what: what.to_owned(), why: why.to_string() }
+}
+
+/// What was collected, or nothing and a note why.
+fn note<T: Default>(missed: &mut Vec<Missing>, what: &str, collected: Result<T, CaptureError>) -> T {
+    collected.unwrap_or_else(|error| {
+        missed.push(missing(what, error.chain()));
+        T::default()
+    })
+}
+
+fn link_note(link: &Link) -> LinkNote {
+    LinkNote {
+        name: link.name.clone(),
+        index: link.index,
+        kind: link.kind.clone(),
+        mtu: link.mtu,
+        up: link.up,
+        mac: link.mac.map(|mac| route::mac_text(&mac)),
+        addresses: link.addresses.clone(),
+        gso_max: link.gso_max,
+        qdisc: link.qdisc.clone(),
+        rx_dropped: link.dropped.0,
+        tx_dropped: link.dropped.1,
+        rx_errors: link.errors.0,
+        tx_errors: link.errors.1,
+    }
+}
+
+fn resolv_conf(missed: &mut Vec<Missing>, root: Option<&PathBuf>) -> Option<String> {
+    let Some(root) = root else {
+        missed.push(missing("resolv.conf", "it is not known which process's files are meant"));
+        return None;
+    };
+    match std::fs::read(root.join("etc/resolv.conf")) {
+        Ok(bytes) => Some(String::from_utf8_lossy(bytes.get(..MAX_RESOLV_CONF).unwrap_or(&bytes)).into_owned()),
+        Err(error) => {
+            missed.push(missing("resolv.conf", format!("{error}; files of another process need CAP_SYS_PTRACE")));
+            None
+        }
+    }
+}

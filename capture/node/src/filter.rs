@@ -1,0 +1,77 @@
+//! What is captured: options of the filter, an expression of libpcap's language, and the program of both.
+
+use crate::CaptureError;
+use kcap_file::LinkType;
+use kcap_filter::{Base, Instruction, Options, Program, Spec};
+use pcap::{Active, BpfProgram, Capture, Dead, Linktype};
+
+/// Packets wanted, and how much of each.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// Ports, hosts, networks, protocols.
+    pub spec: Spec,
+    /// An expression of `pcap-filter(7)`, which must hold as well.
+    pub expression: Option<String>,
+    /// Bytes kept of each packet.
+    pub snaplen: u32,
+    /// Whether tunnels are looked into.
+    pub inside: bool,
+}
+
+impl Wanted {
+    /// The program for an interface of that link type. `live` is the interface itself: its expressions know of VLAN
+    /// tags that the kernel has taken out of the frame.
+    pub(crate) fn program(
+        &self,
+        link_type: LinkType,
+        loopback: bool,
+        live: &Capture<Active>,
+    ) -> Result<Program, CaptureError> {
+        self.combine(link_type, loopback, |expression| live.compile(expression, true))
+    }
+
+    /// The program for no interface in particular.
+    pub fn explain(&self, link_type: LinkType, loopback: bool) -> Result<Program, CaptureError> {
+        self.combine(link_type, loopback, |expression| dead(link_type)?.compile(expression, true))
+    }
+
+    fn combine(
+        &self,
+        link_type: LinkType,
+        received_only: bool,
+        compile: impl FnOnce(&str) -> Result<BpfProgram, pcap::Error>,
+    ) -> Result<Program, CaptureError> {
+        let base = if link_type == LinkType::ETHERNET { Base::Ethernet } else { Base::Ip };
+        let options = Options { snaplen: self.snaplen, base, inside: self.inside, received_only };
+        let own = Program::of(&self.spec, options)?;
+        let Some(expression) = &self.expression else { return Ok(own) };
+        let compiled =
+            compile(expression).map_err(|source| CaptureError::Compile { expression: expression.clone(), source })?;
+        Ok(program_of(&compiled)?.and(&own)?)
+    }
+
+    /// In words, for the file.
+    pub fn text(&self) -> Option<String> {
+        let own = (!self.spec.is_everything()).then(|| self.spec.to_string());
+        let expression = self.expression.as_ref().map(|text| format!("bpf {text:?}"));
+        let parts: Vec<String> = own.into_iter().chain(expression).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+fn dead(link_type: LinkType) -> Result<Capture<Dead>, pcap::Error> {
+    // libpcap compiles for its own numbers, which for raw IP are not those of files.
+    const DLT_RAW: i32 = 12;
+    Capture::dead(Linktype(if link_type == LinkType::RAW { DLT_RAW } else { link_type.0.into() }))
+}
+
+/// libpcap's crate shows instructions only as text, `code jt jf k`.
+fn program_of(compiled: &BpfProgram) -> Result<Program, kcap_filter::ProgramError> {
+    let parse = |(at, text): (usize, String)| {
+        let mut fields = text.split(' ').map(str::parse::<u32>);
+        let mut next = || fields.next().and_then(Result::ok).ok_or(kcap_filter::ProgramError::Invalid { at });
+        Ok(Instruction { code: next()? as u16, jt: next()? as u8, jf: next()? as u8, k: next()? })
+    };
+    let instructions = compiled.get_instructions().iter().map(ToString::to_string).enumerate();
+    Program::from_instructions(instructions.map(parse).collect::<Result<_, _>>()?)
+}

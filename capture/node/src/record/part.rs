@@ -1,0 +1,182 @@
+//! One file of a capture, `.part` until it is whole.
+
+use super::sink::Sink;
+use super::{Destination, Head, Output, salvage};
+use crate::{CaptureError, clock};
+use kcap_file::note::{ENTERPRISE, Note};
+use kcap_file::{Interface, InterfaceStats, NameRecord, Packet, WriteError, Writer};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+/// A part being written.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) writer: PartWriter,
+    pub(super) packets: u64,
+    paths: Option<Paths>,
+    compressed: bool,
+}
+
+#[derive(Debug)]
+struct Paths {
+    unfinished: PathBuf,
+    finished: PathBuf,
+}
+
+/// The writer of a part; nothing once it is finished.
+#[derive(Debug)]
+pub(super) struct PartWriter {
+    pub(super) inner: Writer<Sink>,
+}
+
+impl Part {
+    pub(super) fn create(output: &Output, head: &Head, number: u32) -> Result<Self, CaptureError> {
+        let (file, paths) = open(output, number)?;
+        let shown = paths.as_ref().map_or_else(|| PathBuf::from("-"), |paths| paths.unfinished.clone());
+        let sink = Sink::new(file, output.compress).map_err(|source| CaptureError::Create { path: shown, source })?;
+        let mut inner = Writer::new(sink, &head.section)?;
+        let part = if output.rotate.is_some() { number } else { 0 };
+        let note = Note::Capture(kcap_file::note::CaptureNote { part, ..head.note.clone() });
+        inner.custom(ENTERPRISE, &note.encode())?;
+        Ok(Self { writer: PartWriter { inner }, packets: 0, paths, compressed: output.compress })
+    }
+
+    /// Bytes written, or for compressed files that got to the file.
+    pub(super) fn bytes(&self) -> u64 {
+        if self.compressed { self.writer.inner.get_ref().bytes() } else { self.writer.inner.written() }
+    }
+
+    pub(super) fn bytes_after_flush(&mut self) -> Result<u64, CaptureError> {
+        self.writer.inner.flush()?;
+        Ok(self.bytes())
+    }
+
+    /// Ends the file and gives it its name.
+    pub(super) fn finish(&mut self) -> Result<Option<PathBuf>, CaptureError> {
+        self.writer.take()?.finish()?.finish().map_err(|source| WriteError::Write { block: "last blocks", source })?;
+        self.rename()
+    }
+
+    /// Cuts the file behind its last whole block and gives it its name; it and the packets in it. A compressed file is
+    /// left as it is: whoever reads it gets what is whole.
+    pub(super) fn salvage(&mut self) -> Result<Option<(PathBuf, u64)>, CaptureError> {
+        let Some(paths) = &self.paths else { return Ok(None) };
+        let path = paths.unfinished.clone();
+        let packets = match self.compressed {
+            true => self.packets,
+            false => salvage::cut(&path).map_err(|source| CaptureError::Create { path, source })?,
+        };
+        Ok(self.rename()?.map(|path| (path, packets)))
+    }
+
+    fn rename(&mut self) -> Result<Option<PathBuf>, CaptureError> {
+        let Some(Paths { unfinished, finished }) = self.paths.take() else { return Ok(None) };
+        if unfinished != finished {
+            let renamed = std::fs::rename(&unfinished, &finished);
+            let failed = |source| CaptureError::Rename { from: unfinished.clone(), to: finished.clone(), source };
+            renamed.map_err(failed)?;
+        }
+        Ok(Some(finished))
+    }
+}
+
+impl PartWriter {
+    pub(super) fn interface(&mut self, interface: &Interface) -> Result<u32, CaptureError> {
+        Ok(self.inner.interface(interface)?)
+    }
+
+    pub(super) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), CaptureError> {
+        Ok(self.inner.packet(packet)?)
+    }
+
+    pub(super) fn names(&mut self, names: &[NameRecord]) -> Result<(), CaptureError> {
+        Ok(self.inner.names(names)?)
+    }
+
+    pub(super) fn note(&mut self, note: &Note) -> Result<(), CaptureError> {
+        Ok(self.inner.custom(ENTERPRISE, &note.encode())?)
+    }
+
+    pub(super) fn statistics(&mut self, index: u32, ts_ns: i64, stats: &InterfaceStats) -> Result<(), CaptureError> {
+        Ok(self.inner.statistics(index, ts_ns, stats)?)
+    }
+
+    /// The writer, with one that goes nowhere in its place.
+    fn take(&mut self) -> Result<Writer<Sink>, CaptureError> {
+        let nowhere = OpenOptions::new().write(true).open("/dev/null");
+        let nowhere = nowhere.and_then(|file| Sink::new(file, false));
+        let sink = nowhere.map_err(|source| CaptureError::System { operation: "open /dev/null", source })?;
+        Ok(std::mem::replace(&mut self.inner, Writer::new(sink, &kcap_file::Section::default())?))
+    }
+}
+
+fn open(output: &Output, number: u32) -> Result<(File, Option<Paths>), CaptureError> {
+    let finished = match &output.destination {
+        Destination::Stdout => return Ok((stdout()?, None)),
+        Destination::File(path) if output.rotate.is_none() => path.clone(),
+        Destination::File(path) => path.with_file_name(numbered(&stem(path), number, output.compress)),
+        Destination::Folder(folder) if output.rotate.is_none() => {
+            folder.join(format!("{}.{}.{}", output.name, clock::stamp(), extension(output.compress)))
+        }
+        Destination::Folder(folder) => folder.join(numbered(&output.name, number, output.compress)),
+    };
+    // A pipe or device is written to as it is.
+    let special = std::fs::metadata(&finished).is_ok_and(|found| !found.is_file());
+    let mut unfinished = finished.clone().into_os_string();
+    if !special {
+        unfinished.push(".part");
+    }
+    let paths = Paths { unfinished: unfinished.into(), finished };
+    Ok((create(&paths.unfinished, special)?, Some(paths)))
+}
+
+fn stdout() -> Result<File, CaptureError> {
+    let failed = |source| CaptureError::System { operation: "write to standard output", source };
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?))
+}
+
+fn create(path: &Path, special: bool) -> Result<File, CaptureError> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    if !special {
+        options.create(true).truncate(true);
+    }
+    let created = options.open(path).and_then(|file| {
+        file.flush_owner(special)?;
+        Ok(file)
+    });
+    created.map_err(|source| CaptureError::Create { path: path.to_owned(), source })
+}
+
+trait FlushOwner {
+    fn flush_owner(&self, special: bool) -> io::Result<()>;
+}
+
+impl FlushOwner for File {
+    /// Gives the file to the user behind sudo, whose it is.
+    fn flush_owner(&self, special: bool) -> io::Result<()> {
+        let id = |name| std::env::var(name).ok().and_then(|id| id.parse::<u32>().ok());
+        match (id("SUDO_UID"), id("SUDO_GID")) {
+            (Some(user), group) if !special && nix::unistd::geteuid().is_root() => fchown(self, Some(user), group),
+            _ => (&mut &*self).flush(),
+        }
+    }
+}
+
+fn numbered(stem: &str, number: u32, compress: bool) -> String {
+    format!("{stem}.{}.{number:04}.{}", clock::stamp(), extension(compress))
+}
+
+fn extension(compress: bool) -> &'static str {
+    if compress { "pcapng.zst" } else { "pcapng" }
+}
+
+/// A file's name without what says that it is a capture.
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let ends = [".pcapng.zst", ".pcapng", ".pcap"];
+    ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).to_owned()
+}
