@@ -6,6 +6,8 @@ use crate::track::event::{ConnState, Flow, Rejection};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
 
+const TCP: u8 = 6;
+
 /// How one attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
@@ -31,7 +33,9 @@ impl Flow {
     /// How the attempt ended; only for TCP.
     pub(crate) fn outcome(&self) -> Outcome {
         use ConnState::{Oth, Rej, Rsto, Rstos0, Rstr, S0, S1, S2, S3, Sf};
-        let spoke = self.from_orig.payload_bytes > 0 && self.from_resp.payload_bytes > 0;
+        // No letter of a TCP connection: all segments were cut before their flags.
+        let readable = self.proto != TCP || !self.history.as_str().is_empty();
+        let spoke = readable && self.from_orig.payload_bytes > 0 && self.from_resp.payload_bytes > 0;
         let unreachable = self.rejection.is_some_and(|rejection| rejection.icmp.is_unreachable());
         match self.state {
             S1 if self.is_half_open() => Outcome::HalfOpen,

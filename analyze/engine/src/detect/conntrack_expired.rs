@@ -2,6 +2,7 @@ use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
 use super::strangers::{Stranger, strangers};
+use super::stuck_at_nat::stuck;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::Connection;
@@ -38,6 +39,8 @@ struct Case<'a> {
     /// Where they went on.
     elsewhere: BTreeSet<Endpoint>,
     survived: u64,
+    /// Connections whose segments are not forwarded any more.
+    silent: u64,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -50,6 +53,11 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             case.lost.push((connection, flow));
             case.elsewhere.insert(flow.resp);
         }
+    }
+    for group in stuck(world).into_iter().filter(|group| group.given > 0) {
+        let case = cases.entry(group.service).or_default();
+        case.silent += group.stuck.len() as u64;
+        case.lost.extend(group.stuck.iter().map(|stuck| (stuck.connection, stuck.pre)));
     }
     for (service, case) in from_the_client(world) {
         cases.entry(service).or_insert(case);
@@ -95,7 +103,7 @@ fn resets_have_usual_distance(case: &Case<'_>) -> bool {
 fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     let kept = &world.facts.servers.kept;
     let lost = count_of(case.lost.len() as u64, "idle connection");
-    let proven = !case.elsewhere.is_empty();
+    let proven = !case.elsewhere.is_empty() || case.silent > 0;
     let mut finding = Finding::of(&ABOUT, format!("{lost} to {service} forgotten by conntrack"));
     finding.confidence = if proven { 0.95 } else { 0.65 };
     finding.about(Role::Service, &service);
@@ -139,7 +147,9 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
 fn explain(service: Endpoint, case: &Case<'_>, lost: &str, pauses: &[i64]) -> String {
     let pause =
         pauses.iter().min().map_or(String::new(), |ns| format!(" after {:.1} s or more of silence", *ns as f64 / 1e9));
-    let where_to = if case.elsewhere.is_empty() {
+    let where_to = if case.silent > 0 {
+        "and its repetitions were not forwarded any more, while new connections are".to_owned()
+    } else if case.elsewhere.is_empty() {
         "was answered by a reset from a host that has no such connection".to_owned()
     } else {
         format!("was sent to {}, which has no such connection and reset it", some_of(&case.elsewhere, 3))

@@ -1,6 +1,7 @@
 //! Findings: judgements over facts, each with its evidence. Detect judges and never parses.
 
 mod attempts;
+mod backend_removed;
 pub(crate) mod capture_drops;
 mod capture_incomplete;
 mod connect_refused;
@@ -8,6 +9,7 @@ mod connect_rejected;
 mod connect_timeout;
 mod conntrack_expired;
 mod conntrack_full;
+mod endpoint_outlier;
 mod evidence;
 mod fragment_loss;
 mod fragments;
@@ -17,17 +19,20 @@ mod mtu_black_hole;
 mod mtu_mismatch;
 mod no_endpoints;
 mod no_route;
+mod nodeport_unanswered;
 mod overlay;
 mod overlay_fragmentation;
 mod overlay_one_way;
 mod path_mtu;
 mod pmtu_not_translated;
+mod port_reuse;
 mod services;
 mod snat_port_exhaustion;
 mod snat_port_race;
 mod stale_endpoint;
 mod stall_groups;
 mod strangers;
+mod stuck_at_nat;
 mod unnatted_reply;
 pub(crate) mod world;
 
@@ -79,12 +84,16 @@ pub const DETECTORS: &[About] = &[
     snat_port_race::ABOUT,
     unnatted_reply::ABOUT,
     conntrack_expired::ABOUT,
+    backend_removed::ABOUT,
+    port_reuse::ABOUT,
     hairpin_broken::ABOUT,
     stale_endpoint::ABOUT,
+    endpoint_outlier::ABOUT,
     no_route::ABOUT,
     no_endpoints::ABOUT,
     connect_rejected::ABOUT,
     connect_refused::ABOUT,
+    nodeport_unanswered::ABOUT,
     connect_timeout::ABOUT,
 ];
 

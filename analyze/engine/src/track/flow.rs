@@ -290,7 +290,9 @@ impl Hot {
     }
 
     fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
-        if packet.payload_len > 0 && self.seen[end as usize] & Seen::DATA == 0 {
+        // Of a segment that was cut before its flags only the addresses count.
+        let datagram = !self.key.is_tcp() && packet.payload_len > 0;
+        if datagram && self.seen[end as usize] & Seen::DATA == 0 {
             cold.hello[end as usize] = Hello { isn: packet.tsval, shape: packet.payload_len, ..Hello::default() };
             self.mark(cold, end, Seen::DATA, b'd');
         }

@@ -1,0 +1,73 @@
+//! Established connections whose segments stop being translated while their originator still sends.
+
+use super::attempts::Outcome;
+use super::world::World;
+use crate::path::{Binding, Connection};
+use crate::track::Endpoint;
+use crate::track::event::{Flow, Side};
+use std::collections::BTreeMap;
+
+/// A connection that was forwarded to an endpoint up to some moment and not any longer.
+pub(super) struct Stuck<'a> {
+    pub(super) connection: &'a Connection,
+    /// Before the NAT, where segments go on.
+    pub(super) pre: &'a Flow,
+    /// Behind it, where they stop.
+    pub(super) post: &'a Flow,
+}
+
+/// Stuck connections by service and endpoint, and whether the endpoint was given new connections afterwards.
+pub(super) struct Group<'a> {
+    pub(super) service: Endpoint,
+    pub(super) endpoint: Endpoint,
+    pub(super) stuck: Vec<Stuck<'a>>,
+    /// New connections that the endpoint was given after the first got stuck, and that others were given.
+    pub(super) given: u64,
+    pub(super) given_others: u64,
+}
+
+/// Segments go on before the NAT at least this long after the last one behind it: a repetition or two.
+const ON_NS: i64 = 200_000_000;
+
+/// All of them.
+pub(super) fn stuck<'a>(world: &'a World<'a>) -> Vec<Group<'a>> {
+    let mut groups: BTreeMap<(Endpoint, Endpoint), Vec<Stuck<'_>>> = BTreeMap::new();
+    for (_, connection, outcome) in world.facts.servers.outcomes() {
+        let Some(endpoint) = connection.endpoint().filter(|_| outcome == Outcome::Established) else { continue };
+        if let Some(stuck) = is_stuck(connection, world) {
+            groups.entry((connection.front().resp, endpoint)).or_default().push(stuck);
+        }
+    }
+    groups.into_iter().map(|((service, endpoint), stuck)| group(service, endpoint, stuck, world)).collect()
+}
+
+fn is_stuck<'a>(connection: &'a Connection, world: &'a World<'a>) -> Option<Stuck<'a>> {
+    let kept = &world.facts.servers.kept;
+    let (pre, post) = Binding::of(connection).next()?.nearest(kept);
+    let goes_on = pre.unit == post.unit && pre.last_ns.saturating_sub(post.last_ns) >= ON_NS;
+    let repeats = pre.from_orig.retransmitted_packets > 0 && is_behind(&post.from_orig, &pre.from_orig);
+    (goes_on && repeats && !pre.was_reset(false) && !pre.from_resp.fin).then_some(Stuck { connection, pre, post })
+}
+
+/// Whether one side of the NAT saw fewer of an end's bytes than the other.
+fn is_behind(post: &Side, pre: &Side) -> bool {
+    match (pre.isn, pre.sent, post.sent) {
+        (Some(isn), Some(pre), Some(post)) => pre.wrapping_sub(isn) > post.wrapping_sub(isn),
+        _ => false,
+    }
+}
+
+fn group<'a>(service: Endpoint, endpoint: Endpoint, stuck: Vec<Stuck<'a>>, world: &World<'_>) -> Group<'a> {
+    let kept = &world.facts.servers.kept;
+    let since_ns = stuck.iter().map(|stuck| stuck.post.last_ns).min().unwrap_or_default();
+    let begun = |connection: &&Connection| {
+        connection.front().resp == service
+            && connection.flows(kept).any(|flow| flow.first_ns > since_ns)
+            && connection.flows(kept).all(|flow| flow.first_ns > since_ns)
+    };
+    let given = |of: &dyn Fn(Endpoint) -> bool| {
+        kept.connections().iter().filter(begun).filter_map(Connection::endpoint).filter(|e| of(*e)).count() as u64
+    };
+    let (own, others) = (given(&|e| e == endpoint), given(&|e| e != endpoint));
+    Group { service, endpoint, stuck, given: own, given_others: others }
+}
