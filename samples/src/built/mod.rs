@@ -5,6 +5,7 @@ mod foreign;
 mod formats;
 mod ip;
 mod link_types;
+mod nat;
 mod near_misses;
 mod talk;
 mod tunnels;
@@ -41,6 +42,7 @@ pub fn all() -> io::Result<Vec<File>> {
     files.extend(damaged::files()?);
     files.extend(foreign::files());
     files.extend(near_misses::files());
+    files.extend(nat::files());
     Ok(files)
 }
 

@@ -26,8 +26,7 @@ pub(super) const ABOUT: About = About {
 };
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let removed = |group: &&Group<'_>| group.given == 0 && (group.given_others > 0 || group.stuck.len() > 1);
-    stuck(world).iter().filter(removed).map(|group| judge(group, world)).collect()
+    stuck(world).iter().filter(|group| group.is_removed()).map(|group| judge(group, world)).collect()
 }
 
 fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {

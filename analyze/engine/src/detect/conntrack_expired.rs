@@ -2,7 +2,7 @@ use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
 use super::strangers::{Stranger, strangers};
-use super::stuck_at_nat::stuck;
+use super::stuck_at_nat::{Group, stuck};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::Connection;
@@ -54,7 +54,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             case.elsewhere.insert(flow.resp);
         }
     }
-    for group in stuck(world).into_iter().filter(|group| group.given > 0) {
+    for group in stuck(world).into_iter().filter(Group::is_forgotten) {
         let case = cases.entry(group.service).or_default();
         case.silent += group.stuck.len() as u64;
         case.lost.extend(group.stuck.iter().map(|stuck| (stuck.connection, stuck.pre)));

@@ -59,15 +59,41 @@ fn is_behind(post: &Side, pre: &Side) -> bool {
 
 fn group<'a>(service: Endpoint, endpoint: Endpoint, stuck: Vec<Stuck<'a>>, world: &World<'_>) -> Group<'a> {
     let kept = &world.facts.servers.kept;
-    let since_ns = stuck.iter().map(|stuck| stuck.post.last_ns).min().unwrap_or_default();
-    let begun = |connection: &&Connection| {
-        connection.front().resp == service
-            && connection.flows(kept).any(|flow| flow.first_ns > since_ns)
-            && connection.flows(kept).all(|flow| flow.first_ns > since_ns)
+    let forwarded_ns = stuck.iter().map(|stuck| stuck.post.last_ns).max().unwrap_or_default();
+    let stuck_ns = stuck.iter().map(|stuck| stuck.pre.last_ns).min().unwrap_or_default();
+    let begun = |since_ns: i64| {
+        let new = move |connection: &&Connection| connection.flows(kept).all(|flow| flow.first_ns > since_ns);
+        let of_service = kept.connections().iter().filter(|connection| connection.front().resp == service);
+        of_service.filter(new).filter_map(Connection::endpoint)
     };
-    let given = |of: &dyn Fn(Endpoint) -> bool| {
-        kept.connections().iter().filter(begun).filter_map(Connection::endpoint).filter(|e| of(*e)).count() as u64
-    };
-    let (own, others) = (given(&|e| e == endpoint), given(&|e| e != endpoint));
-    Group { service, endpoint, stuck, given: own, given_others: others }
+    let given = begun(stuck_ns).filter(|to| *to == endpoint).count() as u64;
+    let given_others = begun(forwarded_ns).filter(|to| *to != endpoint).count() as u64;
+    Group { service, endpoint, stuck, given, given_others }
 }
+
+impl Group<'_> {
+    /// Whether the endpoint was taken out of the service: it gets no new connections, others do, or its connections
+    /// broke off in the middle.
+    pub(super) fn is_removed(&self) -> bool {
+        let broke_off = self.stuck.len() > 1 && !self.stuck.iter().all(Stuck::was_idle);
+        self.given == 0 && (self.given_others > 0 || broke_off)
+    }
+
+    /// Whether the node forgot the connections: they were idle, or their endpoint gets new ones.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.given > 0 || self.given_others == 0 && self.stuck.iter().all(Stuck::was_idle)
+    }
+}
+
+impl Stuck<'_> {
+    /// Whether nothing was sent for a while before the first segment that was not forwarded: repetitions, which double
+    /// from 200 ms on, do not fill the time.
+    fn was_idle(&self) -> bool {
+        let repetitions = self.pre.from_orig.retransmitted_packets.min(10);
+        let lasted_ns = self.pre.last_ns.saturating_sub(self.post.last_ns);
+        lasted_ns.saturating_sub(ON_NS << repetitions) > IDLE_NS
+    }
+}
+
+/// A pause that a timer may have ended.
+const IDLE_NS: i64 = 2_000_000_000;
