@@ -129,6 +129,7 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
             "datagrams were given up before all their fragments came: --memory was full",
         ),
         (facts.servers.left_out, "connections went to more servers than are compared"),
+        (facts.turns.left_out, "requests went to more servers than are compared"),
         (facts.servers.kept.left_out, "connections were only counted and not compared with others: --memory was full"),
         (
             facts.left_out + facts.path_mtu.left_out + facts.fragments.left_out,
@@ -214,6 +215,7 @@ fn write_tables(
         ("flows", outputs.flows.written),
         ("icmp_errors", outputs.icmp_errors.written),
         ("icmp_echo", outputs.icmp_echo.written),
+        ("turns", outputs.turns.written),
         ("intervals", outputs.intervals.written),
         ("fragments", outputs.fragments.written),
         ("dns_transactions", outputs.dns_transactions.written),

@@ -116,6 +116,7 @@ pub(crate) struct Outputs {
     pub(crate) flows: Output,
     pub(crate) icmp_errors: Output,
     pub(crate) icmp_echo: Output,
+    pub(crate) turns: Output,
     pub(crate) intervals: Output,
     pub(crate) fragments: Output,
     pub(crate) dns_transactions: Output,
@@ -130,6 +131,7 @@ impl<'a> Collector<'a> {
             flows: Output::new::<table::FlowRow>(sink),
             icmp_errors: Output::new::<table::IcmpErrorRow>(sink),
             icmp_echo: Output::new::<table::IcmpEchoRow>(sink),
+            turns: Output::new::<table::TurnRow>(sink),
             intervals: Output::new::<table::IntervalRow>(sink),
             fragments: Output::new::<table::FragmentRow>(sink),
             dns_transactions: Output::new::<table::DnsTransactionRow>(sink),
@@ -168,6 +170,7 @@ impl<'a> Collector<'a> {
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
             Event::Dns(told) => outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
+            Event::Turn(turn) => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
             Event::ArpUnanswered(_) => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
@@ -258,9 +261,9 @@ impl Collect for Collector<'_> {
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
         self.events(events)?;
         self.write_seconds(usize::MAX)?;
-        let Outputs { flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets, tcp_compat, .. } =
+        let Outputs { flows, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets, tcp_compat, .. } =
             &mut self.outputs;
-        [flows, icmp_errors, icmp_echo, intervals, dns_transactions, packets, tcp_compat]
+        [flows, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets, tcp_compat]
             .into_iter()
             .try_for_each(|output| output.flush(self.sink))
     }

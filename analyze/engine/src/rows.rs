@@ -8,12 +8,13 @@ use crate::Packet;
 use crate::collect::{Names, Second};
 use crate::packet::Kind;
 use crate::table::{
-    FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, TcpCompatRow, Time,
+    FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, TcpCompatRow, Time, TurnRow,
 };
-use crate::track::FrameId;
 use crate::track::compat::Flagged;
 use crate::track::event::{Echo, Flow, IcmpError};
 use crate::track::fragments::{Fate, Fragmented};
+use crate::track::{self, FrameId, Turn};
+use crate::wire::app::Said;
 
 pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
     let leg = flow.leg;
@@ -168,6 +169,39 @@ pub(crate) fn flagged(flagged: &Flagged, names: &Names) -> TcpCompatRow {
         flags: Label::Shared(flagged.flags.names().into()),
         rto_us: flagged.rto_ns.map(micros),
         ack_rtt_us: flagged.ack_rtt_ns.map(micros),
+    }
+}
+
+pub(crate) fn turn(turn: &Turn, names: &Names) -> TurnRow {
+    let text = |said: &Said| Some(said.text.as_str().to_owned()).filter(|text| !text.is_empty());
+    let waited = turn.client_goodbye.filter(|_| turn.fate == track::Fate::GaveUp);
+    TurnRow {
+        capture: names.capture(turn.request.capture),
+        point: names.point(turn.point),
+        frame: turn.request.frame as i64,
+        ts_ns: turn.asked_ns,
+        ts: Time(turn.asked_ns),
+        client_addr: turn.client.addr,
+        client_port: turn.client.port.into(),
+        server_addr: turn.server.addr,
+        server_port: turn.server.port.into(),
+        turn: turn.number.into(),
+        protocol: turn.protocol.name(),
+        request: text(&turn.asked),
+        response: text(&turn.answered),
+        status: turn.answered.status.map(Into::into),
+        response_frame: turn.response.map(|frame| frame.frame as i64),
+        request_bytes: turn.request_bytes.into(),
+        response_bytes: turn.response_bytes.into(),
+        idle_us: turn.idle_ns.map(micros),
+        upload_us: micros(turn.request_end_ns.saturating_sub(turn.asked_ns)),
+        network_us: turn.network_ns().map(micros),
+        server_us: turn.server_ns().map(micros),
+        transfer_us: turn.transfer_ns().map(micros),
+        total_us: turn.total_ns().map(micros),
+        waited_us: waited.map(|goodbye| micros(goodbye.ns.saturating_sub(turn.request_end_ns))),
+        resent: turn.resent,
+        fate: Label::Static(turn.fate.name()),
     }
 }
 

@@ -66,7 +66,12 @@ impl Finding {
 
 /// Display filter of what passes between anybody and a server, under all of its addresses: before DNAT and after.
 pub(crate) fn server_filter(service: &Service) -> String {
-    let mut filters: Vec<String> = std::iter::once(&service.server).chain(&service.behind).map(one_server).collect();
+    servers_filter(std::iter::once(&service.server).chain(&service.behind))
+}
+
+/// The same for any addresses.
+pub(crate) fn servers_filter<'a>(servers: impl Iterator<Item = &'a Endpoint>) -> String {
+    let mut filters: Vec<String> = servers.map(one_server).collect();
     filters.dedup();
     if filters.len() == 1 { filters.remove(0) } else { format!("({})", filters.join(") || (")) }
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backend_removed;
+mod backend_reset;
 pub(crate) mod capture_drops;
 mod capture_incomplete;
 mod connect_refused;
@@ -14,6 +15,7 @@ mod evidence;
 mod fragment_loss;
 mod fragments;
 mod hairpin_broken;
+mod keepalive_race;
 mod lost_at_nat;
 mod mtu_black_hole;
 mod mtu_mismatch;
@@ -27,12 +29,16 @@ mod path_mtu;
 mod pmtu_not_translated;
 mod port_reuse;
 mod services;
+mod slow_server;
 mod snat_port_exhaustion;
 mod snat_port_race;
 mod stale_endpoint;
 mod stall_groups;
 mod strangers;
 mod stuck_at_nat;
+mod ties;
+mod times;
+mod turns;
 mod unnatted_reply;
 pub(crate) mod world;
 
@@ -95,6 +101,9 @@ pub const DETECTORS: &[About] = &[
     connect_refused::ABOUT,
     nodeport_unanswered::ABOUT,
     connect_timeout::ABOUT,
+    backend_reset::ABOUT,
+    keepalive_race::ABOUT,
+    slow_server::ABOUT,
 ];
 
 /// Findings kept of one detector; the report says how many more there were.

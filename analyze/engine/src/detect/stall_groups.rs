@@ -1,6 +1,7 @@
 //! Stalled connections that have one cause: those that share an end, or the tunnel they pass.
 
 use super::path_mtu::{Passed, Path, Stalled, TooBig};
+use super::ties;
 use super::world::World;
 use crate::Addr;
 use crate::track::{Endpoint, FrameId};
@@ -29,28 +30,9 @@ pub(crate) struct Group<'a> {
 
 /// All groups.
 pub(crate) fn groups<'a>(world: &World<'a>) -> Vec<Group<'a>> {
-    let stalled: Vec<&Stalled> = world.facts.path_mtu.stalled.iter().filter(|one| is_plausible(one, world)).collect();
-    let mut owners: Vec<usize> = (0..stalled.len()).collect();
-    let mut seen: BTreeMap<Tie, usize> = BTreeMap::new();
-    for (at, one) in stalled.iter().enumerate() {
-        for tie in ties(one, world) {
-            let known = *seen.entry(tie).or_insert(at);
-            let (a, b) = (root(&owners, known), root(&owners, at));
-            owners[a.max(b)] = a.min(b);
-        }
-    }
-    let mut groups: BTreeMap<usize, Vec<&'a Stalled>> = BTreeMap::new();
-    for (at, one) in stalled.into_iter().enumerate() {
-        groups.entry(root(&owners, at)).or_default().push(one);
-    }
-    groups.into_values().map(|stalled| Group::of(stalled, world)).collect()
-}
-
-fn root(owners: &[usize], mut at: usize) -> usize {
-    while owners[at] != at {
-        at = owners[at];
-    }
-    at
+    let stalled = world.facts.path_mtu.stalled.iter().filter(|one| is_plausible(one, world));
+    let groups = ties::groups(stalled, |one| ties(one, world).into_iter());
+    groups.into_iter().map(|stalled| Group::of(stalled, world)).collect()
 }
 
 /// What connections of one cause have in common.

@@ -4,6 +4,7 @@ use super::fragments::Fragments;
 use super::overlay::Overlay;
 use super::path_mtu::PathMtu;
 use super::services::Servers;
+use super::turns::Turns;
 use crate::finding::Finding;
 use crate::track::decoded::Decoded;
 use crate::track::event::{ArpUnanswered, ConnState, Flow};
@@ -24,6 +25,7 @@ pub(crate) struct Facts {
     pub(crate) no_route: BTreeMap<(crate::Addr, crate::Addr), Vec<IcmpError>>,
     pub(crate) silent_arp: Vec<ArpUnanswered>,
     pub(crate) flows: FlowFacts,
+    pub(crate) turns: Turns,
     /// Facts that were not kept because there are too many.
     pub(crate) left_out: u64,
 }
@@ -63,6 +65,7 @@ impl Facts {
     /// Takes note of an event.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
+            Event::Turn(turn) => self.turns.add(turn),
             Event::Flow(flow) => {
                 self.overlay.add(flow);
                 self.path_mtu.add(flow);

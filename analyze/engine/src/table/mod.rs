@@ -58,6 +58,7 @@ mod packets;
 mod points;
 mod tcp_compat;
 mod tunnels;
+mod turns;
 
 pub use captures::CaptureRow;
 
@@ -77,6 +78,7 @@ pub use packets::PacketRow;
 pub use points::PointRow;
 pub use tcp_compat::TcpCompatRow;
 pub use tunnels::TunnelRow;
+pub use turns::TurnRow;
 
 /// Version of all tables together, in every file's metadata as `kcap.schema`.
 pub const SCHEMA_VERSION: &str = "1";
@@ -93,6 +95,7 @@ pub const TABLES: &[TableSpec] = &[
     DnsTransactionRow::SPEC,
     IcmpErrorRow::SPEC,
     IcmpEchoRow::SPEC,
+    TurnRow::SPEC,
     IntervalRow::SPEC,
     FragmentRow::SPEC,
     FindingRow::SPEC,

@@ -55,7 +55,7 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
     }
 }
 
-fn between(from: Option<i64>, to: Option<i64>) -> Option<i64> {
+pub(super) fn between(from: Option<i64>, to: Option<i64>) -> Option<i64> {
     Some(to?.saturating_sub(from?)).filter(|&ns| ns >= 0)
 }
 

@@ -4,6 +4,7 @@ use super::compat::Flagged;
 use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::{Few, History};
+use super::turn::Turn;
 use crate::Addr;
 use crate::wire::TunnelKind;
 use std::fmt;
@@ -26,6 +27,8 @@ pub enum Event {
     IcmpError(Box<IcmpError>),
     /// A ping was answered, or given up.
     Echo(Box<Echo>),
+    /// A request was answered, or its connection ended.
+    Turn(Box<Turn>),
     /// An address did not answer ARP.
     ArpUnanswered(Box<ArpUnanswered>),
     /// tshark would flag a frame; stated only on demand.

@@ -6,6 +6,7 @@ use super::key::{End, Key};
 use super::lane::{Lane, Rare, Taken};
 use super::leg::{Leg, may_be_same_way, way};
 use super::stall::Trouble;
+use super::talk::Talk;
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::event::{FrameId, IcmpCode};
 
@@ -14,22 +15,24 @@ use crate::track::event::{FrameId, IcmpCode};
 #[repr(C, align(64))]
 pub(crate) struct Hot {
     pub(crate) key: Key,
+    /// The first leg's [`way`].
+    pub(crate) way: u8,
+    pub(crate) phase: Phase,
+    /// Who talks ([`super::talk::Bit`]).
+    pub(crate) talk: u8,
     pub(crate) last_ns: i64,
     /// The first leg's lanes, by [`End`].
     pub(crate) lanes: [Lane; 2],
     /// The first leg's tunnel.
     pub(crate) tunnel: u32,
+    /// When somebody spoke last, in units of [`super::talk`].
+    pub(crate) said: u32,
     /// The first leg's point.
     pub(crate) point: u16,
-    /// The first leg's [`way`].
-    pub(crate) way: u8,
-    /// What was seen of each end ([`Seen`]), over all legs.
-    pub(crate) seen: [u8; 2],
-    pub(crate) phase: Phase,
-    /// Who started it.
-    pub(crate) orig: End,
     /// Most IP bytes of a packet of each end, on the first leg.
     pub(crate) largest: [u16; 2],
+    /// What was seen of each end ([`Seen`]), over all legs.
+    pub(crate) seen: [u8; 2],
 }
 
 const _: () = assert!(size_of::<Hot>() == 128, "two cache lines");
@@ -129,6 +132,8 @@ pub(crate) struct Cold {
     pub(crate) orig_from_a: bool,
     /// Legs beyond the cap, whose packets are not counted.
     pub(crate) legs_left_out: u32,
+    /// Its requests and responses, once somebody spoke.
+    pub(crate) talk: Option<Box<Talk>>,
     recent: Option<Box<Recent>>,
     /// What of [`Cold::extra_bytes`] the table has counted.
     pub(crate) charged: u64,
@@ -165,23 +170,25 @@ impl Cold {
             legs: Vec::new(),
             orig_from_a: packet.bits.is_from_b() == (end != orig),
             legs_left_out: 0,
+            talk: None,
             recent: None,
             charged: 0,
         }
     }
 
-    /// Bytes held beside the connection's own: further legs, what folding remembers, what does not arrive.
+    /// Bytes held beside the connection's own: further legs, the talk, what folding remembers, what does not arrive.
     pub(crate) fn extra_bytes(&self) -> u64 {
         let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
+        let talk = if self.talk.is_some() { size_of::<Talk>() } else { 0 };
         let rare = self.rare.iter().chain(self.legs.iter().flat_map(|leg| &leg.rare));
         let trouble = rare.filter(|rare| rare.trouble.is_some()).count() * size_of::<Trouble>();
-        (self.legs.capacity() * size_of::<Leg>() + recent + trouble) as u64
+        (self.legs.capacity() * size_of::<Leg>() + recent + talk + trouble) as u64
     }
 
     /// Lets go of them.
     pub(crate) fn release(&mut self) {
         self.rare.iter_mut().for_each(|rare| rare.trouble = None);
-        (self.legs, self.recent, self.charged) = (Vec::new(), None, 0);
+        (self.legs, self.recent, self.talk, self.charged) = (Vec::new(), None, None, 0);
     }
 
     /// Whether this packet was seen a moment ago, where the capture hides interfaces (SLL).
@@ -216,7 +223,7 @@ impl End {
 
 impl Hot {
     /// A connection whose first packet this is, sent by `end`; nothing counted yet.
-    pub(crate) fn new(key: Key, packet: &Packet, end: End, orig: End) -> Self {
+    pub(crate) fn new(key: Key, packet: &Packet, end: End) -> Self {
         Self {
             key,
             last_ns: packet.ts_ns,
@@ -224,7 +231,6 @@ impl Hot {
             point: packet.point,
             way: way(packet, end),
             phase: Phase::Attempt,
-            orig,
             ..Self::default()
         }
     }
@@ -296,7 +302,7 @@ impl Hot {
             cold.hello[end as usize] = Hello { isn: packet.tsval, shape: packet.payload_len, ..Hello::default() };
             self.mark(cold, end, Seen::DATA, b'd');
         }
-        if end != self.orig {
+        if self.lanes[end.other() as usize].packets > 0 {
             self.phase = Phase::Open;
         }
     }

@@ -7,6 +7,7 @@ use super::index::Index;
 use super::key::{End, Key, Seed};
 use super::lane::Taken;
 use super::prefetch::prefetch;
+use super::talk::Heard;
 use crate::packet::{Packet, TcpFlags};
 use crate::{Chunk, wire};
 
@@ -138,7 +139,11 @@ impl Flows {
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
         let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
         let taken = hot.take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
-        if slot.is_none() || taken != Taken::New {
+        let speaks = hot.hears(packet, probe.end, taken);
+        if speaks {
+            talk(hot, cold, packet, probe.end, source, events);
+        }
+        if slot.is_none() || taken != Taken::New || speaks {
             self.charge(at);
             if self.over() > 0 {
                 self.evict(packet.index, events);
@@ -199,7 +204,7 @@ impl Flows {
         }
         self.unit = source.unit;
         let cold = Cold::new(packet, probe.end, probe.tag, source.frame(packet));
-        let hot = Hot::new(probe.key, packet, probe.end, cold.orig);
+        let hot = Hot::new(probe.key, packet, probe.end);
         let slot = self.place(hot, cold);
         self.index.insert(probe.tag, slot);
         slot
@@ -221,6 +226,9 @@ impl Flows {
         let cold = &mut self.cold[slot as usize];
         self.index.remove(cold.tag, slot);
         self.free.push(slot);
+        if let Some(turn) = hot.last_turn(cold) {
+            events.push((at, Event::Turn(turn)));
+        }
         events.push((at, Event::Flow(Box::new(ended(&hot, cold, self.unit, evicted)))));
         self.extra -= cold.charged;
         cold.release();
@@ -264,6 +272,15 @@ impl Flows {
         for slot in live {
             self.end(slot, u32::MAX, false, events);
         }
+    }
+}
+
+/// Hands a packet to the talk of its connection.
+fn talk(hot: &mut Hot, cold: &mut Cold, packet: &Packet, end: End, source: &Source<'_>, events: &mut Events) {
+    let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+    let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
+    if let Some(turn) = hot.hear(cold, &heard) {
+        events.push((packet.index, Event::Turn(turn)));
     }
 }
 

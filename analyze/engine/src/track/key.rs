@@ -3,12 +3,13 @@ use std::hash::{BuildHasher, RandomState};
 
 /// A five-tuple without direction: both directions of a connection give the same key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[repr(C)]
+// Packed: what follows it in a connection's two cache lines has no room for padding.
+#[repr(C, packed)]
 pub(crate) struct Key {
     low: [u64; 2],
     high: [u64; 2],
     ports: u32,
-    proto: u32,
+    proto: u8,
 }
 
 /// Which end of a [`Key`] sent a packet.
@@ -26,7 +27,7 @@ impl Key {
     #[inline]
     pub(crate) fn of(packet: &Packet) -> (Self, End) {
         let (src, dst) = (u128::from_le_bytes(packet.src.0), u128::from_le_bytes(packet.dst.0));
-        let proto = u32::from(packet.proto);
+        let proto = packet.proto;
         let (a, b) = (u32::from(packet.src_port), u32::from(packet.dst_port));
         if src < dst || (src == dst && a <= b) {
             (Self { low: halves(src), high: halves(dst), ports: a << 16 | b, proto }, End::Low)

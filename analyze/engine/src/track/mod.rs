@@ -21,11 +21,14 @@ pub mod points;
 mod prefetch;
 pub(crate) mod shard;
 mod stall;
+mod talk;
 pub mod tunnels;
+mod turn;
 
 pub use endpoint::Endpoint;
 pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError, Tally};
 pub use few::{Few, History};
+pub use turn::{Fate, Goodbye, Turn};
 
 #[cfg(test)]
 mod tests;

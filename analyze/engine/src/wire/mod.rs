@@ -5,6 +5,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod ah;
+pub mod app;
 pub mod arp;
 mod decode_as;
 pub mod dns;

@@ -34,6 +34,7 @@ pub(crate) struct Facts {
     pub(crate) errors: Vec<IcmpError>,
     pub(crate) echoes: Vec<Echo>,
     pub(crate) dns: Vec<crate::track::dns::Transaction>,
+    pub(crate) turns: Vec<crate::track::Turn>,
     pub(crate) arps: Vec<crate::track::event::ArpUnanswered>,
     pub(crate) tallies: usize,
     pub(crate) evicted: u64,
@@ -58,6 +59,7 @@ impl pipeline::Collect for Facts {
                 Event::Flow(flow) => self.flows.push(*flow),
                 Event::IcmpError(error) => self.errors.push(*error),
                 Event::Echo(echo) => self.echoes.push(*echo),
+                Event::Turn(turn) => self.turns.push(*turn),
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
                 Event::Dns(transaction) => self.dns.push(*transaction),
                 Event::Flagged(_) => {}
@@ -92,17 +94,27 @@ pub(crate) fn track_file(file: Vec<u8>, memory: u64) -> Facts {
 
 /// Runs a table and checks what it expects.
 pub(crate) fn check(table: &str) -> Facts {
-    let mut script = Script::new();
-    for line in table.lines() {
-        script.line(line.split('#').next().unwrap_or_default().trim_end(), line);
-    }
-    let facts = track(script.link, &script.frames, 64 << 20);
+    let (script, facts) = tracked(table);
     assert!(!script.expected.is_empty(), "a table that expects nothing");
     for (flow, key, expected) in &script.expected {
         let given = value(&facts, *flow, key);
         assert_eq!(&given, expected, "{key} of connection {flow} in\n{table}\n{:?}", facts.flows);
     }
     facts
+}
+
+/// Runs a table.
+pub(crate) fn run(table: &str) -> Facts {
+    tracked(table).1
+}
+
+fn tracked(table: &str) -> (Script, Facts) {
+    let mut script = Script::new();
+    for line in table.lines() {
+        script.line(line.split('#').next().unwrap_or_default().trim_end(), line);
+    }
+    let facts = track(script.link, &script.frames, 64 << 20);
+    (script, facts)
 }
 
 /// One direction's sender.

@@ -1,0 +1,133 @@
+use super::evidence::{count_of, servers_filter, some_of};
+use super::slow_server::millis;
+use super::turns::TurnService;
+use super::world::World;
+use super::{About, Outcome};
+use crate::finding::{Finding, Severity};
+use crate::path::Connection;
+use crate::track::{Endpoint, FrameId, Turn};
+use std::collections::BTreeSet;
+
+pub(super) const ABOUT: About = About {
+    code: "SVC008",
+    slug: "backend-reset",
+    title: "a server went down with requests in its hands",
+    severity: Severity::Error,
+    what: "Connections end with a request that the server had taken and did not answer, and right after that new \
+           connections to the same address fail.",
+    why: "The server crashed, was killed (out of memory, failed liveness probe), or was replaced without waiting for its \
+          requests. Clients see resets and 502.",
+    how: "A FIN or reset of the server acknowledges a request, or follows its acknowledgement, and no answer came; and \
+          the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as none was before.",
+    false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
+                      (APP002), a forgotten translation (NAT002): after these, new connections succeed.",
+    fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \
+          --previous). For rolling updates: finish requests on SIGTERM, a preStop sleep so that endpoints are updated \
+          first, and a terminationGracePeriodSeconds that covers the longest request.",
+    filter: "tcp.flags.reset == 1 || tcp.flags.fin == 1",
+    judge: find,
+};
+
+/// New connections must fail within this time.
+const AFTER_NS: i64 = 30_000_000_000;
+/// An attempt may begin just before the connections that break are seen to.
+const BEFORE_NS: i64 = 100_000_000;
+/// So many failures within [`SOON_NS`] are the server's, although one in between succeeds, at another server of the
+/// service.
+const MANY: usize = 3;
+const SOON_NS: i64 = 5_000_000_000;
+
+/// An attempt to connect.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Attempt {
+    ns: i64,
+    frame: FrameId,
+    orig: Endpoint,
+    failed: bool,
+    silent: bool,
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let services = world.facts.turns.services().iter().filter(|service| service.facts.dropped.count > 0);
+    let down = |service| Some((service, after(service, world)?));
+    services.filter_map(down).map(|(service, failed)| judge(service, &failed, world)).collect()
+}
+
+/// Attempts to connect that failed after requests had been dropped, where none had failed before.
+fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
+    let drops = || service.facts.dropped.turns.iter().filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns);
+    let first = drops().min()?;
+    let attempts = attempts(service, world);
+    let follows = |at: &&Attempt| at.failed && drops().any(|drop| (drop - BEFORE_NS..drop + AFTER_NS).contains(&at.ns));
+    let failed: Vec<Attempt> = attempts.iter().filter(follows).copied().collect();
+    let fine_before = !attempts.iter().any(|at| at.failed && at.ns < first - BEFORE_NS);
+    let next_fails = attempts.iter().find(|at| at.ns > first - BEFORE_NS).is_some_and(|at| at.failed);
+    let soon = failed.iter().filter(|at| at.ns < first + SOON_NS).count();
+    (fine_before && !failed.is_empty() && (next_fails || soon >= MANY)).then_some(failed)
+}
+
+/// All attempts to connect to a service, in order.
+fn attempts(service: &TurnService, world: &World<'_>) -> Vec<Attempt> {
+    let kept = &world.facts.servers.kept;
+    let addresses: BTreeSet<&Endpoint> = service.endpoints().collect();
+    let to_it = |connection: &&Connection| connection.stages.iter().any(|stage| addresses.contains(&stage.resp));
+    let attempt = |connection: &Connection| {
+        let flow = connection.flows(kept).find(|flow| flow.from_orig.isn.is_some())?;
+        let outcome = connection.outcome(kept);
+        Some(Attempt {
+            ns: flow.first_ns,
+            frame: flow.first,
+            orig: connection.front().orig,
+            failed: matches!(outcome, Outcome::Refused | Outcome::Rejected | Outcome::Unanswered),
+            silent: outcome == Outcome::Unanswered,
+        })
+    };
+    let mut attempts: Vec<Attempt> = kept.connections().iter().filter(to_it).filter_map(attempt).collect();
+    attempts.sort_unstable();
+    attempts
+}
+
+fn judge(service: &TurnService, failed: &[Attempt], world: &World<'_>) -> Finding {
+    let (server, dropped) = (service.server, &service.facts.dropped);
+    let what = count_of(dropped.count, "request");
+    let mut finding = Finding::of(&ABOUT, format!("{server} went down with {what} unanswered"));
+    let clients: BTreeSet<_> = dropped.clients().chain(failed.iter().map(|failed| failed.orig.addr)).collect();
+    service.introduce(&mut finding, &clients);
+    let silent = failed.iter().filter(|failed| failed.silent).count();
+    finding.counts.insert("dropped_requests", dropped.count as i64);
+    finding.counts.insert("failed_connects", failed.len() as i64);
+    finding.counts.insert("silent_connects", silent as i64);
+    let goodbyes = || dropped.turns.iter().filter_map(|turn| turn.server_goodbye);
+    let first = goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
+    let last = failed.iter().map(|failed| failed.ns).max().unwrap_or(first);
+    finding.span(first, last.max(first));
+    let frames = dropped.turns.iter().flat_map(frames).chain(failed.iter().map(|failed| failed.frame));
+    finding.cite(world, frames, &servers_filter(service.endpoints()));
+    let resets = goodbyes().filter(|goodbye| goodbye.reset).count();
+    finding.explanation = format!(
+        "{what} from {} had reached the server when it ended the connection ({}), without an answer. From {} after the \
+         first of them on, {} to it failed ({}): the process was gone, not busy.",
+        some_of(&clients, 3),
+        if resets > 0 { "with a reset" } else { "with FIN" },
+        millis(failed.first().map(|failed| failed.ns.saturating_sub(first).max(0))),
+        count_of(failed.len() as u64, "new connection"),
+        if silent > 0 { "not answered at all" } else { "refused" },
+    );
+    finding.rule_out("APP002", "the server had the requests: it acknowledged them");
+    finding.rule_out("NAT002", "new connections fail too, which a forgotten translation does not explain");
+    finding.fix.commands = vec![
+        format!("kubectl get pods,endpointslices -A -o wide | grep {}", service.behind.first().unwrap_or(&server).addr),
+        "kubectl describe pod POD   # Last State, Exit Code, Reason".to_owned(),
+        "kubectl logs POD --previous".to_owned(),
+    ];
+    finding.fix.yaml = Some(
+        "spec:\n  terminationGracePeriodSeconds: 60\n  containers:\n  - name: APP\n    lifecycle:\n      preStop:\n        \
+         sleep:\n          seconds: 10   # endpoints are updated before the server stops\n"
+            .to_owned(),
+    );
+    finding
+}
+
+fn frames(turn: &Turn) -> impl Iterator<Item = FrameId> {
+    std::iter::once(turn.request).chain(turn.server_goodbye.map(|goodbye| goodbye.frame))
+}

@@ -1,0 +1,71 @@
+/// How often durations occurred, in steps of an eighth: enough for quantiles of any number of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    counts: Vec<u32>,
+    total: u64,
+}
+
+/// Steps an octave, as bits.
+const STEPS: u32 = 3;
+/// Durations from 2^42 ns (73 minutes) on are one.
+const LONGEST: u64 = 1 << 42;
+
+impl Times {
+    /// Counts a duration, nanoseconds.
+    pub(crate) fn add(&mut self, ns: i64) {
+        let step = step(ns.max(0) as u64);
+        if self.counts.len() <= step {
+            self.counts.resize(step + 1, 0);
+        }
+        self.counts[step] = self.counts[step].saturating_add(1);
+        self.total += 1;
+    }
+
+    /// Durations counted.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// A duration that this share of all does not exceed, nanoseconds, at most an eighth too long.
+    pub(crate) fn quantile(&self, percent: u64) -> Option<i64> {
+        let rank = (self.total * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let at = self.counts.iter().position(|count| {
+            seen += u64::from(*count);
+            seen >= rank
+        });
+        at.filter(|_| self.total > 0).map(upper)
+    }
+}
+
+/// Durations below 1024 ns are one.
+const SHORTEST: u32 = 10;
+
+fn step(ns: u64) -> usize {
+    let ns = ns.clamp(1 << SHORTEST, LONGEST);
+    let octave = ns.ilog2();
+    let part = (ns >> (octave - STEPS)) & ((1 << STEPS) - 1);
+    (((octave - SHORTEST) << STEPS) as usize) + part as usize
+}
+
+/// Where a step ends.
+fn upper(step: usize) -> i64 {
+    let (octave, part) = ((step >> STEPS) as u32 + SHORTEST, (step & ((1 << STEPS) - 1)) as i64);
+    (1 << octave) + ((part + 1) << (octave - STEPS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_close() {
+        let mut times = Times::default();
+        (1..=100).for_each(|ms| times.add(ms * 1_000_000));
+        for percent in [1, 50, 95, 100] {
+            let (given, exact) = (times.quantile(percent).unwrap(), percent as i64 * 1_000_000);
+            assert!(given >= exact && given <= exact + exact / 7, "{percent}: {given}");
+        }
+        assert_eq!(Times::default().quantile(50), None);
+    }
+}

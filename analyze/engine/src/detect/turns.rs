@@ -1,0 +1,284 @@
+//! Requests and responses by server, and what became of them.
+
+use super::ties;
+use super::times::Times;
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role};
+use crate::track::{Endpoint, Fate, Turn};
+use crate::wire::app::{Protocol, Traits};
+use foldhash::fast::RandomState;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A response that takes this long is slow where half of the server's take a tenth of it or less.
+pub(crate) const SLOW_NS: i64 = 500_000_000;
+/// A response that takes this long is slow.
+pub(crate) const VERY_SLOW_NS: i64 = 1_000_000_000;
+/// Linux holds an acknowledgement back for 40 to 200 ms (`TCP_DELACK_MIN`, `TCP_DELACK_MAX`).
+const DELAYED_ACK_NS: i64 = 200_000_000;
+
+/// Turns of one kind: how many, and a few of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) count: u64,
+    pub(crate) turns: Vec<Turn>,
+}
+
+/// Turns kept of each kind and server.
+const KEPT: usize = 24;
+
+impl Kept {
+    fn add(&mut self, turn: &Turn) {
+        self.count += 1;
+        if self.turns.len() < KEPT {
+            self.turns.push(turn.clone());
+        }
+    }
+
+    /// Takes in other turns, or the same ones as seen elsewhere: each counts once.
+    fn merge(&mut self, other: &Self, same: bool) {
+        let known: BTreeSet<u64> = self.turns.iter().map(|turn| turn.identity).collect();
+        let new = other.turns.iter().filter(|turn| !known.contains(&turn.identity));
+        self.turns.extend(new.cloned());
+        let count = if same { self.count.max(other.count) } else { self.count + other.count };
+        self.count = count.max(self.turns.len() as u64);
+    }
+
+    /// Who asked.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = Addr> {
+        self.turns.iter().map(|turn| turn.client.addr)
+    }
+}
+
+/// What is known of the turns of one server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerTurns {
+    /// Turns.
+    pub(crate) turns: u64,
+    /// Times of the server, of turns whose times no loss shaped.
+    pub(crate) server: Times,
+    /// Times on the network, of the same.
+    pub(crate) network: Times,
+    /// Turns that took the server [`SLOW_NS`] or longer and most of the time with it.
+    pub(crate) slow: Kept,
+    /// Of these, those that took it [`VERY_SLOW_NS`] or longer.
+    pub(crate) very_slow: u64,
+    /// Turns whose client gave up after [`SLOW_NS`] or later, the request having been acknowledged.
+    pub(crate) gave_up: Kept,
+    /// Turns that a gateway answered with its own timeout (HTTP 504).
+    pub(crate) gateway: Kept,
+    /// Requests that met the server's goodbye.
+    pub(crate) races: Kept,
+    /// Requests that a server took and dropped.
+    pub(crate) dropped: Kept,
+    identities: BTreeSet<u64>,
+    first_ns: i64,
+}
+
+/// Identities kept to recognise turns before and after translation and in other files.
+const IDENTITIES: usize = 128;
+/// Requests this short may be a goodbye in a protocol that is not known: TLS's takes 31 bytes with its header.
+const GOODBYE_BYTES: u32 = 40;
+
+impl ServerTurns {
+    fn add(&mut self, turn: &Turn) {
+        self.turns += 1;
+        if self.turns == 1 {
+            self.first_ns = turn.asked_ns;
+        }
+        if self.identities.len() < IDENTITIES {
+            self.identities.insert(turn.identity);
+        }
+        match turn.fate {
+            Fate::GaveUp if turn.waited_in_vain() => self.gave_up.add(turn),
+            Fate::GaveUp => {}
+            Fate::Crossed | Fate::Stale if turn.is_request() => self.races.add(turn),
+            Fate::Dropped => self.dropped.add(turn),
+            _ => self.time(turn),
+        }
+    }
+
+    fn time(&mut self, turn: &Turn) {
+        let (Some(server_ns), Some(network_ns)) = (turn.server_ns(), turn.network_ns()) else { return };
+        if turn.disturbed || turn.asked.traits.has(Traits::WAITS) {
+            return;
+        }
+        self.server.add(server_ns);
+        self.network.add(network_ns);
+        if server_ns >= SLOW_NS && turn.is_understood() && turn.is_of_server(server_ns) {
+            self.slow.add(turn);
+            self.very_slow += u64::from(server_ns >= VERY_SLOW_NS);
+            if turn.answered.status == Some(GATEWAY_TIMEOUT) {
+                self.gateway.add(turn);
+            }
+        }
+    }
+
+    /// Whether anything went wrong.
+    fn is_troubled(&self) -> bool {
+        let kinds = [&self.slow, &self.gave_up, &self.races, &self.dropped];
+        kinds.iter().any(|kind| kind.count > 0)
+    }
+
+    /// Takes in another view: of the same turns, which count once, or of others. Times are those of the view that has
+    /// most of them.
+    fn merge(&mut self, other: &Self) {
+        let same = !self.identities.is_disjoint(&other.identities);
+        if other.server.total() > self.server.total() {
+            (self.server, self.network) = (other.server.clone(), other.network.clone());
+        }
+        let both = |a: u64, b: u64| if same { a.max(b) } else { a + b };
+        self.turns = both(self.turns, other.turns);
+        self.very_slow = both(self.very_slow, other.very_slow);
+        let kinds = [
+            (&mut self.slow, &other.slow),
+            (&mut self.gave_up, &other.gave_up),
+            (&mut self.gateway, &other.gateway),
+            (&mut self.races, &other.races),
+            (&mut self.dropped, &other.dropped),
+        ];
+        for (own, other) in kinds {
+            own.merge(other, same);
+        }
+        self.identities.extend(&other.identities);
+    }
+}
+
+/// RFC 9110 15.6.5.
+const GATEWAY_TIMEOUT: u16 = 504;
+
+impl Turn {
+    /// Whether the protocol is one of requests that are answered in turn, so that a late answer is a slow one.
+    fn is_understood(&self) -> bool {
+        self.protocol != Protocol::Unknown
+    }
+
+    /// Whether the server took at least 70 % of the turn's time.
+    fn is_of_server(&self, server_ns: i64) -> bool {
+        self.total_ns().is_some_and(|total| server_ns.saturating_mul(10) >= total.saturating_mul(7))
+    }
+
+    /// How long the client waited before it gave up.
+    pub(crate) fn waited_ns(&self) -> Option<i64> {
+        Some(self.client_goodbye?.ns.saturating_sub(self.request_end_ns))
+    }
+
+    /// Whether the client gave up after a while although the server's host had taken the request at once.
+    fn waited_in_vain(&self) -> bool {
+        let acked = self.acked_ns.map(|ns| ns.saturating_sub(self.request_end_ns));
+        let prompt = acked.is_some_and(|ns| ns <= self.rtt_ns.unwrap_or_default().max(0) * 2 + DELAYED_ACK_NS);
+        let waits = self.asked.traits.has(Traits::WAITS);
+        prompt && !waits && !self.disturbed && self.is_understood() && self.waited_ns() >= Some(SLOW_NS)
+    }
+
+    /// Whether it is a request and no goodbye.
+    fn is_request(&self) -> bool {
+        match self.fate {
+            Fate::Stale => self.is_understood(),
+            _ => self.is_understood() || self.request_bytes > GOODBYE_BYTES,
+        }
+    }
+}
+
+/// A server under the address that clients use, all that was seen of its turns put together.
+#[derive(Clone, Debug)]
+pub(crate) struct TurnService {
+    pub(crate) server: Endpoint,
+    /// Its addresses behind translation where something went wrong.
+    pub(crate) behind: Vec<Endpoint>,
+    pub(crate) facts: ServerTurns,
+}
+
+impl TurnService {
+    /// All its addresses.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.server).chain(&self.behind)
+    }
+
+    /// Says whom a finding about it is about.
+    pub(crate) fn introduce(&self, finding: &mut Finding, clients: &BTreeSet<Addr>) {
+        finding.about(Role::Server, &self.server);
+        for endpoint in &self.behind {
+            finding.about(Role::Endpoint, endpoint);
+        }
+        for client in clients {
+            finding.about(Role::Client, client);
+        }
+    }
+
+    /// Whether a finding of this code, so far, is about it.
+    pub(crate) fn is_subject(&self, code: &str, world: &World<'_>) -> bool {
+        let names: Vec<String> = self.endpoints().map(ToString::to_string).collect();
+        let about = |finding: &Finding| finding.subjects.iter().any(|who| names.contains(&who.address));
+        world.findings.iter().any(|finding| finding.code == code && about(finding))
+    }
+}
+
+/// All turns, by server and unit.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    servers: HashMap<(Endpoint, u32), ServerTurns, RandomState>,
+    services: OnceCell<Vec<TurnService>>,
+    /// Turns of servers beyond the cap.
+    pub(crate) left_out: u64,
+}
+
+/// Servers kept; a server holds up to 40 KB when all of it goes wrong, some hundred bytes else.
+const MAX_SERVERS: usize = 4096;
+
+impl Turns {
+    pub(crate) fn add(&mut self, turn: &Turn) {
+        if let Some(server) = self.server(turn.server, turn.unit) {
+            server.add(turn);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn server(&mut self, server: Endpoint, unit: u32) -> Option<&mut ServerTurns> {
+        let key = (server, unit);
+        if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&key) {
+            return None;
+        }
+        Some(self.servers.entry(key).or_default())
+    }
+
+    /// Servers, with what several files and both sides of translation saw put together.
+    pub(crate) fn services(&self) -> &[TurnService] {
+        self.services.get_or_init(|| self.group())
+    }
+
+    fn group(&self) -> Vec<TurnService> {
+        let views: BTreeMap<_, _> = self.servers.iter().collect();
+        let ties = |((server, _), view): &(&(Endpoint, u32), &ServerTurns)| {
+            let turns: Vec<Tie> = view.identities.iter().copied().map(Tie::Turn).collect();
+            std::iter::once(Tie::Address(*server)).chain(turns)
+        };
+        let groups = ties::groups(views.into_iter(), ties).into_iter();
+        groups
+            .map(|views| TurnService::of(views.into_iter().map(|((server, _), view)| (*server, view)).collect()))
+            .collect()
+    }
+}
+
+/// What views of one server have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Tie {
+    Address(Endpoint),
+    Turn(u64),
+}
+
+impl TurnService {
+    fn of(mut views: Vec<(Endpoint, &ServerTurns)>) -> Self {
+        views.sort_by_key(|(server, view)| (view.turns == 0, view.first_ns, *server));
+        let server = views.first().map(|(server, _)| *server).unwrap_or_default();
+        let troubled = views.iter().filter(|(own, view)| *own != server && view.is_troubled());
+        let behind: BTreeSet<Endpoint> = troubled.map(|(own, _)| *own).collect();
+        let mut facts = ServerTurns::default();
+        for (_, view) in &views {
+            facts.merge(view);
+        }
+        Self { server, behind: behind.into_iter().collect(), facts }
+    }
+}

@@ -1,0 +1,91 @@
+//! Requests and responses told apart by direction.
+
+use crate::track::Fate;
+use crate::track::tests::dsl::run;
+
+fn millis(ns: Option<i64>) -> Option<i64> {
+    ns.map(|ns| (ns + 500_000) / 1_000_000)
+}
+
+#[test]
+fn a_turn_has_four_times() {
+    let turns = run("0.000 > S
+         0.010 < SA
+         0.010 > A
+         0.020 > PA len=100
+         0.060 < A
+         0.520 < PA len=500
+         0.521 < PA len=500
+         0.522 > A")
+    .turns;
+    let [turn] = turns.as_slice() else { panic!("{turns:?}") };
+    assert_eq!((turn.request_bytes, turn.response_bytes), (100, 1000));
+    // The acknowledgement was delayed by 30 ms: the network gets its round trip, the server the rest.
+    assert_eq!(turn.network_ns(), Some(10_000_000));
+    assert_eq!(millis(turn.server_ns()), Some(490));
+    assert_eq!(millis(turn.transfer_ns()), Some(1));
+    assert_eq!(turn.fate, Fate::GoesOn);
+}
+
+#[test]
+fn repetitions_are_no_turns() {
+    let turns = run("0.000 > S
+         0.010 < SA
+         0.010 > A
+         0.020 > PA len=100
+         0.030 < PA len=50
+         0.240 > PA len=100 seq=1
+         0.250 < A
+         0.300 > PA len=100
+         0.310 < PA len=50")
+    .turns;
+    assert_eq!(turns.len(), 2, "{turns:?}");
+    assert!(turns[0].resent && !turns[0].disturbed && !turns[1].resent);
+    assert_eq!(millis(turns[1].idle_ns), Some(270));
+}
+
+#[test]
+fn a_connection_without_its_beginning_is_asked_by_the_ephemeral_port() {
+    let turns = run("0.020 < PA len=100
+         0.030 > PA len=50
+         0.031 < A
+         0.040 < PA len=70
+         0.050 < A")
+    .turns;
+    assert_eq!(turns.len(), 1, "{turns:?}");
+    assert_eq!((turns[0].client.port, turns[0].request_bytes, turns[0].response_bytes), (40000, 50, 70));
+}
+
+fn fate(end: &str) -> Fate {
+    let turn = "0.000 > S
+         0.010 < SA
+         0.010 > A
+         0.020 > PA len=100
+         0.030 < PA len=50
+         0.040 > A
+         ";
+    run(&format!("{turn}{end}")).turns.last().map(|turn| turn.fate).expect("a turn")
+}
+
+#[test]
+fn a_request_that_meets_the_fin() {
+    // Seen by the client: the FIN that comes back does not know the request.
+    assert_eq!(fate("2.000 > PA len=100\n2.004 < FA ack=101\n2.005 > FA\n2.010 < R"), Fate::Crossed);
+    // Seen by the server: the FIN is first.
+    assert_eq!(fate("2.000 < FA\n2.001 > PA len=100 ack=51\n2.001 < R"), Fate::Crossed);
+    assert_eq!(fate("2.000 < FA\n2.001 > A\n3.000 > PA len=100\n3.001 < R"), Fate::Stale);
+    // Last words of a client that knows are no request.
+    assert_eq!(fate("2.000 < FA\n2.001 > PA len=31\n2.001 > FA\n2.002 < R"), Fate::Finished);
+}
+
+#[test]
+fn who_leaves_while_a_request_waits() {
+    assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n2.500 < FA"), Fate::Dropped);
+    assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n2.500 < R"), Fate::Dropped);
+    assert_eq!(fate("2.000 > PA len=100\n2.010 < R"), Fate::Forgotten);
+    assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n7.010 < A"), Fate::GaveUp);
+    assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n8.000 < PA len=9\n8.000 > R"), Fate::GaveUp);
+    assert_eq!(fate("2.000 > PA len=100\n2.001 > FA\n2.010 < A\n8.000 < PA len=9\n8.000 > A"), Fate::Finished);
+    // The server answered, but the answer was lost on the way here.
+    assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n7.010 < A seq=4000"), Fate::Unseen);
+}

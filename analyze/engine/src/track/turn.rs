@@ -1,0 +1,137 @@
+use super::endpoint::Endpoint;
+use super::event::FrameId;
+use crate::wire::app::{Protocol, Said};
+
+/// How a connection ended for its last turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Fate {
+    /// Another turn followed, or the connection stayed as it was.
+    #[default]
+    GoesOn,
+    /// Both sides were done.
+    Finished,
+    /// The client closed or reset while it waited for an answer.
+    GaveUp,
+    /// The server closed before the request could reach it.
+    Crossed,
+    /// The client asked although it had the server's goodbye.
+    Stale,
+    /// A reset came from a socket that did not exist (any more), and no goodbye before.
+    Forgotten,
+    /// The server closed or reset with the request in its hands, and did not answer.
+    Dropped,
+    /// The server answered, but the answer never came by here.
+    Unseen,
+}
+
+impl Fate {
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GoesOn => "goes-on",
+            Self::Finished => "finished",
+            Self::GaveUp => "gave-up",
+            Self::Crossed => "crossed",
+            Self::Stale => "stale",
+            Self::Forgotten => "forgotten",
+            Self::Dropped => "dropped",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
+/// The first FIN or RST of a side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Goodbye {
+    /// When.
+    pub ns: i64,
+    /// Where.
+    pub frame: FrameId,
+    /// Whether it is a reset.
+    pub reset: bool,
+    /// Its TTL.
+    pub ttl: u8,
+}
+
+/// One request and its response: payload of the client, then of the server, told apart by the change of direction, as
+/// the first leg of the connection saw it. Times are nanoseconds since the epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    /// Unit of the inputs.
+    pub unit: u32,
+    /// Capture point.
+    pub point: u16,
+    /// Tunnel; 0 is none.
+    pub tunnel: u32,
+    /// Who asks.
+    pub client: Endpoint,
+    /// Who answers.
+    pub server: Endpoint,
+    /// Number within the connection, from 1, of those that this capture has.
+    pub number: u32,
+    /// Sequence and acknowledgement number of the request's first segment: what address translation does not change.
+    pub identity: u64,
+    /// First frame of the request.
+    pub request: FrameId,
+    /// First frame of the response.
+    pub response: Option<FrameId>,
+    /// First packet of the request.
+    pub asked_ns: i64,
+    /// Last packet of the request.
+    pub request_end_ns: i64,
+    /// When the server's host had acknowledged all of the request.
+    pub acked_ns: Option<i64>,
+    /// First packet of the response.
+    pub answered_ns: Option<i64>,
+    /// Last packet of the response.
+    pub response_end_ns: Option<i64>,
+    /// Silence between the response before and this request.
+    pub idle_ns: Option<i64>,
+    /// Shortest way to the server and back that this connection showed so far, from the handshake or acknowledgements.
+    pub rtt_ns: Option<i64>,
+    /// Payload bytes of the request.
+    pub request_bytes: u32,
+    /// Payload bytes of the response.
+    pub response_bytes: u32,
+    /// Whether segments were sent again or came late before the response began, so that the network shaped its times.
+    pub disturbed: bool,
+    /// The same at any time of the turn.
+    pub resent: bool,
+    /// What the two speak.
+    pub protocol: Protocol,
+    /// What the request says.
+    pub asked: Said,
+    /// What the response says.
+    pub answered: Said,
+    /// How the connection ended, for its last turn.
+    pub fate: Fate,
+    /// The client's FIN or RST.
+    pub client_goodbye: Option<Goodbye>,
+    /// The server's FIN or RST.
+    pub server_goodbye: Option<Goodbye>,
+}
+
+impl Turn {
+    /// Time of the request on the network: until the server's host acknowledged it, at most a round trip. A delayed
+    /// acknowledgement (Linux holds one back for 40 to 200 ms) is no time of the network.
+    pub fn network_ns(&self) -> Option<i64> {
+        let acked = self.acked_ns?.saturating_sub(self.request_end_ns);
+        Some(self.rtt_ns.map_or(acked, |rtt| acked.min(rtt)).max(0))
+    }
+
+    /// Time of the server: from the request in its host's hands to the first byte of the response.
+    pub fn server_ns(&self) -> Option<i64> {
+        let waited = self.answered_ns?.saturating_sub(self.request_end_ns);
+        Some(waited.saturating_sub(self.network_ns()?).max(0))
+    }
+
+    /// From the first to the last byte of the response.
+    pub fn transfer_ns(&self) -> Option<i64> {
+        Some(self.response_end_ns?.saturating_sub(self.answered_ns?).max(0))
+    }
+
+    /// From the first byte of the request to the last of the response.
+    pub fn total_ns(&self) -> Option<i64> {
+        Some(self.response_end_ns?.saturating_sub(self.asked_ns).max(0))
+    }
+}

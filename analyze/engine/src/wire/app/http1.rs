@@ -1,0 +1,80 @@
+//! HTTP/1 (RFC 9112): the first line of a message.
+
+use super::{Said, Text, Traits};
+use nom::IResult;
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take, take_till};
+use nom::combinator::map_res;
+use nom::sequence::preceded;
+
+/// The methods of RFC 9110 9.3, RFC 5789 and WebDAV's most used.
+const METHODS: [&[u8]; 14] = [
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"DELETE ",
+    b"PATCH ",
+    b"OPTIONS ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PROPFIND ",
+    b"REPORT ",
+    b"MKCOL ",
+    b"COPY ",
+    b"MOVE ",
+];
+
+/// Parameters with which a request asks to be kept waiting: Kubernetes and etcd (`watch`), Consul (`wait`), and what
+/// long polls commonly use.
+const WAITING: [&[u8]; 5] = [b"watch=", b"wait=", b"wait_index=", b"poll=", b"follow="];
+/// The same as parts of a path.
+const WAITING_PATHS: [&[u8]; 5] = [b"poll", b"watch", b"/events", b"/stream", b"/subscribe"];
+
+/// A request line: method and path, the query cut off.
+pub(super) fn request(bytes: &[u8]) -> Option<Said> {
+    let method = METHODS.into_iter().find(|method| bytes.starts_with(method))?;
+    let rest = bytes.strip_prefix(method)?;
+    let is_connect = method == b"CONNECT ";
+    if !is_connect && !rest.first().is_none_or(|first| matches!(first, b'/' | b'*' | b'h')) {
+        return None;
+    }
+    let (query, path) = path(rest).ok()?;
+    let mut text = Text::of(method);
+    text.append(path);
+    let waits = WAITING_PATHS.iter().any(|word| contains(path, word)) || waits(query);
+    Some(Said::new(text).with(Traits::WAITS.only_if(waits)).with(Traits::STREAM.only_if(is_connect)))
+}
+
+fn path(bytes: &[u8]) -> IResult<&[u8], &[u8]> {
+    take_till(|byte: u8| matches!(byte, b'?' | b'#') || byte.is_ascii_whitespace()).parse(bytes)
+}
+
+/// Whether a query asks to be kept waiting.
+fn waits(query: &[u8]) -> bool {
+    let line = query.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let parameters = || line.split(|byte| matches!(byte, b'?' | b'&'));
+    parameters().any(|parameter| WAITING.iter().any(|word| parameter.starts_with(word)))
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// A status line.
+pub(super) fn response(bytes: &[u8]) -> Option<Said> {
+    let (_, status) = status(bytes).ok()?;
+    let traits = match status {
+        101 => Traits::STREAM,
+        100..200 => Traits::INTERIM,
+        400.. => Traits::ERROR,
+        _ => Traits::default(),
+    };
+    Some(Said { status: Some(status), traits, text: Text::default() })
+}
+
+fn status(bytes: &[u8]) -> IResult<&[u8], u16> {
+    let digits = map_res(take(3usize), |digits: &[u8]| std::str::from_utf8(digits).unwrap_or_default().parse());
+    preceded(alt((tag(&b"HTTP/1.1 "[..]), tag(&b"HTTP/1.0 "[..]))), digits).parse(bytes)
+}

@@ -1,0 +1,121 @@
+//! What messages of applications say: enough to label a request and its response, and no more. Payload is read where it
+//! lies and never kept; only names come out (method and path, server name, class of a command, status).
+//!
+//! One file a protocol, one line in `protocols!`. A protocol is known by the shape of its first bytes, never by its
+//! port. Messages may be cut anywhere: what is not there is not said.
+
+mod http1;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use text::Text;
+
+/// What is special about a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traits(u8);
+
+impl Traits {
+    /// Its answer may take as long as it likes: a long poll, a blocking read of a queue, a watch.
+    pub const WAITS: Self = Self(1);
+    /// From here on the two sides talk as they please: an upgrade, a tunnel, a subscription, several streams in one.
+    pub const STREAM: Self = Self(2);
+    /// A preliminary answer; the real one follows (HTTP 100).
+    pub const INTERIM: Self = Self(4);
+    /// The answer says that the request failed.
+    pub const ERROR: Self = Self(8);
+    /// A goodbye that nobody answers.
+    pub const GOODBYE: Self = Self(16);
+
+    /// Whether all of `other` hold.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Only if so.
+    #[must_use]
+    pub const fn only_if(self, holds: bool) -> Self {
+        if holds { self } else { Self(0) }
+    }
+}
+
+/// What a message says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Said {
+    /// Method and path, server name, class of a command.
+    pub text: Text,
+    /// Status or error code, where the protocol has a number for it.
+    pub status: Option<u16>,
+    /// What is special about it.
+    pub traits: Traits,
+}
+
+impl Said {
+    fn new(text: Text) -> Self {
+        Self { text, ..Self::default() }
+    }
+
+    #[must_use]
+    fn with(self, traits: Traits) -> Self {
+        Self { traits: self.traits.and(traits), ..self }
+    }
+}
+
+/// How a protocol reads one message: none where the bytes are not one.
+type Read = fn(&[u8]) -> Option<Said>;
+
+macro_rules! protocols {
+    ($($(#[doc = $doc:literal])+ $protocol:ident = $name:literal, $request:path, $response:path;)*) => {
+        /// Protocols that messages are recognised of.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+        pub enum Protocol {
+            /// None of those known, or nothing seen of it yet.
+            #[default]
+            Unknown,
+            $($(#[doc = $doc])+ $protocol,)*
+        }
+
+        /// In the order in which they are tried.
+        const PROTOCOLS: &[(Protocol, Read, Read)] = &[$((Protocol::$protocol, $request, $response),)*];
+
+        impl Protocol {
+            /// Name in tables; none where it is unknown.
+            pub fn name(self) -> Option<&'static str> {
+                match self {
+                    Self::Unknown => None,
+                    $(Self::$protocol => Some($name),)*
+                }
+            }
+        }
+    };
+}
+
+protocols! {
+    /// HTTP/1.0 and HTTP/1.1 (RFC 9112).
+    Http1 = "http/1", http1::request, http1::response;
+}
+
+/// Who spoke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Who asks.
+    Client,
+    /// Who answers.
+    Server,
+}
+
+/// Reads the first bytes of a message from one part: as one of the protocol that the connection is known to speak, or
+/// as one of any.
+pub fn read(known: Protocol, part: Part, bytes: &[u8]) -> Option<(Protocol, Said)> {
+    let tried = PROTOCOLS.iter().filter(|(protocol, ..)| known == Protocol::Unknown || *protocol == known);
+    tried.into_iter().find_map(|(protocol, request, response)| {
+        let read = if part == Part::Client { request } else { response };
+        Some((*protocol, read(bytes)?))
+    })
+}
