@@ -44,9 +44,10 @@ fn sample(bencher: divan::Bencher<'_, '_>, name: &str) {
 fn decode_all(bencher: divan::Bencher<'_, '_>, bytes: Vec<u8>) {
     let (batch, link) = first_batch(bytes);
     let config = DecodeConfig::default();
-    let (mut packet, mut layers) = (Packet::default(), Layers::default());
+    let mut layers = Layers::default();
     bencher.counter(ItemsCount::new(batch.records.len())).bench_local(|| {
         for record in &batch.records {
+            let mut packet = Packet::default();
             decode(batch.frame(record), link, record.orig_len, &config, &mut packet, &mut layers);
             divan::black_box(&packet);
         }

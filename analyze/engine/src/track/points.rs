@@ -32,6 +32,8 @@ pub(crate) struct Points {
     list: Vec<Point>,
     places: HashMap<Place, u16>,
     last: Option<(Place, u16)>,
+    /// Whether the last point hides interfaces.
+    hides_interface: bool,
     unit: u32,
     /// Frames whose point is beyond the cap and counts as the last one.
     pub(crate) left_out: u64,
@@ -61,6 +63,7 @@ impl Points {
             None => self.add(batch, place),
         };
         self.last = Some((place, point));
+        self.hides_interface = self.list.get(usize::from(point)).is_some_and(|point| point.hides_interface);
         point
     }
 
@@ -99,6 +102,12 @@ impl Points {
         };
         let known = self.list.iter().position(same).filter(|_| place.index.is_none())?;
         u16::try_from(known).ok()
+    }
+
+    /// Whether the point asked for last shows packets of several interfaces without telling them apart.
+    #[inline]
+    pub(crate) fn hides_interface(&self) -> bool {
+        self.hides_interface
     }
 
     /// All points, by index.

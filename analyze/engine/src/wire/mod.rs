@@ -187,8 +187,8 @@ fn decode_as(kind: TunnelKind, walk: &mut Walk<'_>) -> Step {
 /// Decodes one frame to its innermost packet. `wire_len` is the length the frame had on the wire. Offsets in `packet`
 /// are relative to `frame`. Never fails: what stopped it is in [`Layers::stop`].
 ///
-/// All of `layers` is set anew, and all of `packet` except `ts_ns`, `index` and `point`; `direction` stays where the
-/// link header does not say. Where a tunnel's inside has no IP or ARP header that could be decoded, the packet is the
+/// All of `layers` is set anew. `packet` must be a new one, its default but for `ts_ns`, `index`, `point` and
+/// `direction`, which stay; `direction` only where the link header does not say. Where a tunnel's inside has no IP or ARP header that could be decoded, the packet is the
 /// outer one and the last of [`Layers::outers`] describes it. Ports, and as much of `seq` as was captured, are filled
 /// also in a first fragment and where the transport header is cut or malformed.
 #[inline]
@@ -200,8 +200,6 @@ pub fn decode(
     packet: &mut Packet,
     layers: &mut Layers,
 ) {
-    let Packet { ts_ns, index, point, direction, .. } = *packet;
-    *packet = Packet { ts_ns, index, point, direction, ..Packet::default() };
     layers.reset();
     run(Next::link(link), &mut Walk::new(frame, wire_len, config, packet, layers));
 }

@@ -81,6 +81,7 @@ pub(crate) fn file(path: &Path, max: u64, tally: &mut Tally) {
 
 fn decode(batch: &Batch, record: &Record, packet: &mut Packet, layers: &mut Layers) {
     let link = batch.interfaces[record.interface as usize].link_type;
+    *packet = Packet::default();
     wire::decode(batch.frame(record), link, record.orig_len, &DecodeConfig::default(), packet, layers);
 }
 
