@@ -12,6 +12,7 @@ use crate::story::Story;
 use crate::table::{
     CaptureRow, DecodeRow, FindingRow, Label, PointRow, Row, Rows, Sink, SinkError, TABLES, Time, TunnelRow,
 };
+use crate::tell::what_if_rows;
 use crate::time::rfc3339;
 use crate::track::shard::Memory;
 use crate::verdict::{ladder, not_judged};
@@ -24,6 +25,8 @@ use std::collections::BTreeMap;
 const FRAGMENT_SHARE: u64 = 16;
 /// Share of what connections have for the second look at TCP, where it is wanted.
 const COMPAT_SHARE: u64 = 3;
+/// Share of the memory for queries that are put together to lookups.
+const LOOKUP_SHARE: u64 = 16;
 
 /// Share of the memory for connections that ended, until all captures are read and they can be put together.
 const CONNECTION_SHARE: u64 = 8;
@@ -38,7 +41,7 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     let fragments = usize::try_from(options.memory / FRAGMENT_SHARE).unwrap_or(usize::MAX);
     let keep_untracked = sink.wants("packets") || story.is_some();
     let ingest = Ingest::new(options.decode, options.restrict, fragments, keep_untracked);
-    let mut collector = Collector::new(sink, story, options.memory / CONNECTION_SHARE);
+    let mut collector = Collector::new(sink, story, options.memory / CONNECTION_SHARE, options.memory / LOOKUP_SHARE);
     collector.has_compat = options.compat.is_some();
     let trackers = options.memory / 16 * 13;
     let compat = options.compat.map(|Compat::Wireshark40| trackers / COMPAT_SHARE);
@@ -135,6 +138,9 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
             facts.left_out + facts.path_mtu.left_out + facts.fragments.left_out,
             "facts were left out: too many of their kind",
         ),
+        (collector.lookups.untold.ambiguous, "queries may belong to several lookups and count as lookups of their own"),
+        (facts.lookups.left_out, "lookups are in no finding: too many clients or names"),
+        (facts.lookups.names_left_out(), "lookups are not listed by name: too many names"),
         (collector.totals.left_out, "connection ends are missing among the top talkers"),
         (collector.story.as_ref().map_or(0, |story| story.left_out), "packets of the connection are not told"),
     ];
@@ -206,6 +212,7 @@ fn write_tables(
         rows((0..names.points.len()).map(|at| point_row(at, finished, names))),
         rows((0..names.points.len()).flat_map(|at| decode_rows(at, finished, names))),
         rows((1..names.tunnels.len()).filter_map(|at| tunnel_row(at, finished, names))),
+        rows(collector.facts.lookups.clients().into_iter().flat_map(|client| what_if_rows(client, names))),
         rows(findings.iter().map(finding_row)),
         rows(path::rows::nat_bindings(&collector.facts.servers.kept, names)),
         rows(path::rows::endpoint_rows(&collector.facts.servers.kept, names).into_iter()),
@@ -217,6 +224,7 @@ fn write_tables(
         ("icmp_echo", outputs.icmp_echo.written),
         ("turns", outputs.turns.written),
         ("intervals", outputs.intervals.written),
+        ("dns_lookups", outputs.dns_lookups.written),
         ("fragments", outputs.fragments.written),
         ("dns_transactions", outputs.dns_transactions.written),
     ]);

@@ -7,9 +7,11 @@ use crate::rows;
 use crate::story::Story;
 use crate::summary::Totals;
 use crate::table::{self, Label, Row, Rows, Sink, SinkError};
+use crate::tell::Tell;
 use crate::track::dns::{Ties, Transaction};
 use crate::track::flows::Events;
 use crate::track::fragments::Fragmented;
+use crate::track::lookup::Lookups;
 use crate::track::points::Point;
 use crate::track::tunnels::Tunnel;
 use crate::track::{Event, Tally};
@@ -108,6 +110,7 @@ pub(crate) struct Collector<'a> {
     pub(crate) has_compat: bool,
     seconds: BTreeMap<(i64, u16), Second>,
     pub(crate) ties: Ties,
+    pub(crate) lookups: Lookups,
     pub(crate) story: Option<Story>,
 }
 
@@ -122,11 +125,13 @@ pub(crate) struct Outputs {
     pub(crate) dns_transactions: Output,
     pub(crate) packets: Output,
     pub(crate) tcp_compat: Output,
+    pub(crate) dns_lookups: Output,
 }
 
 impl<'a> Collector<'a> {
-    /// A collector whose facts about connections may take `memory` bytes.
-    pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>, memory: u64) -> Self {
+    /// A collector whose facts about connections may take `memory` bytes, and whose queries on their way to lookups
+    /// `queries` bytes.
+    pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>, memory: u64, queries: u64) -> Self {
         let outputs = Outputs {
             flows: Output::new::<table::FlowRow>(sink),
             icmp_errors: Output::new::<table::IcmpErrorRow>(sink),
@@ -137,6 +142,7 @@ impl<'a> Collector<'a> {
             dns_transactions: Output::new::<table::DnsTransactionRow>(sink),
             packets: Output::new::<table::PacketRow>(sink),
             tcp_compat: Output::new::<table::TcpCompatRow>(sink),
+            dns_lookups: Output::new::<table::DnsLookupRow>(sink),
         };
         Self {
             sink,
@@ -147,6 +153,7 @@ impl<'a> Collector<'a> {
             has_compat: false,
             seconds: BTreeMap::new(),
             ties: Ties::default(),
+            lookups: Lookups::new(queries),
             story,
         }
     }
@@ -168,9 +175,12 @@ impl<'a> Collector<'a> {
             }
             Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(&error, names), self.sink),
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
-            Event::Dns(told) => outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
             Event::Turn(turn) => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
+            Event::Dns(told) => {
+                outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink)?;
+                self.dns(&told)
+            }
             Event::ArpUnanswered(_) => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
@@ -201,6 +211,24 @@ impl<'a> Collector<'a> {
             }
         }
         Ok(())
+    }
+
+    fn dns(&mut self, asked: &Transaction) -> Result<(), SinkError> {
+        self.lookups.take(asked);
+        if self.lookups.is_full() { self.tell(|lookups, tell| lookups.tell_some(tell)) } else { Ok(()) }
+    }
+
+    /// Hands lookups on.
+    fn tell(&mut self, how: impl FnOnce(&mut Lookups, &mut Tell<'_>)) -> Result<(), SinkError> {
+        let mut tell = Tell {
+            facts: &mut self.facts,
+            output: &mut self.outputs.dns_lookups,
+            names: &self.names,
+            sink: self.sink,
+            result: Ok(()),
+        };
+        how(&mut self.lookups, &mut tell);
+        tell.result
     }
 
     fn tally(&mut self, second: u32, point: u16, what: Tally) {
@@ -255,11 +283,14 @@ impl Collect for Collector<'_> {
         self.packets(work)?;
         self.count_seconds(work)?;
         self.fragments(&work.fragments)?;
+        self.lookups.pass(work.chunk.batch.unit, work.now_ns);
         self.events(events)
     }
 
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
         self.events(events)?;
+        self.tell(|lookups, tell| lookups.tell_all(tell))?;
+        self.outputs.dns_lookups.flush(self.sink)?;
         self.write_seconds(usize::MAX)?;
         let Outputs { flows, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets, tcp_compat, .. } =
             &mut self.outputs;

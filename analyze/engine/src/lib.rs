@@ -18,6 +18,7 @@ mod rows;
 mod story;
 mod summary;
 pub mod table;
+mod tell;
 mod time;
 pub mod track;
 mod verdict;

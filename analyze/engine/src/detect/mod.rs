@@ -10,12 +10,16 @@ mod connect_rejected;
 mod connect_timeout;
 mod conntrack_expired;
 mod conntrack_full;
+mod dns_cacheable_repeats;
+mod dns_name_missing;
+mod dns_negative_cache;
 mod endpoint_outlier;
 mod evidence;
 mod fragment_loss;
 mod fragments;
 mod hairpin_broken;
 mod keepalive_race;
+mod lookups;
 mod lost_at_nat;
 mod mtu_black_hole;
 mod mtu_mismatch;
@@ -28,6 +32,8 @@ mod overlay_one_way;
 mod path_mtu;
 mod pmtu_not_translated;
 mod port_reuse;
+mod search_amplification;
+mod searched_fqdn;
 mod services;
 mod slow_server;
 mod snat_port_exhaustion;
@@ -40,9 +46,11 @@ mod ties;
 mod times;
 mod turns;
 mod unnatted_reply;
+pub(crate) mod what_if;
 pub(crate) mod world;
 
 pub(crate) use attempts::{Counts, Outcome};
+pub(crate) use lookups::ClientLookups;
 
 use crate::finding::{Finding, Fix, Severity};
 use std::collections::BTreeMap;
@@ -104,6 +112,11 @@ pub const DETECTORS: &[About] = &[
     backend_reset::ABOUT,
     keepalive_race::ABOUT,
     slow_server::ABOUT,
+    dns_negative_cache::ABOUT,
+    search_amplification::ABOUT,
+    searched_fqdn::ABOUT,
+    dns_name_missing::ABOUT,
+    dns_cacheable_repeats::ABOUT,
 ];
 
 /// Findings kept of one detector; the report says how many more there were.

@@ -1,6 +1,7 @@
 //! What detectors judge at the end: facts gathered over all captures.
 
 use super::fragments::Fragments;
+use super::lookups::LookupFacts;
 use super::overlay::Overlay;
 use super::path_mtu::PathMtu;
 use super::services::Servers;
@@ -26,6 +27,7 @@ pub(crate) struct Facts {
     pub(crate) silent_arp: Vec<ArpUnanswered>,
     pub(crate) flows: FlowFacts,
     pub(crate) turns: Turns,
+    pub(crate) lookups: LookupFacts,
     /// Facts that were not kept because there are too many.
     pub(crate) left_out: u64,
 }

@@ -45,6 +45,7 @@ mod captures;
 mod cell;
 mod column;
 mod decode;
+mod dns_lookups;
 mod dns_transactions;
 mod endpoints;
 mod findings;
@@ -65,6 +66,7 @@ pub use captures::CaptureRow;
 pub use cell::{Cell, Label, Time};
 pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
 pub use decode::DecodeRow;
+pub use dns_lookups::{DnsLookupRow, DnsWhatIfRow};
 pub use dns_transactions::DnsTransactionRow;
 pub use endpoints::EndpointRow;
 pub use findings::FindingRow;
@@ -96,6 +98,8 @@ pub const TABLES: &[TableSpec] = &[
     IcmpErrorRow::SPEC,
     IcmpEchoRow::SPEC,
     TurnRow::SPEC,
+    DnsLookupRow::SPEC,
+    DnsWhatIfRow::SPEC,
     IntervalRow::SPEC,
     FragmentRow::SPEC,
     FindingRow::SPEC,

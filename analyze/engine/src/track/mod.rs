@@ -17,6 +17,7 @@ mod index;
 pub(crate) mod key;
 pub(crate) mod lane;
 mod leg;
+pub mod lookup;
 pub mod points;
 mod prefetch;
 pub(crate) mod shard;

@@ -1,0 +1,130 @@
+//! The same question seen from several units: one counts, and the clocks of the units are brought together.
+
+use super::query::{Query, Verdict};
+use std::collections::BTreeMap;
+
+/// Clocks of hosts that differ by more are not compared.
+const MOST_OFFSET_NS: i64 = 30_000_000_000;
+/// The same question is seen on other hosts within this time, clocks corrected.
+const APART_NS: i64 = 1_000_000_000;
+/// Matches that tell the difference of two clocks.
+const ENOUGH: usize = 3;
+/// Matches that are looked at for it.
+const MOST_MATCHES: usize = 256;
+/// A hop behind SNAT, or a forwarder that keeps the identification, asks within the time of the question it serves.
+const NESTED_SLACK_NS: i64 = 2_000_000;
+
+/// What makes two questions the same wherever they are seen.
+fn key(query: &Query) -> (u32, u16, u16, u8, u32, bool) {
+    (query.client, query.port, query.id, query.kind, query.name, query.tcp)
+}
+
+/// Leaves one of each question that several units saw, with its times in the clock of the first unit. How much each
+/// unit's clock is behind the first one's, by unit.
+pub(crate) fn merge(queries: &mut Vec<Query>) -> BTreeMap<u32, i64> {
+    let Some(first) = queries.first().map(|query| query.unit) else { return BTreeMap::new() };
+    if queries.iter().all(|query| query.unit == first) {
+        return BTreeMap::new();
+    }
+    queries.sort_by_key(|query| (key(query), query.unit, query.first_ns));
+    let offsets = offsets(queries);
+    for query in queries.iter_mut() {
+        shift(query, offsets.get(&query.unit).copied().unwrap_or_default());
+    }
+    let mut kept: Vec<Query> = Vec::with_capacity(queries.len());
+    for group in queries.chunk_by(|a, b| key(a) == key(b)) {
+        fold(group, &mut kept);
+    }
+    *queries = without_hops(kept);
+    offsets
+}
+
+pub(super) fn shift(query: &mut Query, by: i64) {
+    for ns in [&mut query.first_ns, &mut query.last_ns, &mut query.end_ns] {
+        *ns = ns.saturating_add(by);
+    }
+}
+
+/// For each unit what to add to its times; units without matches stay as they are.
+fn offsets(queries: &[Query]) -> BTreeMap<u32, i64> {
+    let mut gaps: BTreeMap<(u32, u32), Vec<i64>> = BTreeMap::new();
+    for group in queries.chunk_by(|a, b| key(a) == key(b)) {
+        for pair in group.windows(2) {
+            let [a, b] = pair else { continue };
+            let gap = a.first_ns.saturating_sub(b.first_ns);
+            let known = gaps.entry((a.unit, b.unit)).or_default();
+            if a.unit != b.unit && gap.abs() <= MOST_OFFSET_NS && known.len() < MOST_MATCHES {
+                known.push(gap);
+            }
+        }
+    }
+    let mut offsets = BTreeMap::new();
+    for ((a, b), mut gaps) in gaps {
+        if gaps.len() >= ENOUGH && !offsets.contains_key(&b) {
+            gaps.sort_unstable();
+            let before: i64 = offsets.get(&a).copied().unwrap_or_default();
+            offsets.insert(b, before.saturating_add(gaps[gaps.len() / 2]));
+        }
+    }
+    offsets
+}
+
+/// Puts the questions of one key together that are of different units and near in time.
+fn fold(group: &[Query], kept: &mut Vec<Query>) {
+    let from = kept.len();
+    let mut seen: Vec<Vec<u32>> = Vec::new();
+    for query in group {
+        let mine = kept.get(from..).unwrap_or_default();
+        let near = |(at, known): &(usize, &Query)| {
+            let other_unit = seen.get(*at).is_some_and(|units| !units.contains(&query.unit));
+            other_unit && (known.first_ns - query.first_ns).abs() <= APART_NS
+        };
+        let found =
+            mine.iter().enumerate().filter(near).min_by_key(|(_, known)| (known.first_ns - query.first_ns).abs());
+        if let Some((at, _)) = found {
+            seen[at].push(query.unit);
+            join(&mut kept[from + at], query);
+        } else {
+            kept.push(*query);
+            seen.push(vec![query.unit]);
+        }
+    }
+}
+
+/// An answer that one of them saw is an answer.
+fn join(known: &mut Query, other: &Query) {
+    let attempts = known.attempts.max(other.attempts);
+    let backend = if known.backend == 0 { other.backend } else { known.backend };
+    let better = known.verdict.is_silence() && !other.verdict.is_silence();
+    if better {
+        let (unit, frame, server) = (known.unit, known.frame, known.server);
+        *known = Query { unit, frame, server, first_ns: known.first_ns, ..*other };
+    } else if known.verdict == Verdict::Open {
+        known.verdict = other.verdict;
+    }
+    known.attempts = attempts;
+    known.backend = backend;
+}
+
+/// Drops questions of one client that are asked and answered within the same question of another, with the same
+/// identification: the same question behind SNAT, or passed on by a forwarder.
+fn without_hops(mut queries: Vec<Query>) -> Vec<Query> {
+    queries.sort_by_key(|query| (query.name, query.kind, query.id, query.first_ns, query.client));
+    let mut kept: Vec<Query> = Vec::with_capacity(queries.len());
+    for query in queries {
+        let is_hop = kept.last().is_some_and(|outer| is_within(&query, outer));
+        if !is_hop {
+            kept.push(query);
+        }
+    }
+    kept
+}
+
+fn is_within(inner: &Query, outer: &Query) -> bool {
+    let same = (inner.name, inner.kind, inner.id) == (outer.name, outer.kind, outer.id);
+    let apart = inner.unit != outer.unit && inner.client != outer.client;
+    same && apart
+        && inner.first_ns >= outer.first_ns - NESTED_SLACK_NS
+        && inner.first_ns <= outer.end_ns
+        && inner.end_ns <= outer.end_ns.saturating_add(NESTED_SLACK_NS)
+}
