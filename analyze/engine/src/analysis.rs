@@ -135,7 +135,7 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
         (facts.turns.left_out, "requests went to more servers than are compared"),
         (facts.servers.kept.left_out, "connections were only counted and not compared with others: --memory was full"),
         (
-            facts.left_out + facts.path_mtu.left_out + facts.fragments.left_out,
+            facts.left_out + facts.path_mtu.left_out + facts.fragments.left_out + facts.dns.left_out,
             "facts were left out: too many of their kind",
         ),
         (collector.lookups.untold.ambiguous, "queries may belong to several lookups and count as lookups of their own"),

@@ -25,7 +25,7 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
             flows.tcp > 0 && flows.handshakes == 0,
             "No TCP handshake was seen: whether connecting works cannot be judged.",
         ),
-        (flows.dns_answered + flows.dns_silent == 0, "No DNS over UDP was seen: name resolution cannot be judged."),
+        (world.facts.dns.seen == 0, "No DNS was seen: name resolution cannot be judged."),
         (
             flows.two_way == 0 && flows.one_way > 0,
             "No connection shows both directions: that something is not answered cannot be told from a capture of one \
@@ -40,12 +40,12 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
 
 /// The rungs, from what was seen and found.
 pub(crate) fn ladder(world: &World<'_>, findings: &[Finding], connections: &ConnectionCounts) -> Ladder {
-    let flows = &world.facts.flows;
+    let dns = &world.facts.dns;
     let found = |code: &str| findings.iter().any(|finding| finding.code == code);
     let prohibited = findings.iter().any(|finding| finding.code == "SVC005" && finding.title.contains("prohibited"));
     let failed = connections.refused + connections.unanswered + connections.rejected;
     Ladder {
-        dns: share(flows.dns_answered as i64, flows.dns_silent as i64),
+        dns: share(dns.answered as i64, dns.silent as i64),
         endpoints: share(connections.established, connections.refused),
         pod_ip: if found("NET004") { Rung::Broken } else { share(connections.established, 0) },
         policy: if prohibited { Rung::Broken } else { Rung::NotSeen },

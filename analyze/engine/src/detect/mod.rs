@@ -10,6 +10,7 @@ mod connect_rejected;
 mod connect_timeout;
 mod conntrack_expired;
 mod conntrack_full;
+mod dns;
 mod dns_cacheable_repeats;
 mod dns_name_missing;
 mod dns_negative_cache;
@@ -101,6 +102,19 @@ pub const DETECTORS: &[About] = &[
     backend_removed::ABOUT,
     port_reuse::ABOUT,
     hairpin_broken::ABOUT,
+    dns::upstream::ABOUT,
+    dns::conntrack_race::ABOUT,
+    dns::stale_backend::ABOUT,
+    dns::rate_limited::ABOUT,
+    dns::family::ABOUT,
+    dns::blocked::ABOUT,
+    dns::server_down::ABOUT,
+    dns::loss::ABOUT,
+    dns::servfail::ABOUT,
+    dns::refused::ABOUT,
+    dns::slow::ABOUT,
+    dns::tcp_blocked::ABOUT,
+    dns::truncation::ABOUT,
     stale_endpoint::ABOUT,
     endpoint_outlier::ABOUT,
     no_route::ABOUT,

@@ -1,5 +1,6 @@
 //! What detectors judge at the end: facts gathered over all captures.
 
+use super::dns::Dns;
 use super::fragments::Fragments;
 use super::lookups::LookupFacts;
 use super::overlay::Overlay;
@@ -28,6 +29,7 @@ pub(crate) struct Facts {
     pub(crate) flows: FlowFacts,
     pub(crate) turns: Turns,
     pub(crate) lookups: LookupFacts,
+    pub(crate) dns: Dns,
     /// Facts that were not kept because there are too many.
     pub(crate) left_out: u64,
 }
@@ -45,8 +47,6 @@ pub(crate) struct FlowFacts {
     pub(crate) missed_bytes: u64,
     pub(crate) payload_bytes: u64,
     pub(crate) missing_flows: u64,
-    pub(crate) dns_answered: u64,
-    pub(crate) dns_silent: u64,
     pub(crate) evicted: u64,
 }
 
@@ -72,13 +72,15 @@ impl Facts {
                 self.overlay.add(flow);
                 self.path_mtu.add(flow);
                 self.flows.add(flow);
+                self.dns.flow(flow);
             }
             Event::IcmpError(error) if error.icmp.is_no_route() => self.no_route(error),
             Event::IcmpError(error) if error.icmp.is_reassembly_timeout() => self.fragments.gave_up(error),
             Event::IcmpError(error) if error.icmp.is_too_big() => self.path_mtu.too_big(error),
             Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
+            Event::Dns(told) => self.dns.add(told),
             Event::ArpUnanswered(_) => self.left_out += 1,
-            Event::IcmpError(_) | Event::Echo(_) | Event::Dns(_) | Event::Flagged(_) | Event::Tally { .. } => {}
+            Event::IcmpError(_) | Event::Echo(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
     }
 
@@ -102,8 +104,6 @@ impl FlowFacts {
         self.evicted += u64::from(flow.evicted);
         if flow.proto == 6 {
             self.tcp(flow);
-        } else if flow.proto == 17 && flow.resp.port == 53 {
-            *(if both { &mut self.dns_answered } else { &mut self.dns_silent }) += 1;
         }
     }
 

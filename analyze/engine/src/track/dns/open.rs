@@ -277,7 +277,7 @@ fn settle(told: &mut Transaction, end_ns: Option<i64>) {
     let waited_ns = end_ns.map_or(i64::MAX, |end| end.saturating_sub(told.last_query_ns));
     let asked_again = told.last_query_ns.saturating_sub(told.first_ns) >= IMPATIENCE_NS;
     let gave_up = waited_ns >= PATIENCE_NS || asked_again;
-    told.undecided = waited_ns < TAIL_NS && told.answer_count < told.attempt_count;
+    told.undecided = waited_ns < TAIL_NS && (near.answers == 0 || near.last_answer_ns < told.last_query_ns);
     told.outcome = match (&told.answer, near.answer) {
         (Some(_), _) if told.attempt_count == 0 => Outcome::AnswerOnly,
         (Some(_), Some(_)) => Outcome::Answered,

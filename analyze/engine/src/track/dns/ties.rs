@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug, Default)]
 pub(crate) struct Ties {
     unit: u32,
-    /// Identities and times of this unit, and of those before, sorted.
-    new: Vec<(u64, i64)>,
-    known: Vec<(u64, i64)>,
+    /// Identities, first and last attempts of this unit, and of those before, sorted.
+    new: Vec<(u64, i64, i64)>,
+    known: Vec<(u64, i64, i64)>,
     /// Points that show answers to questions that they show.
     answering: BTreeSet<u16>,
     /// Servers on other ports that answered.
@@ -28,14 +28,16 @@ pub(crate) struct Ties {
 /// What a client repeats over TCP.
 type Question = (Addr, u64, u16);
 
-/// Transactions remembered to know them again in another unit; 16 bytes each.
+/// Transactions remembered to know them again in another unit; 24 bytes each.
 const MAX_KNOWN: usize = 2_000_000;
 /// Servers on other ports.
 const MAX_SERVERS: usize = 1024;
 /// Truncated answers remembered.
 const MAX_TRUNCATED: usize = 4096;
 /// Clocks of hosts differ by less, and clients do not ask again sooner with the same identification and port.
-const SAME_NS: u64 = 2_000_000_000;
+const SAME_NS: i64 = 2_000_000_000;
+/// Transactions of one identity that are looked at: a client that repeats itself has many.
+const MOST_SAME: usize = 64;
 /// The question over TCP comes as soon as the handshake is done, which may take a few SYNs.
 const RETRY_NS: i64 = 30_000_000_000;
 
@@ -79,15 +81,15 @@ impl Ties {
     }
 
     fn remember(&mut self, told: &mut Transaction) {
-        let tcp = u64::from(told.transport == Transport::Tcp);
-        let numbers = u64::from(told.id) << 32 | u64::from(told.client.port) << 16 | u64::from(told.qtype);
-        let identity = name_hash(told.name.as_bytes()).rotate_left(7) ^ numbers ^ tcp << 63;
-        let from =
-            self.known.partition_point(|known| *known < (identity, told.first_ns.saturating_sub(SAME_NS as i64)));
-        let near = |known: &(u64, i64)| known.0 == identity && known.1.abs_diff(told.first_ns) < SAME_NS;
-        told.seen_before = self.known.get(from).is_some_and(near);
+        let identity = told.identity();
+        let from = self.known.partition_point(|known| *known < (identity, i64::MIN, i64::MIN));
+        let same = self.known[from..].iter().take_while(|known| known.0 == identity).take(MOST_SAME);
+        let (first_ns, last_ns) = (told.first_ns, told.last_query_ns);
+        told.seen_before = same.into_iter().any(|&(_, first, last)| {
+            first_ns.saturating_sub(last) < SAME_NS && first.saturating_sub(last_ns) < SAME_NS
+        });
         if self.known.len() + self.new.len() < MAX_KNOWN {
-            self.new.push((identity, told.first_ns));
+            self.new.push((identity, first_ns, last_ns));
         } else {
             self.left_out += 1;
         }

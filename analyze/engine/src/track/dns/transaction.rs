@@ -3,6 +3,7 @@
 use crate::Addr;
 use crate::track::event::{FrameId, Rejection};
 use crate::track::{Endpoint, Few};
+use crate::wire::dns::name_hash;
 use std::sync::Arc;
 
 /// What carries DNS messages.
@@ -360,6 +361,14 @@ impl Transaction {
         let answer = self.answer.as_ref()?;
         let before = self.attempts.iter().filter(|attempt| attempt.ns <= answer.ns).next_back()?;
         Some(answer.ns.saturating_sub(before.ns))
+    }
+
+    /// A number that sightings of the same transaction share, in whatever unit: identification, port, question. The
+    /// same client may use it again.
+    pub fn identity(&self) -> u64 {
+        let tcp = u64::from(self.transport == Transport::Tcp);
+        let numbers = u64::from(self.id) << 32 | u64::from(self.client.port) << 16 | u64::from(self.qtype);
+        name_hash(self.name.as_bytes()).rotate_left(7) ^ numbers ^ tcp << 63
     }
 
     /// Response code of the first answer.

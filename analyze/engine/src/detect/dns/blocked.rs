@@ -1,0 +1,118 @@
+use super::Query;
+use super::cite::{clients, is_symptom, names, server_filter};
+use crate::Addr;
+use crate::detect::About;
+use crate::detect::evidence::{count_of, some_of};
+use crate::detect::world::World;
+use crate::finding::{Finding, Severity};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) const ABOUT: About = About {
+    code: "DNS003",
+    slug: "dns-blocked",
+    title: "a client gets no DNS answer at all while its other traffic flows",
+    severity: Severity::Critical,
+    what: "No question of this client is answered, by no server, while its connections to addresses work: an egress \
+           policy without DNS, most often.",
+    why: "Nothing can be looked up. Each lookup hangs for 5 s to 40 s, depending on the resolver, and then fails.",
+    how: "Three or more attempts without any answer or ICMP error and none answered, from a client whose connections other \
+          than DNS have both directions in the same capture. Where the questions were seen behind their node, or inside \
+          a tunnel, they were not dropped at the client: then it is DNS004.",
+    false_positives: "A capture filter that hides answers would hide them for others as well; that other traffic of the \
+                      client has both directions says only that the point passes both.",
+    fix: "Allow egress to the cluster's DNS on port 53, over UDP and TCP, in every NetworkPolicy that selects the pod; with \
+          NodeLocal DNSCache also to its address (169.254.20.10 by default).",
+    filter: "dns.flags.response == 0",
+    judge: find,
+};
+
+/// Attempts before silence is called blocked: fewer are lost by chance.
+const PATTERN: u32 = 3;
+/// Other traffic flows where so many times as many connections show both directions as were not answered at once.
+const MOSTLY: u64 = 4;
+
+const POLICY: &str = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: allow-dns
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+  - to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: kube-system
+      podSelector:
+        matchLabels:
+          k8s-app: kube-dns
+    ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+";
+
+/// Queries of clients that get no answer at all, while their other traffic flows.
+pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
+    let dns = &world.facts.dns;
+    if is_symptom(world) {
+        return Vec::new();
+    }
+    let mut by_client: BTreeMap<Addr, Vec<Query>> = BTreeMap::new();
+    for query in dns.queries() {
+        by_client.entry(query.client.addr).or_default().push(*query);
+    }
+    let folded: BTreeSet<Addr> = dns.folded.keys().map(|(client, _)| *client).collect();
+    by_client.retain(|client, queries| {
+        let flows = dns.elsewhere.get(client).is_some_and(|other| other.two_way > other.stalled * MOSTLY);
+        let nothing = queries.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
+        let attempts: u32 = queries.iter().map(|query| query.unanswered).sum();
+        let left = queries.iter().any(|query| query.forwarded);
+        flows && nothing && !left && attempts >= PATTERN && !folded.contains(client)
+    });
+    by_client.into_values().flatten().collect()
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let queries = cases(world);
+    if queries.is_empty() { Vec::new() } else { vec![judge(&queries, world)] }
+}
+
+fn judge(queries: &[Query], world: &World<'_>) -> Finding {
+    let dns = &world.facts.dns;
+    let clients = clients(queries);
+    let attempts: u32 = queries.iter().map(|query| query.attempts).sum();
+    let asked = count_of(attempts.into(), "query").replace("querys", "queries");
+    let mut finding =
+        Finding::of(&ABOUT, format!("no DNS answer reaches {}: all of {asked} in vain", some_of(&clients, 2)));
+    let filter = queries.first().map(|query| server_filter(query.server)).unwrap_or_default();
+    finding.of_queries(queries, &filter, world);
+    finding.counts.insert("queries", attempts.into());
+    finding.counts.insert("unanswered", attempts.into());
+    let two_way: u64 = clients.iter().filter_map(|client| dns.elsewhere.get(client)).map(|other| other.two_way).sum();
+    let others = dns.queries().iter().filter(|query| query.is_answered()).count();
+    let compare = match others {
+        0 => String::new(),
+        n => format!(" Others are answered ({}), so the servers live.", count_of(n as u64, "question")),
+    };
+    finding.confidence = if others > 0 { 0.95 } else { 0.8 };
+    finding.explanation = format!(
+        "{asked} from {} ({}) got neither an answer nor an ICMP error, while {} of theirs have both directions.{compare} \
+         Something drops DNS without a word, a NetworkPolicy without egress to port 53 first of all.",
+        some_of(&clients, 3),
+        names(queries, world),
+        count_of(two_way, "other connection"),
+    );
+    if others == 0 {
+        finding.limits.push("nobody is answered here: that the DNS servers are dead cannot be excluded".to_owned());
+    }
+    finding.rule_out("DNS004", "not one of its queries was answered");
+    finding.rule_out("DNS017", "no ICMP error came back");
+    finding.rule_out("DNS005", "both of each pair stay unanswered");
+    finding.fix.commands = vec!["kubectl get networkpolicy -A -o yaml".to_owned()];
+    finding.fix.yaml = Some(POLICY.to_owned());
+    finding.capture_next = Some(
+        "on the client's node: a query that leaves the pod's interface and not the node is dropped there".to_owned(),
+    );
+    finding
+}

@@ -1,0 +1,85 @@
+//! What findings about DNS have in common: subjects, counts, frames.
+
+use super::Query;
+use super::lookups::lookups;
+use crate::Addr;
+use crate::detect::evidence::some_of;
+use crate::detect::world::World;
+use crate::finding::{Finding, Role};
+use crate::track::{Endpoint, FrameId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Queries whose frames are cited.
+const CITED: usize = 12;
+/// Subjects named of one kind.
+const NAMED: usize = 8;
+
+impl Finding {
+    /// Says whom queries are about, when they were, and cites some.
+    pub(super) fn of_queries(&mut self, queries: &[Query], filter: &str, world: &World<'_>) {
+        let servers: BTreeSet<Endpoint> = queries.iter().map(|query| query.server).collect();
+        for server in servers.iter().take(NAMED) {
+            self.about(Role::Resolver, server);
+        }
+        for client in clients(queries).iter().take(NAMED) {
+            self.about(Role::Client, client);
+        }
+        self.counts.insert("clients", clients(queries).len() as i64);
+        self.counts.insert("lookups", lookups(queries, &world.facts.dns) as i64);
+        let first = queries.iter().map(|query| query.first_ns).min();
+        let last = queries.iter().map(|query| query.last_ns + query.last_rtt_ns.unwrap_or_default()).max();
+        if let (Some(first), Some(last)) = (first, last) {
+            self.span(first, last);
+        }
+        let dns = &world.facts.dns;
+        let stories = queries.iter().filter_map(|query| dns.story(query)).take(CITED);
+        self.cite(world, stories.flat_map(|story| story.frames.iter().copied()).collect::<Vec<FrameId>>(), filter);
+    }
+}
+
+/// Clients of queries.
+pub(super) fn clients(queries: &[Query]) -> BTreeSet<Addr> {
+    queries.iter().map(|query| query.client.addr).collect()
+}
+
+/// Names of queries, most asked first, a few in words.
+pub(super) fn names(queries: &[Query], world: &World<'_>) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for story in queries.iter().filter_map(|query| world.facts.dns.story(query)) {
+        *counts.entry(&story.name).or_default() += 1;
+    }
+    let mut names: Vec<(&str, u64)> = counts.into_iter().collect();
+    names.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    some_of(names.into_iter().map(|(name, _)| name), 4)
+}
+
+/// Display filter of DNS between anybody and a server.
+pub(super) fn server_filter(server: Endpoint) -> String {
+    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    format!("dns && {family}.addr == {}", server.addr)
+}
+
+/// A quantile of sorted values.
+pub(super) fn quantile(sorted: &[i64], per_mille: usize) -> i64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last * per_mille).div_ceil(1000)).copied().unwrap_or_default()
+}
+
+/// Milliseconds.
+pub(super) fn millis(ns: i64) -> i64 {
+    ns / 1_000_000
+}
+
+/// Queries by the server that their clients address.
+pub(super) fn by_server<'a>(queries: impl Iterator<Item = &'a Query>) -> BTreeMap<Endpoint, Vec<Query>> {
+    let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
+    for query in queries {
+        servers.entry(query.server).or_default().push(*query);
+    }
+    servers
+}
+
+/// Whether something that was found before loses packets of all kinds.
+pub(super) fn is_symptom(world: &World<'_>) -> bool {
+    world.findings.iter().any(|finding| matches!(finding.code, "NAT005" | "OVL001" | "OVL002"))
+}

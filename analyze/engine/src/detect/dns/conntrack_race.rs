@@ -1,0 +1,121 @@
+use super::Query;
+use super::cite::{clients, names};
+use super::lookups::{lookups, pairs};
+use crate::detect::About;
+use crate::detect::evidence::{count_of, some_of};
+use crate::detect::world::World;
+use crate::finding::{Finding, Severity};
+use crate::track::dns::transaction::Outcome;
+use std::collections::BTreeSet;
+
+pub(crate) const ABOUT: About = About {
+    code: "DNS005",
+    slug: "dns-conntrack-race",
+    title: "one of two DNS questions from one port is lost at NAT",
+    severity: Severity::Error,
+    what: "A resolver sends the questions for A and AAAA back to back from one port. Both need the same new conntrack entry, \
+           and the one that comes second is dropped when its entry is confirmed.",
+    why: "The lookup stalls until the resolver asks again: 5 s with glibc, 2.5 s with musl.",
+    how: "Of pairs from one port exactly one question goes unanswered, again and again; always the second of the two, or \
+          seen before NAT and not behind it while the first passes. No answer is lost, no pair loses both, no question \
+          outside of a pair is lost, and what is asked again is answered. A stall of 5 s alone says nothing.",
+    false_positives: "Random loss hits first and second, queries and answers, pairs and single questions alike. A server \
+                      that never answers one family does not answer the repetition either. Kernels since 5.0 resolve the \
+                      clash; there pairs go to different backends and nothing is lost.",
+    fix: "Kernel 5.0 or later resolves the race of UDP; compare insert_failed and drop of conntrack -S while it happens. \
+          NodeLocal DNSCache avoids NAT for DNS. For glibc only: options single-request-reopen, or use-vc (TCP); musl \
+          ignores both.",
+    filter: "dns.flags.response == 0 && dns.retransmission",
+    judge: find,
+};
+
+/// Losses that make a pattern: by chance all of five are the second of their pair once in 32 times.
+const PATTERN: usize = 5;
+/// The same where each was seen before NAT and not behind it.
+const SEEN_PATTERN: usize = 3;
+
+/// Pairs of which one question was lost.
+struct Race {
+    losers: Vec<Query>,
+    pairs: usize,
+    /// Losers that were the second of their pair, and that were seen not to get as far as others.
+    second: usize,
+    stopped: usize,
+}
+
+/// Questions lost to the race.
+pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
+    race(world).map(|race| race.losers).unwrap_or_default()
+}
+
+fn race(world: &World<'_>) -> Option<Race> {
+    let queries = world.facts.dns.queries();
+    let pairs = pairs(queries);
+    let lost = |query: &Query| query.unanswered > 0;
+    let (mut losers, mut second, mut both) = (Vec::new(), 0, 0);
+    for (first, last) in &pairs {
+        match (lost(first), lost(last)) {
+            (true, true) => both += 1,
+            (true, false) => losers.push(*first),
+            (false, true) => {
+                losers.push(*last);
+                second += 1;
+            }
+            (false, false) => {}
+        }
+    }
+    let known: BTreeSet<(u64, i64)> = losers.iter().map(|query| (query.identity, query.first_ns)).collect();
+    let single = queries.iter().filter(|q| lost(q) && !known.contains(&(q.identity, q.first_ns))).count();
+    let answers_lost: u32 = losers.iter().map(|query| query.lost().1).sum();
+    let recovered = losers.iter().filter(|query| query.is_answered()).count();
+    let stopped = losers.iter().filter(|query| query.lost().0 > 0).count();
+    let count = losers.len();
+    let open = losers.iter().filter(|query| query.outcome == Outcome::Open).count();
+    let pattern = second * 20 >= count * 19 && count >= PATTERN
+        || stopped == count && count >= SEEN_PATTERN && second * 3 >= count * 2;
+    let clean = both == 0 && answers_lost == 0 && single * 20 <= count;
+    (pattern && clean && (recovered + open) * 10 >= count * 8).then_some(Race {
+        losers,
+        pairs: pairs.len(),
+        second,
+        stopped,
+    })
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    race(world).map(|race| judge(&race, world)).into_iter().collect()
+}
+
+fn judge(race: &Race, world: &World<'_>) -> Finding {
+    let losers = &race.losers;
+    let count = losers.len();
+    let lost = format!("{} of {}", count, count_of(race.pairs as u64, "pair"));
+    let mut finding = Finding::of(&ABOUT, format!("one question of {lost} of A and AAAA from one port is lost"));
+    finding.confidence = if race.stopped > 0 { 0.9 } else { 0.75 };
+    finding.of_queries(losers, "dns.flags.response == 0", world);
+    finding.counts.insert("queries_lost", count as i64);
+    finding.counts.insert("unanswered", count as i64);
+    finding.counts.insert("pairs", race.pairs as i64);
+    finding.counts.insert("stalled_lookups", lookups(losers, &world.facts.dns) as i64);
+    let stopped = match race.stopped {
+        0 => "Where they are lost is not seen from here.".to_owned(),
+        n => format!("{n} of them were seen here on their way and not where others pass: they are dropped at NAT."),
+    };
+    finding.explanation = format!(
+        "{} asked for A and AAAA from one port at once ({}). Of {lost} exactly one question stayed unanswered, {} of \
+         them the second; the other one of the pair and the repetition were answered, and no answer was lost. That is \
+         what conntrack does when both packets race for one new entry. {stopped}",
+        some_of(clients(losers), 3),
+        names(losers, world),
+        race.second,
+    );
+    finding.rule_out("DNS004", "only one of a pair from one port is lost, never both and never another question");
+    finding.rule_out("DNS014", "the same question is answered when it is asked again");
+    finding.fix.commands = vec!["conntrack -S".to_owned(), "uname -r".to_owned()];
+    finding.fix.yaml = Some("spec:\n  dnsConfig:\n    options:\n    - name: single-request-reopen\n".to_owned());
+    if race.stopped == 0 {
+        finding.capture_next =
+            Some("on the client's node, all interfaces: the lost question is there before NAT".to_owned());
+    }
+    finding
+}

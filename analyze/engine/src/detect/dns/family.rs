@@ -1,0 +1,91 @@
+use super::Query;
+use super::cite::{clients, names};
+use crate::Addr;
+use crate::detect::About;
+use crate::detect::evidence::{count_of, some_of};
+use crate::detect::world::World;
+use crate::finding::{Finding, Severity};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) const ABOUT: About = About {
+    code: "DNS014",
+    slug: "dns-family-broken",
+    title: "questions for one address family are never answered",
+    severity: Severity::Warning,
+    what: "For the same names the server answers A and never AAAA, or the other way round, however often it is asked.",
+    why: "glibc waits 15 s and then goes on with what it has, Go 10 s; musl fails after 5 s although one family was \
+          answered.",
+    how: "Two or more attempts for one family of which none was answered, while the other family of the same names was, \
+          by the same server to the same client.",
+    false_positives: "A lost packet is answered when it is asked again. An empty answer (NODATA) is an answer.",
+    fix: "Find what drops questions for this type: a server or firewall that does not know AAAA, or a zone whose server \
+          fails to answer it. Until then an empty answer for the type (CoreDNS template plugin) spares the wait.",
+    filter: "dns.flags.response == 0 && dns.qry.type in {1, 28}",
+    judge: find,
+};
+
+/// Attempts before silence is more than one lost packet.
+const PATTERN: u32 = 2;
+
+/// A family that a client never gets.
+struct Broken {
+    silent: Vec<Query>,
+    answered: usize,
+}
+
+fn broken(world: &World<'_>) -> Vec<Broken> {
+    let mut clients: BTreeMap<(Addr, crate::track::Endpoint), [Vec<Query>; 2]> = BTreeMap::new();
+    for query in world.facts.dns.queries() {
+        let family = match query.qtype {
+            1 => 0,
+            28 => 1,
+            _ => continue,
+        };
+        clients.entry((query.client.addr, query.server)).or_default()[family].push(*query);
+    }
+    clients.into_values().flat_map(|[a, aaaa]| [one(&a, &aaaa), one(&aaaa, &a)]).flatten().collect()
+}
+
+fn one(silent: &[Query], other: &[Query]) -> Option<Broken> {
+    let never = silent.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
+    let attempts: u32 = silent.iter().map(|query| query.unanswered).sum();
+    let names: BTreeSet<u64> = silent.iter().map(|query| query.name).collect();
+    let answered = other.iter().filter(|query| query.is_answered() && names.contains(&query.name)).count();
+    (never && attempts >= PATTERN && answered > 0).then(|| Broken { silent: silent.to_vec(), answered })
+}
+
+/// Questions of families that are never answered.
+pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
+    broken(world).into_iter().flat_map(|broken| broken.silent).collect()
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let mut kinds: BTreeMap<u16, (Vec<Query>, usize)> = BTreeMap::new();
+    for broken in broken(world) {
+        let kind = kinds.entry(broken.silent[0].qtype).or_default();
+        kind.0.extend(broken.silent);
+        kind.1 += broken.answered;
+    }
+    kinds.into_iter().map(|(qtype, (silent, answered))| judge(qtype, &silent, answered, world)).collect()
+}
+
+fn judge(qtype: u16, silent: &[Query], answered: usize, world: &World<'_>) -> Finding {
+    let (family, other) = if qtype == 1 { ("A", "AAAA") } else { ("AAAA", "A") };
+    let attempts: u32 = silent.iter().map(|query| query.attempts).sum();
+    let mut finding = Finding::of(&ABOUT, format!("{family} is never answered ({attempts} attempts), {other} is"));
+    finding.of_queries(silent, &format!("dns.qry.type == {qtype}"), world);
+    finding.counts.insert("queries", attempts.into());
+    finding.counts.insert("unanswered", silent.iter().map(|query| i64::from(query.unanswered)).sum());
+    finding.counts.insert("answered_other_family", answered as i64);
+    finding.explanation = format!(
+        "{} asked for {family} of {} in {} and got nothing, while {} for {other} of the same names came.",
+        some_of(clients(silent), 3),
+        names(silent, world),
+        count_of(attempts.into(), "attempt"),
+        count_of(answered as u64, "answer"),
+    );
+    finding.rule_out("DNS004", "every attempt of one family is lost and none of the other");
+    finding.rule_out("DNS005", "the question is not answered when it is asked again either");
+    finding.capture_next = Some("at the DNS server: whether the questions arrive there".to_owned());
+    finding
+}

@@ -1,0 +1,307 @@
+//! What detectors of DNS judge: every query in short, those in trouble with their frames, who else talks.
+
+pub(super) mod blocked;
+mod cite;
+pub(super) mod conntrack_race;
+pub(super) mod family;
+mod lookups;
+pub(super) mod loss;
+mod merge;
+pub(super) mod rate_limited;
+mod rcodes;
+pub(super) mod refused;
+pub(super) mod server_down;
+pub(super) mod servfail;
+pub(super) mod slow;
+pub(super) mod stale_backend;
+pub(super) mod tcp_blocked;
+pub(super) mod truncation;
+pub(super) mod upstream;
+
+use crate::Addr;
+use crate::track::dns::Transaction;
+use crate::track::dns::transaction::{Outcome, Transport, rcode};
+use crate::track::event::{Flow, Rejection};
+use crate::track::{Endpoint, FrameId};
+use crate::wire::dns::{PORT, name_hash};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A transaction in short.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub(crate) struct Query {
+    /// The same in every unit that saw it.
+    pub(super) identity: u64,
+    pub(super) unit: u32,
+    pub(super) client: Endpoint,
+    pub(super) server: Endpoint,
+    pub(super) backend: Option<Addr>,
+    /// Number of the name.
+    pub(super) name: u64,
+    pub(super) qtype: u16,
+    pub(super) tcp: bool,
+    pub(super) first_ns: i64,
+    pub(super) last_ns: i64,
+    /// First attempt to answer, and last attempt before the answer to the answer.
+    pub(super) rtt_ns: Option<i64>,
+    pub(super) last_rtt_ns: Option<i64>,
+    pub(super) attempts: u32,
+    pub(super) answers: u32,
+    /// Attempts that the client waited for in vain.
+    pub(super) unanswered: u32,
+    pub(super) outcome: Outcome,
+    pub(super) rcode: Option<u16>,
+    pub(super) truncated: bool,
+    /// A question over TCP that follows a truncated answer.
+    pub(super) follows: bool,
+    pub(super) rejected: bool,
+    /// TTL of the question where it was seen nearest to the client.
+    pub(super) ttl: u8,
+    pub(super) point: u16,
+    /// Fewest attempts and most answers that any place saw.
+    pub(super) least_attempts: u32,
+    pub(super) most_answers: u32,
+    /// A tunnel that it passed; 0 is none.
+    pub(super) tunnel: u32,
+    /// Whether it was seen behind a router, or in a tunnel: it left the client's host, or its bridge at least.
+    pub(super) forwarded: bool,
+    /// Where the name and the frames are (see [`Dns::story`]).
+    story: u32,
+    seen_before: bool,
+}
+
+/// What is kept of a query in trouble, for its finding to tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(super) name: Box<str>,
+    pub(super) frames: Vec<FrameId>,
+    pub(super) rejection: Option<Rejection>,
+}
+
+/// Connections to TCP port 53 of a server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OverTcp {
+    pub(super) established: u64,
+    pub(super) refused: u64,
+    pub(super) failed: u64,
+    pub(super) frames: Vec<FrameId>,
+}
+
+/// What passes between a client and others besides DNS.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Elsewhere {
+    pub(super) two_way: u64,
+    /// Connections that were not answered at once, or never.
+    pub(super) stalled: u64,
+    /// Sum and count of the times from SYN to SYN-ACK.
+    rtt_ns: (i64, i64),
+}
+
+impl Elsewhere {
+    /// Mean time from SYN to SYN-ACK.
+    pub(super) fn mean_rtt_ns(&self) -> Option<i64> {
+        self.rtt_ns.0.checked_div(self.rtt_ns.1)
+    }
+}
+
+/// Facts about DNS.
+#[derive(Debug, Default)]
+pub(crate) struct Dns {
+    queries: Vec<Query>,
+    stories: Vec<Story>,
+    pub(super) over_tcp: BTreeMap<(Addr, Endpoint), OverTcp>,
+    pub(super) elsewhere: BTreeMap<Addr, Elsewhere>,
+    /// Points at which both a question and its answer were seen.
+    pub(super) answering: BTreeSet<u16>,
+    /// Answered queries that are not kept one by one any more, by client, server.
+    pub(super) folded: BTreeMap<(Addr, Endpoint), u64>,
+    /// Transactions, those that were answered and those that failed; what several units saw counts once.
+    pub(crate) seen: u64,
+    pub(crate) answered: u64,
+    pub(crate) silent: u64,
+    merged: OnceCell<Vec<Query>>,
+    pub(crate) left_out: u64,
+}
+
+/// Queries kept one by one; without trouble they are folded beyond that.
+const MAX_QUERIES: usize = 400_000;
+const MAX_STORIES: usize = 32_768;
+/// Clients and pairs kept.
+const MAX_PAIRS: usize = 32_768;
+/// Frames kept of a query.
+const FRAMES: usize = 6;
+/// No story is kept.
+const NONE: u32 = u32::MAX;
+/// Answers as slow as this are worth a story.
+const SLOW_NS: i64 = 250_000_000;
+
+impl Dns {
+    /// Takes a transaction.
+    pub(crate) fn add(&mut self, told: &Transaction) {
+        self.answering.extend(told.legs.iter().filter(|leg| leg.queries > 0 && leg.answers > 0).map(|leg| leg.point));
+        if !told.seen_before {
+            self.seen += 1;
+            self.answered += u64::from(told.outcome == Outcome::Answered);
+            self.silent += u64::from(matches!(told.outcome, Outcome::Unanswered | Outcome::Lost | Outcome::Rejected));
+        }
+        if told.attempt_count == 0 {
+            return;
+        }
+        if self.queries.len() >= MAX_QUERIES {
+            self.fold();
+        }
+        if self.queries.len() >= MAX_QUERIES {
+            self.left_out += 1;
+            return;
+        }
+        let mut query = Query::of(told);
+        if query.is_telling() {
+            query.story = self.tell(told);
+        }
+        self.queries.push(query);
+    }
+
+    fn tell(&mut self, told: &Transaction) -> u32 {
+        if self.stories.len() >= MAX_STORIES {
+            self.left_out += 1;
+            return NONE;
+        }
+        let answer = told.answer.as_ref().map(|answer| answer.frame);
+        let icmp = told.rejection.map(|rejection| rejection.frame);
+        let attempts = told.attempts.iter().map(|attempt| attempt.frame);
+        self.stories.push(Story {
+            name: told.name.clone(),
+            frames: attempts.chain(answer).chain(icmp).take(FRAMES).collect(),
+            rejection: told.rejection,
+        });
+        (self.stories.len() - 1) as u32
+    }
+
+    /// Counts what is without trouble, and keeps only what asked from the same ports as what has some.
+    fn fold(&mut self) {
+        let troubled: BTreeSet<Endpoint> = self.queries.iter().filter(|q| q.is_telling()).map(|q| q.client).collect();
+        let folded = &mut self.folded;
+        self.queries.retain(|query| {
+            let keep = troubled.contains(&query.client);
+            if !keep && !query.seen_before && (folded.len() < MAX_PAIRS) {
+                *folded.entry((query.client.addr, query.server)).or_default() += 1;
+            }
+            keep
+        });
+    }
+
+    /// Takes a connection.
+    pub(crate) fn flow(&mut self, flow: &Flow) {
+        let two_way = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
+        if flow.resp.port == PORT {
+            if flow.proto == 6 {
+                self.tcp(flow);
+            }
+        } else if self.elsewhere.len() < MAX_PAIRS || self.elsewhere.contains_key(&flow.orig.addr) {
+            let of_client = self.elsewhere.entry(flow.orig.addr).or_default();
+            of_client.two_way += u64::from(two_way);
+            of_client.stalled += u64::from(flow.proto == 6 && flow.from_orig.syns > 1);
+            if let Some(rtt) = flow.rtt_resp_ns {
+                of_client.rtt_ns = (of_client.rtt_ns.0.saturating_add(rtt), of_client.rtt_ns.1 + 1);
+            }
+        }
+    }
+
+    fn tcp(&mut self, flow: &Flow) {
+        use crate::detect::Outcome;
+        let key = (flow.orig.addr, flow.resp);
+        if self.over_tcp.len() >= MAX_PAIRS && !self.over_tcp.contains_key(&key) {
+            return;
+        }
+        let of_pair = self.over_tcp.entry(key).or_default();
+        let count = match flow.outcome() {
+            Outcome::Established => &mut of_pair.established,
+            Outcome::Refused => &mut of_pair.refused,
+            // A SYN that was sent again and not answered by then.
+            Outcome::Unclear if flow.from_orig.syns < 2 || flow.from_resp.packets > 0 => return,
+            _ => &mut of_pair.failed,
+        };
+        *count += 1;
+        if flow.outcome() != Outcome::Established && of_pair.frames.len() < FRAMES {
+            of_pair.frames.extend(flow.syns.iter().copied().take(3));
+        }
+    }
+
+    /// All queries, each once whatever saw it: as its client saw it, with what others saw further on.
+    pub(super) fn queries(&self) -> &[Query] {
+        self.merged.get_or_init(|| merge::merged(&self.queries))
+    }
+
+    /// What is kept of a query in trouble.
+    pub(super) fn story(&self, query: &Query) -> Option<&Story> {
+        self.stories.get(query.story as usize)
+    }
+
+    /// Whether answers can be seen where a query was: some were, or none of the client's other traffic is one-way.
+    pub(super) fn sees_answers(&self, query: &Query) -> bool {
+        self.answering.contains(&query.point)
+    }
+}
+
+impl Query {
+    fn of(told: &Transaction) -> Self {
+        let answer = told.answer.as_deref();
+        let near = told.legs.first().copied().unwrap_or_default();
+        let asked = told.legs.iter().filter(|leg| leg.queries > 0);
+        Self {
+            identity: told.identity(),
+            unit: told.unit,
+            client: told.client,
+            server: told.server,
+            backend: told.backend.map(|backend| backend.addr),
+            name: name_hash(told.name.as_bytes()),
+            qtype: told.qtype,
+            tcp: told.transport == Transport::Tcp,
+            first_ns: told.first_ns,
+            last_ns: told.last_query_ns,
+            rtt_ns: told.rtt_ns(),
+            last_rtt_ns: told.last_rtt_ns(),
+            attempts: told.attempt_count,
+            answers: told.answer_count,
+            unanswered: told.unanswered_attempts(),
+            outcome: told.outcome,
+            rcode: told.rcode(),
+            truncated: answer.is_some_and(|answer| answer.flags.truncated()),
+            follows: told.truncated.is_some(),
+            rejected: told.rejection.is_some(),
+            ttl: near.ttl,
+            point: near.point,
+            least_attempts: asked.clone().map(|leg| leg.queries.into()).min().unwrap_or_default(),
+            most_answers: told.legs.iter().map(|leg| leg.answers.into()).max().unwrap_or_default(),
+            tunnel: told.legs.iter().map(|leg| leg.tunnel).max().unwrap_or_default(),
+            forwarded: asked.clone().any(|leg| leg.tunnel != 0 || leg.ttl < near.ttl),
+            story: NONE,
+            seen_before: told.seen_before,
+        }
+    }
+
+    /// Whether some finding may be about it.
+    fn is_telling(&self) -> bool {
+        let fine = matches!(self.rcode, Some(rcode::NOERROR | rcode::NXDOMAIN)) && self.outcome == Outcome::Answered;
+        let slow = self.last_rtt_ns.is_some_and(|rtt| rtt >= SLOW_NS);
+        !fine || slow || self.unanswered > 0 || self.truncated || self.rejected
+    }
+
+    /// Whether the client went without an answer, so far as can be told.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.outcome, Outcome::Unanswered | Outcome::Lost)
+    }
+
+    /// Whether it was answered, be it late.
+    pub(super) fn is_answered(&self) -> bool {
+        self.outcome == Outcome::Answered
+    }
+
+    /// Attempts that did not get as far as others did, and answers that did not come back, of those without an answer.
+    pub(super) fn lost(&self) -> (u32, u32) {
+        let queries = self.attempts.saturating_sub(self.least_attempts).min(self.unanswered);
+        let answers = self.most_answers.saturating_sub(self.answers).min(self.unanswered - queries);
+        (queries, answers)
+    }
+}

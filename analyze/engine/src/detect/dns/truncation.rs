@@ -1,0 +1,66 @@
+use super::Query;
+use super::cite::{by_server, clients, names};
+use super::server_down::over_tcp;
+use crate::detect::About;
+use crate::detect::evidence::{count_of, some_of};
+use crate::detect::world::World;
+use crate::finding::{Finding, Severity};
+use crate::track::Endpoint;
+
+pub(crate) const ABOUT: About = About {
+    code: "DNS009",
+    slug: "dns-truncation",
+    title: "answers do not fit a datagram and are asked for again over TCP",
+    severity: Severity::Info,
+    what: "Answers over UDP come with the bit TC and without their records; the client asks again over TCP.",
+    why: "Each such lookup costs a connection and two more round trips; where TCP port 53 is blocked it fails.",
+    how: "Answers with TC, and questions over TCP that follow them.",
+    false_positives: "musl before 1.2.4 does not ask over TCP: it takes the empty answer for the answer. That is told by \
+                      its missing connections, not by failing ones.",
+    fix: "None is needed where TCP works. Smaller record sets, or EDNS with a datagram size of 1232 bytes in the client \
+          (glibc: options edns0), spare the second question.",
+    filter: "dns.flags.truncated == 1 || tcp.port == 53",
+    judge: find,
+};
+
+/// Truncated answers by server.
+pub(super) fn truncated(world: &World<'_>) -> impl Iterator<Item = (Endpoint, Vec<Query>)> {
+    by_server(world.facts.dns.queries().iter().filter(|query| query.truncated && !query.tcp)).into_iter()
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let blocked = |server: Endpoint| {
+        let tcp = over_tcp(server, world);
+        tcp.established == 0 && tcp.failed + tcp.refused > 0
+    };
+    let works = truncated(world).filter(|(server, _)| !blocked(*server));
+    works.map(|(server, queries)| judge(server, &queries, world)).collect()
+}
+
+fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
+    let clients = clients(queries);
+    let of_server = |query: &&Query| query.tcp && query.server == server && clients.contains(&query.client.addr);
+    let over_tcp: Vec<&Query> = world.facts.dns.queries().iter().filter(of_server).collect();
+    let answered = over_tcp.iter().filter(|query| query.is_answered()).count();
+    let answers = count_of(queries.len() as u64, "truncated answer");
+    let mut finding = Finding::of(&ABOUT, format!("{answers} from {server}, {answered} asked again over TCP"));
+    finding.of_queries(queries, "dns.flags.truncated == 1", world);
+    finding.counts.insert("truncated_answers", queries.len() as i64);
+    finding.counts.insert("tcp_queries", over_tcp.len() as i64);
+    finding.counts.insert("tcp_answered", answered as i64);
+    finding.counts.insert("tcp_follow_truncation", over_tcp.iter().filter(|query| query.follows).count() as i64);
+    let then = match answered {
+        0 => "Nobody asked again over TCP: an old resolver (musl before 1.2.4) does not, and takes the name for empty."
+            .to_owned(),
+        n => format!("Over TCP {} came, so lookups succeed.", count_of(n as u64, "answer")),
+    };
+    finding.explanation = format!(
+        "{answers} to {} ({}) did not fit the datagram that the client takes. {then}",
+        some_of(&clients, 3),
+        names(queries, world),
+    );
+    if answered > 0 {
+        finding.rule_out("DNS010", "TCP port 53 of the server answers");
+    }
+    finding
+}

@@ -1,0 +1,78 @@
+use super::Query;
+use super::cite::{by_server, clients, server_filter};
+use crate::detect::About;
+use crate::detect::evidence::{count_of, some_of};
+use crate::detect::world::World;
+use crate::finding::{Finding, Severity};
+use crate::track::Endpoint;
+use crate::wire::dns::name_hash;
+
+pub(crate) const ABOUT: About = About {
+    code: "DNS012",
+    slug: "dns-upstream-unhealthy",
+    title: "the DNS server probes an upstream server that does not answer",
+    severity: Severity::Error,
+    what: "A DNS server asks another one for the root's name servers (NS of the root), twice a second, and gets nothing: \
+           CoreDNS' way of finding out when a failing upstream is back.",
+    why: "What this server does not know itself it cannot look up there: names outside of the cluster fail or are slow.",
+    how: "Three or more questions for NS of the root to one server, at most 2 s apart, none of which is answered; an ICMP \
+          error is no answer.",
+    false_positives: "Answered probes are recovery. Single questions for NS of the root are how any resolver begins.",
+    fix: "Check the upstream's address in the forward plugin (or in the resolv.conf of the node that CoreDNS runs on), and \
+          whether UDP and TCP port 53 reach it from the DNS pods.",
+    filter: "dns.qry.name == \"<Root>\" && dns.qry.type == 2",
+    judge: find,
+};
+
+/// Type of the probe.
+const NS: u16 = 2;
+/// Probes without answer, and the most time between two.
+const PATTERN: usize = 3;
+const APART_NS: i64 = 2_000_000_000;
+
+/// Probes that are not answered.
+pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
+    let root = name_hash(b".");
+    let probe = |query: &&Query| query.qtype == NS && query.name == root;
+    let servers = by_server(world.facts.dns.queries().iter().filter(probe)).into_values();
+    servers.filter_map(unanswered_run).flatten().collect()
+}
+
+/// The probes behind the last one that was answered, where they follow each other.
+fn unanswered_run(mut probes: Vec<Query>) -> Option<Vec<Query>> {
+    probes.sort_by_key(|query| query.first_ns);
+    let from = probes.iter().rposition(Query::is_answered).map_or(0, |last| last + 1);
+    probes.drain(..from);
+    let decided = probes.iter().filter(|query| query.is_silent() || query.rejected).count();
+    let close = probes.windows(2).filter(|two| two[1].first_ns.saturating_sub(two[0].first_ns) < APART_NS).count();
+    (decided >= PATTERN && close + 1 >= PATTERN).then_some(probes)
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let probes = cases(world);
+    by_server(probes.iter()).iter().map(|(server, probes)| judge(*server, probes, world)).collect()
+}
+
+fn judge(server: Endpoint, probes: &[Query], world: &World<'_>) -> Finding {
+    let asked = count_of(probes.len() as u64, "probe");
+    let mut finding = Finding::of(&ABOUT, format!("upstream {server} answers none of {asked}"));
+    finding.of_queries(probes, &server_filter(server), world);
+    finding.counts.insert("queries", probes.len() as i64);
+    finding.counts.insert("unanswered", probes.iter().map(|query| i64::from(query.unanswered)).sum());
+    let others = world.facts.dns.queries().iter().filter(|query| query.server == server && query.qtype != NS);
+    let lost = others.filter(|query| query.unanswered > 0).count();
+    finding.counts.insert("other_queries_unanswered", lost as i64);
+    finding.explanation = format!(
+        "{} asked {server} for the root's name servers {} times without an answer: it checks whether a server that \
+         failed is back. Besides, {} to it went unanswered.",
+        some_of(clients(probes), 3),
+        probes.len(),
+        count_of(lost as u64, "question"),
+    );
+    finding.rule_out("DNS004", "the server answers none of these, it is not a loss now and then");
+    finding.fix.commands = vec![
+        "kubectl -n kube-system get configmap coredns -o yaml | grep -A4 forward".to_owned(),
+        format!("kubectl -n kube-system debug -it POD --image=busybox -- nslookup example.com {}", server.addr),
+    ];
+    finding
+}
