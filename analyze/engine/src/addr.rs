@@ -20,6 +20,16 @@ impl Addr {
         Self(bytes)
     }
 
+    /// Whether it is of a range that is not routed on the internet (RFC 1918, 6598, 4193, 4291).
+    pub fn is_private(&self) -> bool {
+        match self.0 {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, ..] => {
+                matches!((a, b), (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) | (169, 254))
+            }
+            [first, second, ..] => first & 0xfe == 0xfc || (first == 0xfe && second & 0xc0 == 0x80),
+        }
+    }
+
     /// Whether it is an IPv4 address.
     pub fn is_v4(self) -> bool {
         self.0[..12] == MAPPED

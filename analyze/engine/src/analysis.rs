@@ -220,6 +220,7 @@ fn write_tables(
     let outputs = &collector.outputs;
     let mut counts: BTreeMap<&'static str, i64> = BTreeMap::from([
         ("flows", outputs.flows.written),
+        ("tcp_events", outputs.tcp_events.written),
         ("icmp_errors", outputs.icmp_errors.written),
         ("icmp_echo", outputs.icmp_echo.written),
         ("turns", outputs.turns.written),

@@ -117,6 +117,7 @@ pub(crate) struct Collector<'a> {
 /// Where the rows of each table go.
 pub(crate) struct Outputs {
     pub(crate) flows: Output,
+    pub(crate) tcp_events: Output,
     pub(crate) icmp_errors: Output,
     pub(crate) icmp_echo: Output,
     pub(crate) turns: Output,
@@ -134,6 +135,7 @@ impl<'a> Collector<'a> {
     pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>, memory: u64, queries: u64) -> Self {
         let outputs = Outputs {
             flows: Output::new::<table::FlowRow>(sink),
+            tcp_events: Output::new::<table::TcpEventRow>(sink),
             icmp_errors: Output::new::<table::IcmpErrorRow>(sink),
             icmp_echo: Output::new::<table::IcmpEchoRow>(sink),
             turns: Output::new::<table::TurnRow>(sink),
@@ -175,6 +177,7 @@ impl<'a> Collector<'a> {
             }
             Event::IcmpError(error) => outputs.icmp_errors.push(|| rows::icmp_error(&error, names), self.sink),
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
+            Event::Tcp(event) => outputs.tcp_events.push(|| rows::tcp_event(&event, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
             Event::Turn(turn) => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
             Event::Dns(told) => {
@@ -292,10 +295,10 @@ impl Collect for Collector<'_> {
         self.tell(|lookups, tell| lookups.tell_all(tell))?;
         self.outputs.dns_lookups.flush(self.sink)?;
         self.write_seconds(usize::MAX)?;
-        let Outputs { flows, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets, tcp_compat, .. } =
+        let Outputs { flows, tcp_events, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets, .. } =
             &mut self.outputs;
-        [flows, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets, tcp_compat]
-            .into_iter()
-            .try_for_each(|output| output.flush(self.sink))
+        let all = [flows, tcp_events, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets];
+        all.into_iter().try_for_each(|output| output.flush(self.sink))?;
+        self.outputs.tcp_compat.flush(self.sink)
     }
 }

@@ -8,11 +8,15 @@ use crate::Packet;
 use crate::collect::{Names, Second};
 use crate::packet::Kind;
 use crate::table::{
-    FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, TcpCompatRow, Time, TurnRow,
+    FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, TcpCompatRow, TcpEventRow, Time,
+    TurnRow,
 };
 use crate::track::compat::Flagged;
-use crate::track::event::{Echo, Flow, IcmpError};
+use crate::track::event::{Echo, Flow, IcmpError, Side};
 use crate::track::fragments::{Fate, Fragmented};
+use crate::track::tcp::TcpEvent;
+use crate::track::tcp::resend::Proof;
+use crate::track::tcp::side::Losses;
 use crate::track::{self, FrameId, Turn};
 use crate::wire::app::Said;
 
@@ -64,12 +68,60 @@ pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
         reset_frame: flow.reset.map(|reset| reset.frame.frame as i64),
         icmp_errors: flow.rejection.map_or(0, |rejection| rejection.count.into()),
         icmp_error: flow.rejection.map(|rejection| format!("{}/{}", rejection.icmp.kind, rejection.icmp.code)),
+        idle_before_reset_us: flow.idle_before_reset_ns().map(micros),
+        closed_by: flow.closed_by(),
+        orig_rtt_p50_us: resp.tcp.rtt_p50_ns.map(micros),
+        orig_rtt_p95_us: resp.tcp.rtt_p95_ns.map(micros),
+        resp_rtt_p50_us: orig.tcp.rtt_p50_ns.map(micros),
+        resp_rtt_p95_us: orig.tcp.rtt_p95_ns.map(micros),
+        orig_lost: lost(orig, Losses::lost),
+        resp_lost: lost(resp, Losses::lost),
+        orig_spurious: lost(orig, Losses::spurious),
+        resp_spurious: lost(resp, Losses::spurious),
+        orig_reordered: lost(orig, |losses| losses.far.sum.reordered),
+        resp_reordered: lost(resp, |losses| losses.far.sum.reordered),
+        orig_duplicates: orig.duplicates as i64,
+        resp_duplicates: resp.duplicates as i64,
+        orig_zero_window_us: micros(orig.tcp.closed_ns),
+        resp_zero_window_us: micros(resp.tcp.closed_ns),
+        orig_in_flight_max: orig.tcp.in_flight_max.into(),
+        resp_in_flight_max: resp.tcp.in_flight_max.into(),
         tunnel: tunnel.map(|tunnel| tunnel.kind.name()),
         tunnel_id: tunnel.and_then(|tunnel| tunnel.id).map(Into::into),
         tunnel_a: tunnel.map(|tunnel| tunnel.a),
         tunnel_b: tunnel.map(|tunnel| tunnel.b),
         legs: flow.legs().count() as i32 + flow.legs_left_out.min(1) as i32,
         evicted: flow.evicted,
+    }
+}
+
+fn lost(side: &Side, count: fn(&Losses) -> u32) -> i64 {
+    side.tcp.losses.as_deref().map_or(0, count).into()
+}
+
+pub(crate) fn tcp_event(event: &TcpEvent, names: &Names) -> TcpEventRow {
+    TcpEventRow {
+        capture: names.capture(event.frame.capture),
+        point: names.point(event.point),
+        frame: event.frame.frame as i64,
+        ts_ns: event.ns,
+        ts: Time(event.ns),
+        orig_addr: event.orig.addr,
+        orig_port: event.orig.port.into(),
+        resp_addr: event.resp.addr,
+        resp_port: event.resp.port.into(),
+        sender: if event.from_orig { "orig" } else { "resp" },
+        seq: event.seq.into(),
+        len: event.len.into(),
+        segments: event.segments.into(),
+        trigger: event.trigger.name(),
+        verdict: event.verdict.name(),
+        proof: event.proof.map(Proof::name),
+        original_frame: event.original.map(|original| original.frame as i64),
+        original_capture: event.original.map(|original| names.capture(original.capture)),
+        gap_us: event.gap_ns.map(micros),
+        rtt_us: event.rtt_ns.map(micros),
+        acknowledged: event.acknowledged,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::finding::StoryLine;
 use crate::ingest::Work;
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::time::rfc3339;
-use crate::track::lane::{Lane, Rare, Taken};
+use crate::track::lane::{Lane, Rare, Taken, Told};
 use crate::track::{Endpoint, FrameId};
 use crate::wire;
 use std::fmt::Write as _;
@@ -80,7 +80,7 @@ impl Story {
         let retransmitted = side.rare.retransmitted_packets;
         let (holes, syns) = (side.rare.out_of_order, side.rare.syns);
         side.rare.syns += u32::from(packet.flags.any(TcpFlags::SYN));
-        let taken = side.lane.take(packet, gap_ns, &mut side.rare);
+        let taken = side.lane.take(packet, gap_ns, Told::default(), &mut side.rare);
         let mut text = flags(packet.flags);
         if packet.payload_len > 0 {
             let from = packet.seq.wrapping_sub(side.first_seq);

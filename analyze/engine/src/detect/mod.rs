@@ -10,6 +10,7 @@ mod connect_rejected;
 mod connect_timeout;
 mod conntrack_expired;
 mod conntrack_full;
+mod dead_peer;
 mod dns;
 mod dns_cacheable_repeats;
 mod dns_name_missing;
@@ -19,8 +20,11 @@ mod evidence;
 mod fragment_loss;
 mod fragments;
 mod hairpin_broken;
+mod idle_reset;
 mod keepalive_race;
+mod listen_overflow;
 mod lookups;
+mod losses;
 mod lost_at_nat;
 mod mtu_black_hole;
 mod mtu_mismatch;
@@ -30,12 +34,16 @@ mod nodeport_unanswered;
 mod overlay;
 mod overlay_fragmentation;
 mod overlay_one_way;
+mod packet_duplication;
+mod packet_loss;
 mod path_mtu;
 mod pmtu_not_translated;
 mod port_reuse;
+mod reordering;
 mod search_amplification;
 mod searched_fqdn;
 mod services;
+mod slow_network;
 mod slow_server;
 mod snat_port_exhaustion;
 mod snat_port_race;
@@ -43,12 +51,14 @@ mod stale_endpoint;
 mod stall_groups;
 mod strangers;
 mod stuck_at_nat;
+mod syn_ack_lost;
 mod ties;
 mod times;
 mod turns;
 mod unnatted_reply;
 pub(crate) mod what_if;
 pub(crate) mod world;
+mod zero_window;
 
 pub(crate) use attempts::{Counts, Outcome};
 pub(crate) use lookups::ClientLookups;
@@ -122,15 +132,24 @@ pub const DETECTORS: &[About] = &[
     connect_rejected::ABOUT,
     connect_refused::ABOUT,
     nodeport_unanswered::ABOUT,
+    syn_ack_lost::ABOUT,
+    listen_overflow::ABOUT,
     connect_timeout::ABOUT,
     backend_reset::ABOUT,
     keepalive_race::ABOUT,
+    packet_loss::ABOUT,
+    reordering::ABOUT,
+    packet_duplication::ABOUT,
+    slow_network::ABOUT,
     slow_server::ABOUT,
+    dead_peer::ABOUT,
+    dns_cacheable_repeats::ABOUT,
+    dns_name_missing::ABOUT,
     dns_negative_cache::ABOUT,
+    idle_reset::ABOUT,
     search_amplification::ABOUT,
     searched_fqdn::ABOUT,
-    dns_name_missing::ABOUT,
-    dns_cacheable_repeats::ABOUT,
+    zero_window::ABOUT,
 ];
 
 /// Findings kept of one detector; the report says how many more there were.

@@ -80,7 +80,7 @@ impl Facts {
             Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
             Event::Dns(told) => self.dns.add(told),
             Event::ArpUnanswered(_) => self.left_out += 1,
-            Event::IcmpError(_) | Event::Echo(_) | Event::Flagged(_) | Event::Tally { .. } => {}
+            Event::Tcp(_) | Event::IcmpError(_) | Event::Echo(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
     }
 

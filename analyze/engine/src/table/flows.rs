@@ -91,6 +91,44 @@ table! {
         pub icmp_errors: i64,
         /// First ICMP error, as type/code.
         pub icmp_error: Option<String>,
+        /// Silence before the reset in which nothing was on its way, microseconds, where there was one of a second or
+        /// more.
+        pub idle_before_reset_us: Option<f64>,
+        /// Who closed it first and how: orig_fin, resp_fin, orig_rst, resp_rst.
+        pub closed_by: Option<&'static str>,
+        /// Time from data to its acknowledgement by the originator, as seen from the first leg, delayed acknowledgements
+        /// left out: median, microseconds.
+        pub orig_rtt_p50_us: Option<f64>,
+        /// The same, 95th percentile, microseconds.
+        pub orig_rtt_p95_us: Option<f64>,
+        /// Time from data to its acknowledgement by the responder, median, microseconds.
+        pub resp_rtt_p50_us: Option<f64>,
+        /// The same, 95th percentile, microseconds.
+        pub resp_rtt_p95_us: Option<f64>,
+        /// Data segments of the originator that were lost, before the capture points, between them and behind them.
+        pub orig_lost: i64,
+        /// Data segments of the responder that were lost.
+        pub resp_lost: i64,
+        /// Segments that the originator sent again for nothing.
+        pub orig_spurious: i64,
+        /// Segments that the responder sent again for nothing.
+        pub resp_spurious: i64,
+        /// Segments of the originator that others overtook.
+        pub orig_reordered: i64,
+        /// Segments of the responder that others overtook.
+        pub resp_reordered: i64,
+        /// Packets of the originator that came twice on one interface.
+        pub orig_duplicates: i64,
+        /// Packets of the responder that came twice on one interface.
+        pub resp_duplicates: i64,
+        /// Time that the originator announced a window of nothing, microseconds.
+        pub orig_zero_window_us: f64,
+        /// Time that the responder announced a window of nothing, microseconds.
+        pub resp_zero_window_us: f64,
+        /// Most bytes of the originator in flight.
+        pub orig_in_flight_max: i64,
+        /// Most bytes of the responder in flight.
+        pub resp_in_flight_max: i64,
         /// Tunnel it was first seen in, by kind.
         pub tunnel: Option<&'static str>,
         /// VNI, GRE key or session of that tunnel.

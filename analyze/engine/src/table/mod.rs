@@ -58,6 +58,7 @@ mod nat_bindings;
 mod packets;
 mod points;
 mod tcp_compat;
+mod tcp_events;
 mod tunnels;
 mod turns;
 
@@ -79,6 +80,7 @@ pub use nat_bindings::NatBindingRow;
 pub use packets::PacketRow;
 pub use points::PointRow;
 pub use tcp_compat::TcpCompatRow;
+pub use tcp_events::TcpEventRow;
 pub use tunnels::TunnelRow;
 pub use turns::TurnRow;
 
@@ -91,6 +93,7 @@ pub const TABLES: &[TableSpec] = &[
     PointRow::SPEC,
     DecodeRow::SPEC,
     FlowRow::SPEC,
+    TcpEventRow::SPEC,
     NatBindingRow::SPEC,
     EndpointRow::SPEC,
     TunnelRow::SPEC,

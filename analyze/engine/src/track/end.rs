@@ -7,13 +7,57 @@ use super::key::End;
 use super::lane::{Lane, Rare};
 use super::leg::Leg;
 use super::stall::stall;
+use super::tcp::resend::Resend;
+use super::tcp::side::{self, TcpSide};
+use super::tcp::{Ledger, TcpEvent, Watch};
 
 const TCP: u8 = 6;
 
-/// Sums a connection up.
-pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
+/// Ends a connection: what its watches still have to tell, and the sum of it.
+pub(crate) fn ended(
+    hot: &Hot,
+    cold: &mut Cold,
+    unit: u32,
+    evicted: bool,
+    watch: Option<Box<Watch>>,
+    ledger: &mut Ledger,
+) -> (Flow, Vec<TcpEvent>) {
+    let ([low, high], told) = side::ended(hot, cold, watch, ledger);
+    let mut events = Vec::new();
+    for (end, point, tunnel, resends) in told {
+        events.extend(resends.iter().map(|resend| tcp_event(cold, end, point, tunnel, resend)));
+    }
+    let (orig, resp) = if cold.orig == End::Low { (low, high) } else { (high, low) };
+    (sum_up(hot, cold, unit, evicted, orig, resp), events)
+}
+
+/// What is told of one range.
+pub(crate) fn tcp_event(cold: &Cold, end: End, point: u16, tunnel: u32, resend: &Resend) -> TcpEvent {
+    TcpEvent {
+        point,
+        tunnel,
+        orig: Endpoint { addr: cold.src, port: cold.src_port },
+        resp: Endpoint { addr: cold.dst, port: cold.dst_port },
+        from_orig: end == cold.orig,
+        ns: resend.ns,
+        frame: resend.frame,
+        original: resend.original,
+        gap_ns: resend.gap_ns,
+        seq: resend.start,
+        len: resend.end.wrapping_sub(resend.start),
+        segments: resend.segments,
+        trigger: resend.trigger,
+        verdict: resend.verdict,
+        proof: resend.proof,
+        acknowledged: resend.acknowledged,
+        rtt_ns: resend.rtt_ns,
+    }
+}
+
+fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, tcp_resp: TcpSide) -> Flow {
     let (orig, resp) = (cold.orig, cold.orig.other());
-    let (from_orig, from_resp) = (side(hot, cold, orig), side(hot, cold, resp));
+    let from_orig = Side { tcp: tcp_orig, ..side(hot, cold, orig) };
+    let from_resp = Side { tcp: tcp_resp, ..side(hot, cold, resp) };
     Flow {
         unit,
         orig: Endpoint { addr: cold.src, port: cold.src_port },
@@ -23,9 +67,9 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
         last_ns: hot.last_ns,
         first: cold.first,
         state: state(hot, cold),
-        rtt_resp_ns: if from_orig.syns > 1 { None } else { between(cold.syn_ns, cold.syn_ack_ns) },
-        rtt_orig_ns: if from_resp.syns > 1 { None } else { between(cold.syn_ack_ns, cold.ack_ns) },
-        syn_ns: cold.syn_ns,
+        rtt_resp_ns: if from_orig.syns > 1 { None } else { between(cold.handshake.syn_ns, cold.handshake.syn_ack_ns) },
+        rtt_orig_ns: if from_resp.syns > 1 { None } else { between(cold.handshake.syn_ack_ns, cold.handshake.ack_ns) },
+        syn_ns: cold.handshake.syn_ns,
         from_orig,
         from_resp,
         reset: cold.reset.map(|reset| Reset {
@@ -34,6 +78,7 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
             ttl: reset.ttl,
             point: reset.point,
             tunnel: reset.tunnel,
+            bare: reset.bare,
             frame: reset.frame,
             count: reset.count.max(1),
         }),
@@ -51,6 +96,10 @@ pub(crate) fn ended(hot: &Hot, cold: &Cold, unit: u32, evicted: bool) -> Flow {
         legs_left_out: cold.legs_left_out,
         history: cold.history,
         syns: cold.syns,
+        ignored: cold.handshake.ignored,
+        syn_waited: cold.handshake.waited,
+        idle: cold.idle,
+        data_ns: [cold.data_ns[orig as usize], cold.data_ns[resp as usize]],
         evicted,
     }
 }
@@ -105,7 +154,7 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
     };
     let missed = legs().map(|(lanes, rare)| rare[at].acknowledged_unseen(&lanes[end.other() as usize]));
     let seen = hot.seen[at];
-    let hello = cold.hello[at];
+    let hello = cold.handshake.hello[at];
     let greeted = seen & (Seen::SYN | Seen::SYN_ACK) != 0;
     Side {
         packets: most(|lane, _| lane.packets.into()),
@@ -131,6 +180,7 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
         fin: seen & Seen::FIN != 0,
         largest_packet: hot.largest[at],
         all_acked: hot.lanes[at].is_acked_by(&hot.lanes[end.other() as usize]),
+        tcp: TcpSide::default(),
     }
 }
 

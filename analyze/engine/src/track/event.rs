@@ -4,6 +4,8 @@ use super::compat::Flagged;
 use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::{Few, History};
+use super::tcp::TcpEvent;
+use super::tcp::side::{Idle, TcpSide};
 use super::turn::Turn;
 use crate::Addr;
 use crate::wire::TunnelKind;
@@ -23,6 +25,8 @@ pub struct FrameId {
 pub enum Event {
     /// A connection ended, was evicted, or the capture ended.
     Flow(Box<Flow>),
+    /// A segment was sent again, came late, or is a probe.
+    Tcp(Box<TcpEvent>),
     /// An ICMP error was seen.
     IcmpError(Box<IcmpError>),
     /// A ping was answered, or given up.
@@ -109,7 +113,7 @@ impl ConnState {
 }
 
 /// What one side of a connection did. Packets and bytes are those of the leg that saw most.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Packets.
     pub packets: u64,
@@ -157,6 +161,8 @@ pub struct Side {
     pub largest_packet: u16,
     /// Whether the peer acknowledged everything that was seen first.
     pub all_acked: bool,
+    /// What became of its data, where it is TCP.
+    pub tcp: TcpSide,
 }
 
 /// A reset of a connection.
@@ -172,6 +178,8 @@ pub struct Reset {
     pub point: u16,
     /// Tunnel it came in.
     pub tunnel: u32,
+    /// Whether it acknowledges nothing: who sends it knows of no connection (RFC 9293 3.10.7.1).
+    pub bare: bool,
     /// Where.
     pub frame: FrameId,
     /// Resets in all.
@@ -367,6 +375,15 @@ pub struct Flow {
     pub other_legs: Vec<LegSeen>,
     /// Legs beyond the cap.
     pub legs_left_out: u32,
+    /// SYN-ACKs that the responder sent again though the acknowledgement had passed: its backlog is full, or it was lost
+    /// behind the point.
+    pub ignored: u32,
+    /// Whether the SYN was sent again before it was answered.
+    pub syn_waited: bool,
+    /// The last silence in which nothing was on its way.
+    pub idle: Option<Idle>,
+    /// When the originator and the responder sent data first, nanoseconds since the epoch.
+    pub data_ns: [Option<i64>; 2],
     /// Whether it left the table before it ended, because the memory was full.
     pub evicted: bool,
 }
@@ -388,6 +405,25 @@ impl Flow {
     /// Whether one of its ends reset it.
     pub(crate) fn was_reset(&self, by_orig: bool) -> bool {
         self.history.as_str().contains(if by_orig { 'R' } else { 'r' })
+    }
+
+    /// The silence that the first reset ended, nanoseconds: the reset answered what was sent after it.
+    pub fn idle_before_reset_ns(&self) -> Option<i64> {
+        let (idle, reset) = (self.idle?, self.reset?);
+        let since_ns = reset.ns.saturating_sub(idle.until_ns);
+        (0..1_000_000_000).contains(&since_ns).then_some(idle.gap_ns)
+    }
+
+    /// Who ended it first and how: a side and `fin` or `rst`.
+    pub fn closed_by(&self) -> Option<&'static str> {
+        let mut letters = self.history.as_str().bytes();
+        letters.find_map(|letter| match letter {
+            b'F' => Some("orig_fin"),
+            b'f' => Some("resp_fin"),
+            b'R' => Some("orig_rst"),
+            b'r' => Some("resp_rst"),
+            _ => None,
+        })
     }
 
     /// Where it was seen, first leg first.

@@ -1,14 +1,19 @@
 //! A connection while it lives: what every packet touches, and the rest.
 
 use super::few::{Few, History};
+use super::flows::Source;
 use super::fold::Recent;
 use super::key::{End, Key};
-use super::lane::{Lane, Rare, Taken};
+use super::lane::{Lane, Rare, Taken, Told};
 use super::leg::{Leg, may_be_same_way, way};
 use super::stall::Trouble;
 use super::talk::Talk;
+use super::tcp::resend::Verdict;
+use super::tcp::{Context, Ledger, Watch};
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::event::{FrameId, IcmpCode};
+use crate::track::handshake::{Handshake, Hello};
+use crate::track::tcp::side::Idle;
 
 /// What every packet of a connection touches: two cache lines.
 #[derive(Clone, Debug, Default)]
@@ -68,19 +73,6 @@ impl Seen {
     pub(crate) const RETRANSMITTED: u8 = 128;
 }
 
-/// What one end announced in its SYN.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Hello {
-    /// Initial sequence number; of datagrams, a sample of the first one's payload.
-    pub(crate) isn: u32,
-    /// TCP timestamp.
-    pub(crate) tsval: Option<u32>,
-    /// Window and options that no router changes; of datagrams, the first one's length.
-    pub(crate) shape: u32,
-    pub(crate) mss: Option<u16>,
-    pub(crate) window_scale: Option<u8>,
-}
-
 /// A reset or ICMP error that hit a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResetSeen {
@@ -89,6 +81,8 @@ pub(crate) struct ResetSeen {
     pub(crate) ttl: u8,
     pub(crate) point: u16,
     pub(crate) tunnel: u32,
+    /// Whether it acknowledges nothing: who sends it knows of no connection (RFC 9293 3.10.7.1).
+    pub(crate) bare: bool,
     pub(crate) frame: FrameId,
     pub(crate) count: u32,
 }
@@ -115,10 +109,11 @@ pub(crate) struct Cold {
     pub(crate) src_port: u16,
     pub(crate) dst: crate::Addr,
     pub(crate) dst_port: u16,
-    pub(crate) syn_ns: Option<i64>,
-    pub(crate) syn_ack_ns: Option<i64>,
-    pub(crate) ack_ns: Option<i64>,
-    pub(crate) hello: [Hello; 2],
+    pub(crate) handshake: Handshake,
+    /// When each end sent data first.
+    pub(crate) data_ns: [Option<i64>; 2],
+    /// The last time nothing was sent for long while nothing was on its way.
+    pub(crate) idle: Option<Idle>,
     pub(crate) reset: Option<ResetSeen>,
     pub(crate) icmp: Option<IcmpSeen>,
     pub(crate) history: History,
@@ -157,10 +152,9 @@ impl Cold {
             src_port: from.1,
             dst: to.0,
             dst_port: to.1,
-            syn_ns: None,
-            syn_ack_ns: None,
-            ack_ns: None,
-            hello: [Hello::default(); 2],
+            handshake: Handshake::by(orig),
+            data_ns: [None; 2],
+            idle: None,
             reset: None,
             icmp: None,
             history: History::default(),
@@ -206,9 +200,52 @@ impl Cold {
             Some(reset) => reset.count += count,
             None => {
                 let Packet { ts_ns: ns, ttl, point, tunnel, .. } = *packet;
-                self.reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, frame, count });
+                let bare = !packet.flags.any(TcpFlags::ACK);
+                self.reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, bare, frame, count });
             }
         }
+    }
+}
+
+/// A leg that a packet passes, but for its own state.
+pub(crate) struct Passing<'a> {
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) handshake: &'a Handshake,
+    pub(crate) source: &'a Source<'a>,
+    /// Whether events of this leg that cannot wait are told.
+    pub(crate) tells: bool,
+}
+
+impl Passing<'_> {
+    /// Counts a packet and watches its data.
+    #[inline]
+    pub(crate) fn take(
+        self,
+        lanes: &mut [Lane; 2],
+        watch: &mut Option<Box<Watch>>,
+        rare: &mut Rare,
+        packet: &Packet,
+        end: End,
+        gap_ns: i64,
+    ) -> Taken {
+        let ack = lanes[end.other() as usize].acked();
+        let lane = &mut lanes[end as usize];
+        let out_of_window =
+            packet.kind == Kind::Tcp && watch.as_ref().is_some_and(|watch| watch.is_out_of_window(packet, end, lane));
+        let taken = lane.take(packet, gap_ns, Told { ack, out_of_window }, rare);
+        if taken.is_again() && packet.payload_len > 0 {
+            rare.note_resent(packet, &lanes[end.other() as usize], self.source.frame(packet));
+        } else if taken == Taken::Ahead {
+            rare.note_skipped(packet, self.source.frame(packet));
+        }
+        if packet.kind == Kind::Tcp && taken != Taken::Copy && !packet.flags.any(TcpFlags::SYN | TcpFlags::RST) {
+            let context = Context { source: self.source, handshake: self.handshake, tells: self.tells };
+            if self.ledger.take(watch, packet, end, &taken, &context) == Some(Verdict::Duplicate) {
+                rare.was_copy(packet);
+                return Taken::Nothing;
+            }
+        }
+        taken
     }
 }
 
@@ -241,7 +278,7 @@ impl Hot {
             return false;
         }
         if self.seen[end as usize] & Seen::SYN != 0 {
-            return cold.hello[end as usize].isn != packet.seq;
+            return cold.handshake.hello[end as usize].isn != packet.seq;
         }
         // Both may ask at once (RFC 9293 3.5, simultaneous open).
         let asked = self.seen[end.other() as usize] & Seen::SYN != 0;
@@ -253,53 +290,61 @@ impl Hot {
     pub(crate) fn take(
         &mut self,
         cold: &mut Cold,
+        watch: &mut Option<Box<Watch>>,
+        ledger: &mut Ledger,
         packet: &Packet,
         end: End,
-        at: impl Fn() -> FrameId,
-        hello: impl Fn() -> Hello,
+        source: &Source<'_>,
     ) -> Taken {
         if packet.bits.hides_interface() && cold.is_folded(packet, end) {
             return Taken::Copy;
         }
         let gap_ns = packet.ts_ns.saturating_sub(self.last_ns);
-        self.last_ns = self.last_ns.max(packet.ts_ns);
         if gap_ns >= PAUSE_NS {
-            cold.pause = Some((gap_ns, packet.ts_ns));
+            self.idle(cold, packet, end, gap_ns);
         }
+        self.last_ns = self.last_ns.max(packet.ts_ns);
         let first_leg = self.point == packet.point && self.tunnel == packet.tunnel && self.is_way_of(packet, end);
         let mut taken = Taken::Copy;
         if first_leg {
-            let skips = self.lanes[end as usize].skips(packet);
-            taken = self.lanes[end as usize].take(packet, gap_ns, &mut cold.rare[end as usize]);
-            match taken {
-                Taken::Copy => return taken,
-                Taken::Retransmission => self.resent(cold, packet, end, at()),
-                Taken::New if skips => cold.rare[end as usize].note_skipped(packet, at()),
-                Taken::New => {}
+            let leg = Passing { ledger, handshake: &cold.handshake, source, tells: true };
+            let rare = &mut cold.rare[end as usize];
+            taken = leg.take(&mut self.lanes, watch, rare, packet, end, gap_ns);
+            if taken == Taken::Copy {
+                return taken;
+            }
+            if taken.is_again() && packet.payload_len > 0 {
+                self.mark_once(cold, end, Seen::RETRANSMITTED, b't');
             }
             let largest = &mut self.largest[end as usize];
             *largest = (*largest).max(packet.ip_len.min(u16::MAX.into()) as u16);
         } else {
-            cold.take_on_leg(packet, end, &at);
+            cold.take_on_leg(ledger, packet, end, source);
         }
         if packet.kind == Kind::Tcp {
-            self.segment(cold, packet, end, first_leg, at, hello);
+            self.segment(cold, ledger, packet, end, first_leg, source);
         } else {
             self.datagram(cold, packet, end);
         }
         taken
     }
 
-    fn resent(&mut self, cold: &mut Cold, packet: &Packet, end: End, frame: FrameId) {
-        cold.rare[end as usize].note_resent(packet, &self.lanes[end.other() as usize], frame);
-        self.mark_once(cold, end, Seen::RETRANSMITTED, b't');
+    /// Notes a silence in which nobody waited for anything.
+    #[cold]
+    fn idle(&self, cold: &mut Cold, packet: &Packet, end: End, gap_ns: i64) {
+        cold.pause = Some((gap_ns, packet.ts_ns));
+        let [low, high] = &self.lanes;
+        if packet.kind == Kind::Tcp && low.is_acked_by(high) && high.is_acked_by(low) {
+            cold.idle = Some(Idle { gap_ns, until_ns: packet.ts_ns, by_orig: end == cold.orig });
+        }
     }
 
     fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
         // Of a segment that was cut before its flags only the addresses count.
         let datagram = !self.key.is_tcp() && packet.payload_len > 0;
         if datagram && self.seen[end as usize] & Seen::DATA == 0 {
-            cold.hello[end as usize] = Hello { isn: packet.tsval, shape: packet.payload_len, ..Hello::default() };
+            let first = Hello { isn: packet.tsval, shape: packet.payload_len, ..Hello::default() };
+            cold.handshake.hello[end as usize] = first;
             self.mark(cold, end, Seen::DATA, b'd');
         }
         if self.lanes[end.other() as usize].packets > 0 {
@@ -319,18 +364,18 @@ impl Hot {
     fn segment(
         &mut self,
         cold: &mut Cold,
+        ledger: &mut Ledger,
         packet: &Packet,
         end: End,
         first_leg: bool,
-        at: impl Fn() -> FrameId,
-        hello: impl Fn() -> Hello,
+        source: &Source<'_>,
     ) {
         if self.is_usual(packet, end) {
             return;
         }
         let seen = self.seen[end as usize];
         if packet.flags.any(TcpFlags::SYN) {
-            self.syn(cold, packet, end, first_leg, &at, hello);
+            self.syn(cold, ledger, packet, end, first_leg, source);
         } else {
             self.not_syn(cold, packet, end);
         }
@@ -338,7 +383,7 @@ impl Hot {
             self.mark(cold, end, Seen::FIN, b'f');
         }
         if packet.flags.any(TcpFlags::RST) {
-            cold.reset_by(end, packet, at(), first_leg);
+            cold.reset_by(end, packet, source.frame(packet), first_leg);
             self.mark_once(cold, end, Seen::RST, b'r');
         }
         self.settle(cold, end);
@@ -347,26 +392,28 @@ impl Hot {
     fn syn(
         &mut self,
         cold: &mut Cold,
+        ledger: &mut Ledger,
         packet: &Packet,
         end: End,
         first_leg: bool,
-        at: &impl Fn() -> FrameId,
-        hello: impl Fn() -> Hello,
+        source: &Source<'_>,
     ) {
         let granted = packet.flags.any(TcpFlags::ACK);
         let bit = if granted { Seen::SYN_ACK } else { Seen::SYN };
         if self.seen[end as usize] & bit == 0 {
-            cold.hello[end as usize] = hello();
+            cold.handshake.hello[end as usize] = source.hello(packet);
             self.mark(cold, end, bit, if granted { b'h' } else { b's' });
         }
         if self.is_vantage(packet, end) {
-            let time = if granted { &mut cold.syn_ack_ns } else { &mut cold.syn_ns };
+            let time = if granted { &mut cold.handshake.syn_ack_ns } else { &mut cold.handshake.syn_ns };
             time.get_or_insert(packet.ts_ns);
         }
         if first_leg {
+            let again = cold.handshake.take_syn(packet, end, source.frame(packet));
+            ledger.judged.extend(again.map(|resend| (end, resend)));
             cold.rare[end as usize].syns += 1;
             if !granted {
-                cold.syns.push(at());
+                cold.syns.push(source.frame(packet));
             }
         }
     }
@@ -384,12 +431,13 @@ impl Hot {
     }
 
     fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
-        let opens = cold.syn_ack_ns.is_some() && cold.ack_ns.is_none() && end == cold.orig;
+        let opens = cold.handshake.syn_ack_ns.is_some() && cold.handshake.ack_ns.is_none() && end == cold.orig;
         let acknowledges = packet.flags.any(TcpFlags::ACK) && !packet.flags.any(TcpFlags::RST);
         if opens && acknowledges && self.is_vantage(packet, end) {
-            cold.ack_ns = Some(packet.ts_ns);
+            cold.handshake.ack_ns = Some(packet.ts_ns);
         }
         if packet.payload_len > 0 {
+            cold.data_ns[end as usize].get_or_insert(packet.ts_ns);
             self.mark_once(cold, end, Seen::DATA, b'd');
         } else if !packet.flags.any(TcpFlags::FIN | TcpFlags::RST) {
             self.mark_once(cold, end, Seen::ACK, b'a');

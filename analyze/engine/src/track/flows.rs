@@ -1,13 +1,15 @@
 //! The table of live connections of one shard.
 
-use super::end::ended;
+use super::end::{ended, tcp_event};
 use super::event::{Event, FrameId, Tally};
-use super::flow::{Cold, Hello, Hot, Phase};
+use super::flow::{Cold, Hot, Phase};
+use super::handshake::Hello;
 use super::index::Index;
 use super::key::{End, Key, Seed};
 use super::lane::Taken;
 use super::prefetch::prefetch;
 use super::talk::Heard;
+use super::tcp::{Ledger, Watch};
 use crate::packet::{Packet, TcpFlags};
 use crate::{Chunk, wire};
 
@@ -21,6 +23,9 @@ pub(crate) struct Flows {
     hot: Vec<Hot>,
     cold: Vec<Cold>,
     free: Vec<u32>,
+    /// What the first legs watch of their data, by slot.
+    watches: Vec<Option<Box<Watch>>>,
+    ledger: Ledger,
     seed: Seed,
     cap: usize,
     /// Bytes that live connections hold beside [`FLOW_BYTES`] each.
@@ -32,7 +37,7 @@ pub(crate) struct Flows {
 }
 
 /// Bytes one live connection takes: both halves, its index entry at the usual load, history and evidence.
-pub(crate) const FLOW_BYTES: u64 = 900;
+pub(crate) const FLOW_BYTES: u64 = 952;
 
 /// A packet on its way through the table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,13 +61,26 @@ impl Source<'_> {
         FrameId { capture: self.first.capture, frame: self.first.frame + u64::from(packet.index) }
     }
 
-    fn hello(&self, packet: &Packet) -> Hello {
+    /// The options of a segment.
+    pub(crate) fn options(&self, packet: &Packet) -> wire::tcp::TcpOptions {
         let header = self.chunk.bytes(packet.l4_offset, packet.l4_caplen.min(packet.l4_header_len.into()));
-        let options = wire::tcp::options(header);
+        wire::tcp::options(header)
+    }
+
+    pub(crate) fn hello(&self, packet: &Packet) -> Hello {
+        let options = self.options(packet);
         let scale = options.window_scale.map_or(0xff, u32::from);
         let shape = u32::from(packet.window) << 16 | scale << 8 | u32::from(options.sack_permitted);
         let tsval = packet.bits.has_timestamps().then_some(packet.tsval);
-        Hello { isn: packet.seq, tsval, shape, mss: options.mss, window_scale: options.window_scale }
+        Hello {
+            isn: packet.seq,
+            tsval,
+            shape,
+            mss: options.mss,
+            window_scale: options.window_scale,
+            may_sack: options.sack_permitted,
+            seen: true,
+        }
     }
 }
 
@@ -77,6 +95,8 @@ impl Flows {
             hot: Vec::new(),
             cold: Vec::new(),
             free: Vec::new(),
+            watches: Vec::new(),
+            ledger: Ledger::default(),
             seed: Seed::random(),
             cap: cap.max(BATCH * 2),
             extra: 0,
@@ -116,9 +136,14 @@ impl Flows {
         }
     }
 
-    /// Asks for the rare half where the packet does something its end has not done before.
+    /// Asks for what is watched of a connection's data, and for the rare half where the packet does something its end
+    /// has not done before.
     #[inline]
     fn prefetch_cold(&self, probe: &Probe, packet: &Packet) {
+        if let Some(Some(watch)) = probe.slot.and_then(|slot| self.watches.get(slot as usize)) {
+            prefetch(&watch.halves[0]);
+            prefetch(&watch.halves[1]);
+        }
         if let Some(slot) = probe.slot.map(|slot| slot as usize)
             && let (Some(hot), Some(cold)) = (self.hot.get(slot), self.cold.get(slot))
             && !hot.is_usual(packet, probe.end)
@@ -138,12 +163,16 @@ impl Flows {
         }
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
         let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
-        let taken = hot.take(cold, packet, probe.end, || source.frame(packet), || source.hello(packet));
+        let held = self.ledger.held;
+        let taken = hot.take(cold, &mut self.watches[at], &mut self.ledger, packet, probe.end, source);
         let speaks = hot.hears(packet, probe.end, taken);
         if speaks {
             talk(hot, cold, packet, probe.end, source, events);
         }
-        if slot.is_none() || taken != Taken::New || speaks {
+        if !self.ledger.judged.is_empty() {
+            self.tell(at, packet, events);
+        }
+        if slot.is_none() || taken.may_grow() || speaks || self.ledger.held != held {
             self.charge(at);
             if self.over() > 0 {
                 self.evict(packet.index, events);
@@ -160,9 +189,19 @@ impl Flows {
         cold.charged = held;
     }
 
+    /// Tells of ranges that could not wait for the end of their connection.
+    #[cold]
+    fn tell(&mut self, at: usize, packet: &Packet, events: &mut Events) {
+        let (hot, cold) = (&self.hot[at], &self.cold[at]);
+        for (end, resend) in self.ledger.judged.drain(..) {
+            let event = tcp_event(cold, end, hot.point, hot.tunnel, &resend);
+            events.push((packet.index, Event::Tcp(Box::new(event))));
+        }
+    }
+
     /// Bytes held beyond what `cap` connections without extras take.
     fn over(&self) -> u64 {
-        (self.len() as u64 * FLOW_BYTES + self.extra).saturating_sub(self.cap as u64 * FLOW_BYTES)
+        (self.len() as u64 * FLOW_BYTES + self.extra + self.ledger.held).saturating_sub(self.cap as u64 * FLOW_BYTES)
     }
 
     /// The connection's slot: the guess where it is right, else a search.
@@ -218,6 +257,7 @@ impl Flows {
         }
         self.hot.push(hot);
         self.cold.push(cold);
+        self.watches.push(None);
         (self.hot.len() - 1) as u32
     }
 
@@ -229,7 +269,10 @@ impl Flows {
         if let Some(turn) = hot.last_turn(cold) {
             events.push((at, Event::Turn(turn)));
         }
-        events.push((at, Event::Flow(Box::new(ended(&hot, cold, self.unit, evicted)))));
+        let watch = self.watches[slot as usize].take();
+        let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);
+        events.extend(told.into_iter().map(|event| (at, Event::Tcp(Box::new(event)))));
+        events.push((at, Event::Flow(Box::new(flow))));
         self.extra -= cold.charged;
         cold.release();
     }
@@ -288,9 +331,10 @@ fn talk(hot: &mut Hot, cold: &mut Cold, packet: &Packet, end: End, source: &Sour
 #[inline]
 fn tally(taken: Taken, packet: &Packet, events: &mut Events) {
     let what = match taken {
-        Taken::Retransmission => Tally::Retransmission,
-        Taken::New if packet.flags.any(TcpFlags::RST) => Tally::Reset,
-        Taken::New | Taken::Copy => return,
+        Taken::Copy => return,
+        taken if taken.is_again() && packet.payload_len > 0 => Tally::Retransmission,
+        _ if packet.flags.any(TcpFlags::RST) => Tally::Reset,
+        _ => return,
     };
     let second = u32::try_from(packet.ts_ns.div_euclid(SECOND)).unwrap_or_default();
     events.push((packet.index, Event::Tally { second, point: packet.point, what }));

@@ -66,10 +66,51 @@ struct Holes {
 pub(crate) enum Taken {
     /// The last packet once more; not counted.
     Copy,
-    /// A packet.
-    New,
-    /// A packet with bytes sent before.
-    Retransmission,
+    /// Nothing that has a place in the sequence.
+    Nothing,
+    /// The first segment, or the one that goes on where the last ended.
+    Next,
+    /// A segment beyond the next: bytes from here on are left out.
+    Jump {
+        /// Where it was to go on.
+        from: u32,
+    },
+    /// A segment that starts below what was sent before.
+    Behind {
+        /// After the highest byte sent before.
+        next: u32,
+        /// Sequence numbers of it below that.
+        old: u32,
+        /// How many of these had been left out.
+        filled: u32,
+    },
+    /// Nothing, but from beyond the next: bytes before it were sent and passed elsewhere, or were lost.
+    Ahead,
+    /// A byte or none before the next: asks whether somebody is there.
+    Probe,
+    /// A segment that cannot be of the connection (see [`super::tcp::Watch::is_out_of_window`]).
+    OutOfWindow,
+}
+
+impl Taken {
+    /// Whether the connection may have come to remember more.
+    pub(crate) fn may_grow(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Next)
+    }
+
+    /// Whether bytes passed that had passed before.
+    pub(crate) fn is_again(self) -> bool {
+        matches!(self, Self::Behind { old, filled, .. } if old > filled)
+    }
+}
+
+/// What the other direction tells about a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// Highest acknowledgement of the other end.
+    pub(crate) ack: Option<u32>,
+    /// Whether the segment is far outside of the window.
+    pub(crate) out_of_window: bool,
 }
 
 /// Copies of one packet on one interface come within this time; a retransmission takes at least a round trip.
@@ -78,7 +119,7 @@ const COPY_NS: i64 = 2_000_000;
 impl Lane {
     /// Counts a packet. `gap_ns` is the time since the connection's last packet.
     #[inline]
-    pub(crate) fn take(&mut self, packet: &Packet, gap_ns: i64, rare: &mut Rare) -> Taken {
+    pub(crate) fn take(&mut self, packet: &Packet, gap_ns: i64, told: Told, rare: &mut Rare) -> Taken {
         let fingerprint = fingerprint(packet) & !STATE;
         if fingerprint == self.marks & !STATE && gap_ns < COPY_NS && self.is_copy(packet) {
             rare.repeats += 1;
@@ -91,24 +132,18 @@ impl Lane {
         self.packets = self.packets.saturating_add(1);
         self.bytes += u64::from(packet.ip_len);
         self.payload += u64::from(packet.payload_len);
-        if packet.kind == Kind::Tcp {
-            self.acknowledge(packet);
-            return self.sequence(packet, rare);
+        if packet.kind != Kind::Tcp {
+            return Taken::Nothing;
         }
-        Taken::New
-    }
-
-    /// Whether a packet without payload is ahead of everything seen: bytes before it were sent and passed elsewhere, or
-    /// were lost.
-    #[inline]
-    pub(crate) fn skips(&self, packet: &Packet) -> bool {
-        packet.payload_len == 0
-            && self.marks & STARTED != 0
-            && after(packet.seq, self.next_seq)
-            && !packet.flags.any(TcpFlags::RST | TcpFlags::SYN)
+        if told.out_of_window {
+            return Taken::OutOfWindow;
+        }
+        self.acknowledge(packet);
+        self.sequence(packet, told, rare)
     }
 
     /// Highest acknowledgement sent.
+    #[inline]
     pub(crate) fn acked(&self) -> Option<u32> {
         (self.marks & ACKED != 0).then_some(self.ack)
     }
@@ -144,31 +179,37 @@ impl Lane {
     }
 
     #[inline]
-    fn sequence(&mut self, packet: &Packet, rare: &mut Rare) -> Taken {
+    fn sequence(&mut self, packet: &Packet, told: Told, rare: &mut Rare) -> Taken {
         let flags = u32::from(packet.flags.any(TcpFlags::SYN)) + u32::from(packet.flags.any(TcpFlags::FIN));
         let len = packet.payload_len + flags;
         if len == 0 || packet.flags.any(TcpFlags::RST) {
-            let probes = packet.seq.wrapping_add(1) == self.next_seq && self.marks & STARTED != 0;
-            if probes && !packet.flags.any(TcpFlags::RST) {
-                rare.keepalives += 1;
-            }
-            return Taken::New;
+            return self.nothing(packet, rare);
         }
         let end = packet.seq.wrapping_add(len);
-        if self.marks & STARTED == 0 || packet.seq == self.next_seq {
+        let next = self.next_seq;
+        if self.marks & STARTED == 0 || packet.seq == next {
             self.marks |= STARTED;
             self.next_seq = end;
-        } else if after(packet.seq, self.next_seq) {
-            rare.holes.open(self.next_seq, packet.seq);
-            self.next_seq = end;
-        } else {
-            let resent = rare.behind(packet, self.next_seq);
-            if after(end, self.next_seq) {
-                self.next_seq = end;
-            }
-            return if resent { Taken::Retransmission } else { Taken::New };
+            return Taken::Next;
         }
-        Taken::New
+        if after(packet.seq, next) {
+            rare.holes.open(next, packet.seq);
+            self.next_seq = end;
+            return Taken::Jump { from: next };
+        }
+        if after(end, next) {
+            self.next_seq = end;
+        }
+        rare.behind(packet, next, told)
+    }
+
+    #[inline]
+    fn nothing(&self, packet: &Packet, rare: &mut Rare) -> Taken {
+        if packet.seq == self.next_seq || self.marks & STARTED == 0 || packet.flags.any(TcpFlags::RST) {
+            return Taken::Nothing;
+        }
+        rare.keepalives += u32::from(packet.seq.wrapping_add(1) == self.next_seq);
+        if after(self.next_seq, packet.seq) { Taken::Probe } else { Taken::Ahead }
     }
 }
 
@@ -191,26 +232,34 @@ impl Rare {
         holes.find(|(start, _)| *start == seq).map_or(0, |(start, end)| end.wrapping_sub(*start))
     }
 
-    /// A segment that starts below what was already sent; says whether it has bytes sent before.
-    fn behind(&mut self, packet: &Packet, next_seq: u32) -> bool {
-        let end = packet.seq.wrapping_add(packet.payload_len);
-        let old_end = if after(end, next_seq) { next_seq } else { end };
-        let old = old_end.wrapping_sub(packet.seq);
-        if packet.payload_len == 0 {
-            return false;
+    /// A segment that starts below what was already sent.
+    fn behind(&mut self, packet: &Packet, next: u32, told: Told) -> Taken {
+        if packet.flags.any(TcpFlags::SYN) {
+            return Taken::Nothing;
         }
-        if packet.payload_len == 1 && packet.seq == next_seq.wrapping_sub(1) && !packet.flags.any(TcpFlags::SYN) {
+        if packet.payload_len == 1 && packet.seq == next.wrapping_sub(1) && told.ack.is_none_or(|ack| !after(next, ack))
+        {
             self.keepalives += u32::from(!packet.flags.any(TcpFlags::FIN));
-            return false;
+            return Taken::Probe;
         }
+        let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
+        let end = packet.seq.wrapping_add(len);
+        let old_end = if after(end, next) { next } else { end };
+        let old = old_end.wrapping_sub(packet.seq);
         let filled = self.holes.fill(packet.seq, old_end);
         self.out_of_order += u32::from(filled > 0);
-        let resent = old > filled;
-        if resent {
+        if old > filled && packet.payload_len > 0 {
             self.retransmitted_packets += 1;
-            self.retransmitted_bytes += u64::from(old - filled);
+            self.retransmitted_bytes += u64::from((old - filled).min(packet.payload_len));
         }
-        resent
+        Taken::Behind { next, old, filled }
+    }
+
+    /// The segment taken last was no resend but a copy that the network or the capture made.
+    pub(crate) fn was_copy(&mut self, packet: &Packet) {
+        self.repeats += 1;
+        self.retransmitted_packets = self.retransmitted_packets.saturating_sub(1);
+        self.retransmitted_bytes = self.retransmitted_bytes.saturating_sub(packet.payload_len.into());
     }
 }
 

@@ -1,9 +1,10 @@
 //! Places that saw a connection beside the first.
 
-use super::event::FrameId;
-use super::flow::Cold;
+use super::flow::{Cold, Passing};
+use super::flows::Source;
 use super::key::End;
-use super::lane::{Lane, Rare, Taken};
+use super::lane::{Lane, Rare};
+use super::tcp::{Ledger, Watch};
 use crate::packet::{Packet, TcpFlags};
 use kcap_file::Direction;
 
@@ -13,6 +14,8 @@ pub(crate) struct Leg {
     pub(crate) point: u16,
     pub(crate) way: u8,
     pub(crate) tunnel: u32,
+    /// What it watches of its data, once there is data.
+    pub(crate) watch: Option<Box<Watch>>,
     pub(crate) lanes: [Lane; 2],
     pub(crate) rare: [Rare; 2],
     /// Whether the originator's packets enter the tunnel at its end `a`.
@@ -43,7 +46,7 @@ pub(crate) fn may_be_same_way(a: u8, b: u8) -> bool {
 
 impl Cold {
     /// Counts a packet on a leg that is not the first.
-    pub(crate) fn take_on_leg(&mut self, packet: &Packet, end: End, frame: &impl Fn() -> FrameId) {
+    pub(crate) fn take_on_leg(&mut self, ledger: &mut Ledger, packet: &Packet, end: End, source: &Source<'_>) {
         let way = way(packet, end);
         let is_it =
             |leg: &Leg| leg.point == packet.point && leg.tunnel == packet.tunnel && may_be_same_way(leg.way, way);
@@ -65,14 +68,9 @@ impl Cold {
         let leg = &mut self.legs[at];
         let gap_ns = packet.ts_ns.saturating_sub(leg.last_ns);
         leg.last_ns = packet.ts_ns;
-        let skips = leg.lanes[end as usize].skips(packet);
-        match leg.lanes[end as usize].take(packet, gap_ns, &mut leg.rare[end as usize]) {
-            Taken::Retransmission => {
-                leg.rare[end as usize].note_resent(packet, &leg.lanes[end.other() as usize], frame());
-            }
-            Taken::New if skips => leg.rare[end as usize].note_skipped(packet, frame()),
-            Taken::New | Taken::Copy => {}
-        }
+        let passing = Passing { ledger, handshake: &self.handshake, source, tells: false };
+        let rare = &mut leg.rare[end as usize];
+        passing.take(&mut leg.lanes, &mut leg.watch, rare, packet, end, gap_ns);
         leg.rare[end as usize].syns += u32::from(packet.flags.any(TcpFlags::SYN));
     }
 }

@@ -12,6 +12,7 @@ mod flow;
 pub(crate) mod flows;
 mod fold;
 pub mod fragments;
+mod handshake;
 pub(crate) mod icmp;
 mod index;
 pub(crate) mod key;
@@ -23,6 +24,7 @@ mod prefetch;
 pub(crate) mod shard;
 mod stall;
 mod talk;
+pub mod tcp;
 pub mod tunnels;
 mod turn;
 

@@ -97,7 +97,7 @@ impl Hot {
             return ends || awaited && all;
         }
         let end_seq = packet.seq.wrapping_add(packet.payload_len);
-        if taken == Taken::Retransmission || after(self.lanes[end as usize].next_seq, end_seq) && !ends {
+        if taken.is_again() || after(self.lanes[end as usize].next_seq, end_seq) && !ends {
             self.talk |= Bit::RESENT;
         }
         if ends || self.talk & (Bit::SPEAKER | Bit::SPOKE) != speaks {
@@ -195,7 +195,7 @@ impl Talk {
         let is_orig = hot.client() == cold.orig;
         let (client, server) = if is_orig { (from, to) } else { (to, from) };
         let asked_again = cold.syns.as_slice().len() > 1;
-        let rtt_ns = between(cold.syn_ns, cold.syn_ack_ns).filter(|_| is_orig && !asked_again);
+        let rtt_ns = between(cold.handshake.syn_ns, cold.handshake.syn_ack_ns).filter(|_| is_orig && !asked_again);
         Self {
             turn: Turn { unit, client, server, point: hot.point, tunnel: hot.tunnel, ..Turn::default() },
             asked: false,

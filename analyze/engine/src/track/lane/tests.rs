@@ -57,7 +57,7 @@ fn acknowledging(base: u32, at: usize) -> Lane {
     let mut lane = Lane::default();
     let ack = base.wrapping_add(at as u32);
     let packet = Packet { ack, ..segment(0, 0, 0, 1) };
-    lane.take(&packet, COPY_NS, &mut Rare::default());
+    lane.take(&packet, COPY_NS, Told::default(), &mut Rare::default());
     lane
 }
 
@@ -74,7 +74,7 @@ fn counts_like_one_that_remembers_every_byte() {
         for ip_id in 1..60 {
             let (at, len) = (rng.below(SPAN) as usize, rng.between(1, 40) as usize);
             let again = model.take(at, len);
-            let taken = lane.take(&segment(base, at, len, ip_id), COPY_NS, &mut rare);
+            let taken = lane.take(&segment(base, at, len, ip_id), COPY_NS, Told::default(), &mut rare);
             let gaps = model.gaps();
             if gaps.len() > rare.holes.ranges.len() {
                 break;
@@ -83,7 +83,7 @@ fn counts_like_one_that_remembers_every_byte() {
             let counts = (rare.retransmitted_bytes, rare.retransmitted_packets, rare.out_of_order);
             let expected = (model.retransmitted_bytes, model.retransmitted_packets, model.out_of_order);
             assert_eq!(counts, expected, "seed {seed}, segment {ip_id}: {at}+{len}");
-            assert_eq!(taken == Taken::Retransmission, again, "seed {seed}, segment {ip_id}");
+            assert_eq!(taken.is_again(), again, "seed {seed}, segment {ip_id}");
             assert_eq!(lane.next_seq, base.wrapping_add(model.high as u32));
             let ack = rng.below(SPAN) as usize;
             let missed: usize = gaps.iter().filter(|gap| gap.1 <= ack).map(|gap| gap.1 - gap.0).sum();
@@ -101,7 +101,7 @@ fn too_many_gaps_forget_the_oldest_and_never_invent() {
         for ip_id in 1..200 {
             let (at, len) = (rng.below(4000) as usize, rng.between(1, 10) as usize);
             model.take(at, len);
-            lane.take(&segment(7, at, len, ip_id), COPY_NS, &mut rare);
+            lane.take(&segment(7, at, len, ip_id), COPY_NS, Told::default(), &mut rare);
             let held: u32 = rare.holes.ranges[..rare.holes.len.into()].iter().map(|(a, b)| b.wrapping_sub(*a)).sum();
             let gaps: usize = model.gaps().iter().map(|gap| gap.1 - gap.0).sum();
             assert!(held as usize <= gaps && rare.out_of_order <= model.out_of_order, "seed {seed}");

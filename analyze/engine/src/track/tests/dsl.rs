@@ -36,6 +36,7 @@ pub(crate) struct Facts {
     pub(crate) dns: Vec<crate::track::dns::Transaction>,
     pub(crate) turns: Vec<crate::track::Turn>,
     pub(crate) arps: Vec<crate::track::event::ArpUnanswered>,
+    pub(crate) resends: Vec<crate::track::tcp::TcpEvent>,
     pub(crate) tallies: usize,
     pub(crate) evicted: u64,
     /// Packets taken, and how many of them were most of connections not yet told of.
@@ -63,6 +64,7 @@ impl pipeline::Collect for Facts {
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
                 Event::Dns(transaction) => self.dns.push(*transaction),
                 Event::Flagged(_) => {}
+                Event::Tcp(event) => self.resends.push(*event),
                 Event::Tally { .. } => self.tallies += 1,
             }
         }

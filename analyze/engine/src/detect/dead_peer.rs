@@ -1,0 +1,136 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::losses::{connections, has_finding};
+use super::world::World;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::event::Flow;
+use crate::track::{Endpoint, FrameId};
+use std::collections::BTreeMap;
+
+pub(super) const ABOUT: About = About {
+    code: "APP005",
+    slug: "dead-peer",
+    title: "an established connection goes unanswered",
+    severity: Severity::Error,
+    what: "One end of an established connection stops answering: data is sent again on the retransmission timer, or \
+           keep-alive probes are repeated, and nothing comes back until the sender gives up or the capture ends.",
+    why: "The host behind the address is gone, or the way to it is. Linux keeps trying for up to 15 minutes; the \
+          application hangs as long.",
+    how: "Four or more resends of the same segment over three seconds or more, or three keep-alive probes in a row, and not \
+          one packet from the other end since.",
+    false_positives: "A closed window is answered, a black hole for large packets lets small ones pass, a capture that does \
+                      not see the other direction proves nothing: these are left out.",
+    fix: "Find out what became of the silent host at that time: pod killed or moved, node lost, route or policy changed. \
+          Clients get over it sooner with TCP keep-alives or `TCP_USER_TIMEOUT`.",
+    filter: "tcp.analysis.retransmission || tcp.analysis.keep_alive",
+    judge: find,
+};
+
+/// Resends in a row before silence is death: 0.2, 0.4, 0.8, 1.6 s.
+const RESENDS: u32 = 4;
+const LONG_NS: i64 = 3_000_000_000;
+/// Keep-alive probes in a row.
+const PROBES: u32 = 3;
+
+/// Connections of one silent end.
+#[derive(Clone, Debug, Default)]
+struct Silent {
+    connections: u64,
+    resends: u64,
+    probes: u64,
+    from: Vec<Endpoint>,
+    frames: Vec<FrameId>,
+    span_ns: Option<(i64, i64)>,
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let mut silent: BTreeMap<Endpoint, Silent> = BTreeMap::new();
+    for (orig, resp, flows) in connections(world) {
+        let two_way = flows.iter().filter(|flow| flow.from_orig.packets > 0 && flow.from_resp.packets > 0);
+        let Some(ends) = two_way.map(|flow| Some((*flow, goes_unanswered(flow)?))).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        let Some(&(flow, by_orig)) = ends.first() else { continue };
+        let (from, to) = if by_orig { (orig, resp) } else { (resp, orig) };
+        let known =
+            ["NAT007", "NAT002", "MTU001", "MTU003", "MTU004"].iter().any(|code| has_finding(world, code, to.addr));
+        if !known {
+            let to = if by_orig { to } else { Endpoint { port: 0, ..to } };
+            silent.entry(to).or_default().add(flow, by_orig, from);
+        }
+    }
+    silent.iter().map(|(to, silent)| judge(*to, silent, world)).collect()
+}
+
+/// Whether an end of a connection waits for the other in vain; which: true is the originator.
+fn goes_unanswered(flow: &Flow) -> Option<bool> {
+    let spoke = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
+    let open = spoke && flow.from_resp.packets > flow.from_resp.syns && !flow.is_half_open();
+    if !open || flow.proto != 6 {
+        return None;
+    }
+    let resent = flow.stall.as_deref().filter(|stall| {
+        let side = if stall.by_orig { &flow.from_orig } else { &flow.from_resp };
+        let headers = if flow.orig.addr.is_v4() { 40 } else { 60 };
+        // What is longer than anything that arrived may be too long for the way.
+        let arrives = stall.ip_len <= side.tcp.delivered_len + headers || stall.ip_len < SMALL;
+        let peer = if stall.by_orig { &flow.from_resp } else { &flow.from_orig };
+        let long = stall.last_ns - stall.first_ns >= LONG_NS;
+        stall.resent >= RESENDS && long && !stall.peer_lives && arrives && !peer.zero_window
+    });
+    let probes = |side: u32| side >= PROBES;
+    match resent {
+        Some(stall) => Some(stall.by_orig),
+        None if probes(flow.from_orig.tcp.unanswered_probes) => Some(true),
+        None if probes(flow.from_resp.tcp.unanswered_probes) => Some(false),
+        None => None,
+    }
+}
+
+/// Bytes of an IP packet that fits every way (RFC 791, the least that must pass is 576).
+const SMALL: u32 = 576;
+
+impl Silent {
+    fn add(&mut self, flow: &Flow, by_orig: bool, from: Endpoint) {
+        let side = if by_orig { &flow.from_orig } else { &flow.from_resp };
+        let stall = flow.stall.as_deref();
+        self.connections += 1;
+        self.resends += stall.map_or(0, |stall| stall.resent.into());
+        self.probes += u64::from(side.tcp.unanswered_probes);
+        self.from.push(from);
+        match stall {
+            Some(stall) => self.frames.extend(stall.frames.as_slice()),
+            None => self.frames.push(flow.first),
+        }
+        let since = stall.map_or(flow.last_ns, |stall| stall.first_ns);
+        let (first, last) = self.span_ns.unwrap_or((since, flow.last_ns));
+        self.span_ns = Some((first.min(since), last.max(flow.last_ns)));
+    }
+}
+
+fn judge(to: Endpoint, silent: &Silent, world: &World<'_>) -> Finding {
+    let name = if to.port == 0 { to.addr.to_string() } else { to.to_string() };
+    let what = count_of(silent.connections, "established connection");
+    let mut finding = Finding::of(&ABOUT, format!("{name} went silent in {what}"));
+    finding.confidence = 0.8;
+    finding.about(if to.port == 0 { Role::Client } else { Role::Server }, &name);
+    silent.from.iter().take(4).for_each(|from| finding.about(Role::Endpoint, &from.addr));
+    finding.counts.insert("connections", silent.connections as i64);
+    finding.counts.insert("resends", silent.resends as i64);
+    finding.counts.insert("keepalive_probes", silent.probes as i64);
+    let (first, last) = silent.span_ns.unwrap_or_default();
+    finding.span(first, last);
+    let family = if to.addr.is_v4() { "ip" } else { "ipv6" };
+    finding.cite(world, silent.frames.iter().copied(), &format!("{family}.addr == {} && tcp", to.addr));
+    finding.explanation = format!(
+        "{what} from {} to {name} worked, then got nothing back any more: {} and {} went unanswered until the end. The host \
+         is gone, or what passes packets to it has stopped doing so.",
+        some_of(silent.from.iter().map(|from| from.addr).collect::<std::collections::BTreeSet<_>>(), 3),
+        count_of(silent.resends, "resend"),
+        count_of(silent.probes, "keep-alive probe"),
+    );
+    finding.rule_out("APP003", "the window was open");
+    finding.rule_out("MTU001", "segments of that size had been acknowledged before, or are small");
+    finding.capture_next = Some(format!("on the host of {}: whether the segments still arrive there", to.addr));
+    finding
+}

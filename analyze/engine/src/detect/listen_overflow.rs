@@ -1,0 +1,193 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::losses::{connections, has_finding};
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::event::Flow;
+use crate::track::{Endpoint, FrameId};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const ABOUT: About = About {
+    code: "SVC006",
+    slug: "listen-overflow",
+    title: "a server does not accept connections as fast as they come",
+    severity: Severity::Error,
+    what: "SYNs reach a server that is up and listens, and it does not answer them, or it ignores the end of the handshake: \
+           its queue of connections to accept is full.",
+    why: "Clients wait 1, 3, 7 s and more to connect, or time out, while the connections that got in work.",
+    how: "At a place next to the server (its packets have a TTL that no router has lowered) SYNs are repeated and \
+          unanswered although the same address and port answers others. Or, from anywhere: the server repeats its SYN-ACK \
+          after the acknowledgement of it has passed, which Linux does when the accept queue is full.",
+    false_positives: "SYNs lost on the way never come next to the server. A policy lets none through. A dead backend of \
+                      several answers nobody; this one does.",
+    fix: "Accept faster (more workers, no blocking work in the accept loop), raise the application's backlog and \
+          `net.core.somaxconn` in the pod, or scale out.",
+    filter: "tcp.flags.syn == 1",
+    judge: find,
+};
+
+/// Attempts that must have met a full queue before it is a pattern.
+const PATTERN: u64 = 2;
+/// The same where only a guess is possible.
+const GUESS: u64 = 3;
+/// What systems begin with: a TTL that no router has lowered.
+const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
+
+/// Attempts at one server.
+#[derive(Clone, Debug, Default)]
+struct Attempts {
+    established: u64,
+    /// Attempts whose SYNs next to the server went unanswered, all of them or the first.
+    dropped: u64,
+    dropped_syns: u64,
+    /// Attempts elsewhere whose SYN was repeated before it was answered, and those never answered.
+    late: u64,
+    never: u64,
+    /// Handshakes whose end the server ignored.
+    ignored: u64,
+    clients: BTreeSet<Addr>,
+    frames: Vec<FrameId>,
+    span_ns: Option<(i64, i64)>,
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let near = places_next_to_servers(world);
+    let mut servers: BTreeMap<Endpoint, Attempts> = BTreeMap::new();
+    for (orig, resp, flows) in connections(world) {
+        servers.entry(resp).or_default().add(orig, &flows, &near);
+    }
+    let full =
+        |(server, attempts): &(&Endpoint, &Attempts)| attempts.are_refused_room() && !is_explained(**server, world);
+    servers.iter().filter(full).map(|(server, of)| judge(*server, of, world)).collect()
+}
+
+/// Whether another cause is known for what fails at a server.
+fn is_explained(server: Endpoint, world: &World<'_>) -> bool {
+    ["SVC002", "NAT003", "NAT004", "NAT005", "SVC007"].iter().any(|code| has_finding(world, code, server.addr))
+}
+
+/// Points where a server's packets have passed no router and its clients' have: next to the server, not to a client.
+fn places_next_to_servers(world: &World<'_>) -> BTreeSet<(u16, Endpoint)> {
+    let fresh = |ttl: Option<u8>| ttl.is_some_and(|ttl| INITIAL_TTLS.contains(&ttl));
+    let next_to = |flow: &&Flow| fresh(flow.from_resp.ttl) && !fresh(flow.from_orig.ttl);
+    let flows = connections(world).flat_map(|(_, _, flows)| flows);
+    flows.filter(next_to).map(|flow| (flow.leg.point, flow.resp)).collect()
+}
+
+impl Attempts {
+    /// Whether the queue is what stops them. Elsewhere than next to the server, SYNs that are answered late show no more
+    /// than that something drops them now and then.
+    fn are_refused_room(&self) -> bool {
+        let seen = self.dropped >= PATTERN && self.established > 0;
+        let ignored = self.ignored > 0 && self.ignored + self.dropped + self.late >= PATTERN;
+        seen || ignored || self.is_guess()
+    }
+
+    fn is_guess(&self) -> bool {
+        let many = self.late > 0 && self.late + self.never >= GUESS && self.established > self.late;
+        self.dropped < PATTERN && self.ignored == 0 && many
+    }
+
+    fn add(&mut self, orig: Endpoint, flows: &[&Flow], near: &BTreeSet<(u16, Endpoint)>) {
+        self.established += u64::from(flows.iter().any(|flow| flow.from_resp.packets > flow.from_resp.syns));
+        let ignored = flows.iter().any(|flow| flow.ignored > 0);
+        let next_to = flows.iter().find(|flow| near.contains(&(flow.leg.point, flow.resp)));
+        if flows.iter().any(|flow| flow.rejection.is_some() || (flow.reset.is_some() && flow.from_resp.syns == 0)) {
+            return;
+        }
+        let dropped = next_to.filter(|flow| flow.early_syns() > 1);
+        if let Some(first) = flows.first().filter(|flow| next_to.is_none() && flow.early_syns() > 1) {
+            *(if first.from_resp.packets > 0 { &mut self.late } else { &mut self.never }) += 1;
+            self.note(orig, first);
+        }
+        if let Some(flow) = dropped.or_else(|| flows.first().filter(|_| ignored)) {
+            self.dropped += u64::from(dropped.is_some());
+            self.dropped_syns += dropped.map_or(0, |flow| flow.early_syns());
+            self.ignored += u64::from(ignored);
+            self.note(orig, flow);
+        }
+    }
+
+    fn note(&mut self, orig: Endpoint, flow: &Flow) {
+        self.clients.insert(orig.addr);
+        self.frames.extend(flow.syns.as_slice());
+        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
+        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+    }
+}
+
+impl Flow {
+    /// SYNs that waited in vain: those before the first SYN-ACK, less the one it answers.
+    fn early_syns(&self) -> u64 {
+        match self.from_resp.packets {
+            0 => self.from_orig.syns,
+            _ if self.syn_waited => self.from_orig.syns,
+            _ => 0,
+        }
+    }
+}
+
+fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
+    let hit = attempts.dropped.max(attempts.ignored).max(attempts.late + attempts.never);
+    let title = format!("{server} does not take connections fast enough ({})", count_of(hit, "attempt"));
+    let mut finding = Finding::of(&ABOUT, title);
+    finding.confidence = if attempts.dropped > 0 && attempts.ignored > 0 { 0.9 } else { 0.8 };
+    if attempts.is_guess() {
+        finding.severity = Severity::Info;
+        finding.confidence = 0.4;
+        finding.limits.push(
+            "the capture is not next to the server: the SYNs may as well be lost on the way, or dropped by NAT"
+                .to_owned(),
+        );
+        finding.capture_next = Some(format!("in the pod of {server}: whether the SYNs arrive there"));
+    }
+    finding.about(Role::Server, &server);
+    attempts.clients.iter().take(8).for_each(|client| finding.about(Role::Client, client));
+    finding.counts.insert("attempts", hit as i64);
+    finding.counts.insert("dropped_syns", attempts.dropped_syns as i64);
+    finding.counts.insert("ignored_handshakes", attempts.ignored as i64);
+    finding.counts.insert("established", attempts.established as i64);
+    let (first, last) = attempts.span_ns.unwrap_or_default();
+    finding.span(first, last);
+    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let filter = format!("{family}.addr == {} && tcp.port == {} && tcp.flags.syn == 1", server.addr, server.port);
+    finding.cite(world, attempts.frames.iter().copied(), &filter);
+    let mut parts = Vec::new();
+    if attempts.dropped > 0 {
+        parts.push(format!(
+            "{} of {} came next to {server} and got no answer ({}), while {} came about",
+            count_of(attempts.dropped_syns, "SYN"),
+            count_of(attempts.dropped, "attempt"),
+            some_of(&attempts.clients, 3),
+            count_of(attempts.established, "other"),
+        ));
+    }
+    if attempts.late + attempts.never > 0 {
+        parts.push(format!(
+            "{} had to repeat the SYN, of which {} got an answer late and {} never, while {} came about",
+            count_of(attempts.late + attempts.never, "attempt"),
+            attempts.late,
+            attempts.never,
+            count_of(attempts.established, "connection"),
+        ));
+    }
+    if attempts.ignored > 0 {
+        parts.push(format!(
+            "in {} the server repeated its SYN-ACK although the acknowledgement had passed, as Linux does when the queue \
+             of connections to accept is full",
+            count_of(attempts.ignored, "handshake"),
+        ));
+    }
+    finding.explanation =
+        format!("{}. The application does not accept fast enough, or its backlog is too small.", parts.join("; "));
+    finding.rule_out("SVC004", "the same address and port answers other attempts at the same time");
+    if attempts.dropped > 0 {
+        finding.rule_out("NET001", "the SYNs were seen next to the server, so the network had delivered them");
+    }
+    finding.fix.commands = vec![
+        "kubectl exec <server pod> -- nstat -az TcpExtListenOverflows TcpExtListenDrops".to_owned(),
+        "kubectl exec <server pod> -- ss -ltn".to_owned(),
+    ];
+    finding
+}

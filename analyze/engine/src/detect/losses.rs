@@ -1,0 +1,152 @@
+//! What segments went through, connection by connection, put together by who takes part.
+
+use super::world::World;
+use crate::Addr;
+use crate::path::Connection;
+use crate::track::Endpoint;
+use crate::track::event::{Flow, Side};
+use crate::track::tcp::side::{Losses, View};
+use crate::track::tcp::sum::Sum;
+use std::collections::BTreeMap;
+
+const TCP: u8 = 6;
+
+/// One direction of a connection with trouble, all places that saw it put together.
+#[derive(Clone, Debug)]
+pub(crate) struct Lossy {
+    pub(crate) from: Endpoint,
+    pub(crate) to: Endpoint,
+    pub(crate) losses: Losses,
+    /// Packets with data of this direction, resends included.
+    pub(crate) packets: u64,
+    /// Packets that came twice on one interface.
+    pub(crate) duplicates: u64,
+    /// Bytes of the longest segment that arrived at the first try.
+    pub(crate) delivered_len: u32,
+    /// Whether its receiver did not take the end of the handshake though it came, so that it drops what follows.
+    pub(crate) ignored: bool,
+    pub(crate) tunnels: Vec<u32>,
+    pub(crate) span_ns: (i64, i64),
+}
+
+/// Directions with trouble of connections whose participants hang together: who shares an address with another shares
+/// its fate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) lossy: Vec<Lossy>,
+}
+
+/// All directions with trouble that a detector cares for, by groups.
+pub(crate) fn groups(world: &World<'_>, matters: impl Fn(&Lossy) -> bool) -> Vec<Group> {
+    let kept = &world.facts.servers.kept;
+    let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
+    let lossy: Vec<Lossy> = tcp.flat_map(|connection| of(connection, world)).filter(|lossy| matters(lossy)).collect();
+    let mut owners: BTreeMap<Addr, Addr> = BTreeMap::new();
+    for one in &lossy {
+        let (a, b) = (root(&owners, one.from.addr), root(&owners, one.to.addr));
+        owners.insert(a.max(b), a.min(b));
+    }
+    let mut groups: BTreeMap<Addr, Group> = BTreeMap::new();
+    for one in lossy {
+        groups.entry(root(&owners, one.from.addr)).or_default().lossy.push(one);
+    }
+    groups.into_values().collect()
+}
+
+fn root(owners: &BTreeMap<Addr, Addr>, mut at: Addr) -> Addr {
+    while let Some(&owner) = owners.get(&at).filter(|owner| **owner != at) {
+        at = owner;
+    }
+    at
+}
+
+/// Both directions of a connection, where there was trouble.
+fn of(connection: &Connection, world: &World<'_>) -> Vec<Lossy> {
+    let kept = &world.facts.servers.kept;
+    let (orig, resp) = (connection.front().orig, connection.back().resp);
+    let flows: Vec<&Flow> = connection.flows(kept).collect();
+    let there = direction(&flows, |flow| &flow.from_orig, (orig, resp));
+    let back = direction(&flows, |flow| &flow.from_resp, (resp, orig));
+    let ignored = flows.iter().any(|flow| flow.ignored > 0);
+    there.map(|lossy| Lossy { ignored, ..lossy }).into_iter().chain(back).collect()
+}
+
+fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, Endpoint)) -> Option<Lossy> {
+    let sides = || flows.iter().map(|flow| side(flow));
+    let losses = sides().filter_map(|side| side.tcp.losses.as_deref().copied()).reduce(|a, b| a.with(&b));
+    let duplicates = sides().map(|side| side.duplicates).max().unwrap_or(0);
+    if losses.is_none() && duplicates == 0 {
+        return None;
+    }
+    let legs = flows.iter().flat_map(|flow| flow.legs());
+    let first = flows.iter().map(|flow| flow.first_ns).min().unwrap_or(0);
+    let last = flows.iter().map(|flow| flow.last_ns).max().unwrap_or(0);
+    Some(Lossy {
+        from,
+        to,
+        losses: losses.unwrap_or_else(|| Losses::at(View::default())),
+        packets: sides().map(|side| side.tcp.data_packets.into()).max().unwrap_or(0),
+        duplicates,
+        delivered_len: sides().map(|side| side.tcp.delivered_len).max().unwrap_or(0),
+        ignored: false,
+        tunnels: legs.map(|leg| leg.tunnel).filter(|tunnel| *tunnel != 0).collect(),
+        span_ns: losses.and_then(|losses| losses.near.sum.span_ns).unwrap_or((first, last)),
+    })
+}
+
+impl Group {
+    /// A sum over all directions.
+    pub(crate) fn sum(&self, count: impl Fn(&Lossy) -> u64) -> u64 {
+        self.lossy.iter().map(count).sum()
+    }
+
+    /// A sum over what the places nearest to the senders saw.
+    pub(crate) fn near(&self, count: fn(&Sum) -> u32) -> u64 {
+        self.sum(|lossy| count(&lossy.losses.near.sum).into())
+    }
+
+    /// From the first to the last.
+    pub(crate) fn span_ns(&self) -> (i64, i64) {
+        let spans = self.lossy.iter().map(|lossy| lossy.span_ns);
+        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
+    }
+
+    /// Counts by pair of sender and receiver, most first.
+    pub(crate) fn pairs(&self, count: impl Fn(&Lossy) -> u64) -> Vec<((Addr, Addr), u64)> {
+        let mut pairs: BTreeMap<(Addr, Addr), u64> = BTreeMap::new();
+        for lossy in &self.lossy {
+            *pairs.entry((lossy.from.addr, lossy.to.addr)).or_default() += count(lossy);
+        }
+        let mut pairs: Vec<_> = pairs.into_iter().filter(|(_, count)| *count > 0).collect();
+        pairs.sort_by_key(|(pair, count)| (std::cmp::Reverse(*count), *pair));
+        pairs
+    }
+
+    /// Display filter of the worst pairs.
+    pub(crate) fn filter(pairs: &[((Addr, Addr), u64)]) -> String {
+        let one = |((a, b), _): &((Addr, Addr), u64)| {
+            let family = if a.is_v4() { "ip" } else { "ipv6" };
+            let (a, b) = (a.min(b), a.max(b));
+            format!("({family}.addr == {a} && {family}.addr == {b} && tcp)")
+        };
+        let mut filters: Vec<String> = pairs.iter().take(4).map(one).collect();
+        filters.sort();
+        filters.dedup();
+        filters.join(" || ")
+    }
+}
+
+/// All TCP connections that were kept: as the originator knows itself, as the responder knows itself, and what was seen.
+pub(crate) fn connections<'a>(world: &'a World<'_>) -> impl Iterator<Item = (Endpoint, Endpoint, Vec<&'a Flow>)> {
+    let kept = &world.facts.servers.kept;
+    let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
+    tcp.map(|connection| (connection.front().orig, connection.back().resp, connection.flows(kept).collect()))
+}
+
+/// Whether there is a finding of this code about an address.
+pub(crate) fn has_finding(world: &World<'_>, code: &str, address: Addr) -> bool {
+    let address = address.to_string();
+    let names = |named: &str| named.strip_prefix(&address).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+    let about = |finding: &&crate::finding::Finding| finding.subjects.iter().any(|subject| names(&subject.address));
+    world.findings.iter().filter(|finding| finding.code == code).any(|finding| about(&finding))
+}

@@ -1,0 +1,202 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::losses::{Group, Lossy, groups, has_finding};
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::FrameId;
+use std::collections::BTreeSet;
+
+pub(super) const ABOUT: About = About {
+    code: "NET001",
+    slug: "packet-loss",
+    title: "data segments are lost and sent again",
+    severity: Severity::Warning,
+    what: "TCP had to send data again because the network lost it: so many segments, in this direction, before or \
+           behind the place of the capture, one by one, in bursts or at the end of what was sent.",
+    why: "Each loss costs a round trip, and a timer of 200 ms and more where nothing comes after it. Bursts stall \
+          connections for seconds.",
+    how: "Each range that passes again is judged by itself: what made the sender send (timer, selective or repeated \
+          acknowledgements, tail loss probe), whether its first transmission passed here (then it was lost behind this \
+          place) or not (then before it), and whether the other end acknowledged it in the end. With several places the \
+          loss lies between the last that saw it twice and the first that saw it once.",
+    false_positives: "Not counted are needless resends (proven by D-SACK, timestamps or an acknowledgement that came too \
+                      early), reordering (IP identification or timestamp is older than that of the segments before), \
+                      copies that the network or the capture made, keep-alive and zero window probes, repeated SYNs, \
+                      data that a server drops whose backlog is full, what ICMP asked to be sent in smaller pieces, and \
+                      segments longer than any that arrives.",
+    fix: "Look for errors and drops on the way named here: network card and link counters, queues and policers, an \
+          overloaded node.",
+    filter: "tcp.analysis.retransmission || tcp.analysis.out_of_order",
+    judge: find,
+};
+
+/// Fewer lost segments than this, none of which cost much, are no reason to get up.
+const FEW: u64 = 3;
+/// What a loss may cost before even one matters.
+const LONG_NS: i64 = 1_000_000_000;
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let groups = groups(world, |lossy| lossy.losses.lost() > 0 && is_loss(lossy, world));
+    groups.iter().map(|group| judge(group, world)).collect()
+}
+
+/// Whether chance explains it, and not something that is another finding's matter.
+fn is_loss(lossy: &Lossy, world: &World<'_>) -> bool {
+    let too_long = lossy.losses.near.sum.shortest_lost > lossy.delivered_len && lossy.delivered_len > 0;
+    let sizes_matter = too_long || lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
+    !lossy.ignored && !sizes_matter && !lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
+}
+
+/// Whether packets between the two are known to be too big, or to miss fragments.
+fn has_size_finding(lossy: &Lossy, world: &World<'_>) -> bool {
+    let about = |code: &&str| [lossy.from, lossy.to].iter().any(|end| has_finding(world, code, end.addr));
+    ["MTU001", "MTU003", "MTU004"].iter().any(about)
+}
+
+fn judge(group: &Group, world: &World<'_>) -> Finding {
+    let lost = group.sum(|lossy| lossy.losses.lost().into());
+    let pairs = group.pairs(|lossy| lossy.losses.lost().into());
+    let mut finding = Finding::of(&ABOUT, title(lost, &pairs));
+    let longest_ns = group.lossy.iter().map(|lossy| lossy.losses.near.sum.longest_ns).max().unwrap_or(0);
+    if lost < FEW && longest_ns < LONG_NS {
+        finding.severity = Severity::Info;
+    }
+    count(&mut finding, group, lost, longest_ns);
+    name(&mut finding, &pairs);
+    let (first, last) = group.span_ns();
+    finding.span(first, last);
+    finding.cite(world, frames(group), &Group::filter(&pairs));
+    finding.explanation = explain(group, world, lost, &pairs, longest_ns);
+    limit(&mut finding, group);
+    finding.rule_out("NET002", "late segments are told by IP identification, timestamp and time, and are not counted");
+    finding.rule_out("MTU001", "segments as long as the lost ones arrive too");
+    finding.fix.commands = vec![
+        "ip -s -s link show".to_owned(),
+        "ethtool -S <interface> | grep -iE 'drop|err|discard'".to_owned(),
+        "nstat -az | grep -iE 'drop|retrans|overflow'".to_owned(),
+    ];
+    finding
+}
+
+fn title(lost: u64, pairs: &[((Addr, Addr), u64)]) -> String {
+    let segments = count_of(lost, "data segment");
+    match pairs {
+        [((from, to), _)] => format!("{segments} lost from {from} to {to}"),
+        [((from, to), _), rest @ ..] => {
+            format!("{segments} lost between {from} and {to} and {}", count_of(rest.len() as u64, "other direction"))
+        }
+        [] => format!("{segments} lost"),
+    }
+}
+
+fn count(finding: &mut Finding, group: &Group, lost: u64, longest_ns: i64) {
+    let burst = group.near(|sum| sum.burst).min(lost);
+    let tail = group.near(|sum| sum.tail).min(lost - burst);
+    let all = [
+        ("lost_segments", lost),
+        ("lost_before", group.sum(|lossy| lossy.losses.before().into())),
+        ("lost_between", group.sum(|lossy| lossy.losses.between().into())),
+        ("lost_behind", group.sum(|lossy| lossy.losses.behind().into())),
+        ("burst", burst),
+        ("tail", tail),
+        ("random", lost - burst - tail),
+        ("by_rto", group.near(|sum| sum.by_rto)),
+        ("by_fast", group.near(|sum| sum.by_fast)),
+        ("by_tlp", group.near(|sum| sum.by_tlp)),
+        ("spurious", group.sum(|lossy| lossy.losses.spurious().into())),
+        ("data_packets", group.sum(|lossy| lossy.packets)),
+        ("directions", group.lossy.len() as u64),
+    ];
+    finding.counts.extend(all.map(|(name, count)| (name, count as i64)));
+    finding.counts.insert("longest_wait_ms", longest_ns / 1_000_000);
+}
+
+fn name(finding: &mut Finding, pairs: &[((Addr, Addr), u64)]) {
+    let mut named: Vec<Addr> = Vec::new();
+    for ((from, to), _) in pairs.iter().take(8) {
+        for address in [from, to] {
+            if !named.contains(address) {
+                named.push(*address);
+            }
+        }
+    }
+    for address in named {
+        finding.about(Role::Endpoint, &address);
+    }
+}
+
+fn frames(group: &Group) -> impl Iterator<Item = FrameId> {
+    group.lossy.iter().flat_map(|lossy| {
+        let Lossy { losses, .. } = lossy;
+        let (near, far) = (losses.near.sum.lost_frames, losses.far.sum.lost_frames);
+        near.as_slice().to_vec().into_iter().chain(far.as_slice().to_vec())
+    })
+}
+
+fn explain(group: &Group, world: &World<'_>, lost: u64, pairs: &[((Addr, Addr), u64)], longest_ns: i64) -> String {
+    let worst = some_of(pairs.iter().map(|((from, to), count)| format!("{count} from {from} to {to}")), 4);
+    let packets = group.sum(|lossy| lossy.packets);
+    let burst = group.near(|sum| sum.burst).min(lost);
+    let tail = group.near(|sum| sum.tail).min(lost - burst);
+    let kind = match (burst, tail) {
+        (burst, _) if burst * 2 > lost => "Most were lost in a row, so the way was interrupted rather than crowded",
+        (_, tail) if tail * 2 > lost => "Most were the last of what was sent, which only a timer brings back",
+        _ => "They were lost one by one",
+    };
+    format!(
+        "{} of about {packets} sent in these connections did not arrive and had to be sent again: {worst}. {} {kind}. The \
+         longest wait for one was {} ms.",
+        count_of(lost, "data segment"),
+        places(group, world),
+        longest_ns / 1_000_000,
+    )
+}
+
+/// Where the loss lies, seen from the places of the capture.
+fn places(group: &Group, world: &World<'_>) -> String {
+    let before = group.sum(|lossy| lossy.losses.before().into());
+    let between = group.sum(|lossy| lossy.losses.between().into());
+    let behind = group.sum(|lossy| lossy.losses.behind().into());
+    let name = |of: fn(&Lossy) -> u16| {
+        let points: BTreeSet<u16> = group.lossy.iter().map(of).collect();
+        match (points.first(), points.len()) {
+            (Some(point), 1) => world.place_name(*point, 0),
+            _ => "the capture's places".to_owned(),
+        }
+    };
+    let (near, far) = (name(|lossy| lossy.losses.near.point), name(|lossy| lossy.losses.far.point));
+    let mut parts = Vec::new();
+    if before > 0 {
+        parts.push(format!("{before} before they came to {near} (first seen as a gap)"));
+    }
+    match between {
+        0 => {}
+        n if near == far => parts.push(format!("{n} between the capture's places")),
+        n => parts.push(format!("{n} on the way from {near} to {far}")),
+    }
+    if behind > 0 {
+        parts.push(format!("{behind} behind {far} (first transmission seen there)"));
+    }
+    format!("Lost: {}.", parts.join(", "))
+}
+
+fn limit(finding: &mut Finding, group: &Group) {
+    let before = group.sum(|lossy| lossy.losses.before().into());
+    if before > 0 {
+        finding.limits.push(
+            "losses before the place of the capture are seen only where a later segment left a gap: their number is a \
+             lower bound"
+                .to_owned(),
+        );
+    }
+    let between = group.sum(|lossy| lossy.losses.between().into());
+    if between == 0 {
+        finding.confidence = 0.85;
+        let side = if before > 0 { "between the senders and" } else { "between here and the receivers, beyond" };
+        finding.capture_next = Some(format!(
+            "on the next host {side} this place: between the place that sees the loss and the one that does \
+                          not lies the cause"
+        ));
+    }
+}

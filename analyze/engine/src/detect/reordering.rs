@@ -1,0 +1,51 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::losses::{Group, groups};
+use super::world::World;
+use crate::finding::{Finding, Role, Severity};
+
+pub(super) const ABOUT: About = About {
+    code: "NET002",
+    slug: "reordering",
+    title: "segments overtake each other",
+    severity: Severity::Info,
+    what: "TCP segments arrive in another order than they were sent in. Nothing is lost by that.",
+    why: "Receivers report gaps that close by themselves; senders may slow down and send again for nothing.",
+    how: "A segment that fills a gap has an older IP identification or TCP timestamp than the segments that overtook it, \
+          or came too soon after them for the sender to have heard of the gap.",
+    false_positives: "A capture with several queues may store frames in another order than they passed: then their times \
+                      go back, and the report says so.",
+    fix: "Nothing, where it is rare. Else look for paths of different length that packets of one connection share: \
+          bonding by packet, several uplinks, receive queues without flow steering.",
+    filter: "tcp.analysis.out_of_order",
+    judge: find,
+};
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let groups = groups(world, |lossy| lossy.losses.far.sum.reordered > 0);
+    groups.iter().map(|group| judge(group, world)).collect()
+}
+
+fn judge(group: &Group, world: &World<'_>) -> Finding {
+    let count = group.sum(|lossy| lossy.losses.far.sum.reordered.into());
+    let pairs = group.pairs(|lossy| lossy.losses.far.sum.reordered.into());
+    let names = some_of(pairs.iter().map(|((from, to), count)| format!("{count} from {from} to {to}")), 4);
+    let mut finding = Finding::of(&ABOUT, format!("{} came late, not lost", count_of(count, "segment")));
+    finding.counts.insert("reordered_segments", count as i64);
+    finding.counts.insert("spurious", group.sum(|lossy| lossy.losses.spurious().into()) as i64);
+    for ((from, to), _) in pairs.iter().take(4) {
+        finding.about(Role::Endpoint, from);
+        finding.about(Role::Endpoint, to);
+    }
+    let (first, last) = group.span_ns();
+    finding.span(first, last);
+    let frames = group.lossy.iter().flat_map(|lossy| lossy.losses.far.sum.odd_frames.as_slice().to_vec());
+    finding.cite(world, frames, &Group::filter(&pairs));
+    finding.explanation = format!(
+        "{} overtaken by later ones: {names}. Their IP identification or timestamp is older than that of the segments \
+         before them, or they came sooner than a resend could.",
+        if count == 1 { "1 segment was".to_owned() } else { format!("{count} segments were") },
+    );
+    finding.rule_out("NET001", "what came late had not been sent again");
+    finding
+}

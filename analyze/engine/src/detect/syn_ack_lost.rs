@@ -1,0 +1,93 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::losses::connections;
+use super::world::World;
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::event::Flow;
+use crate::track::{Endpoint, FrameId};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const ABOUT: About = About {
+    code: "SVC007",
+    slug: "syn-ack-lost",
+    title: "a server's answer to connection attempts gets lost",
+    severity: Severity::Error,
+    what: "A server answers SYNs with SYN-ACKs, and the client goes on repeating its SYN: the answers do not reach it.",
+    why: "The way to the server works, the way back does not. Clients see a connection timeout; the server sees half-open \
+          connections.",
+    how: "SYN and SYN-ACK both repeat, and no acknowledgement follows. The client repeats its SYN after the SYN-ACK has \
+          passed here, so it has not got it.",
+    false_positives: "A scan or flood sends its SYN once and never comes back. Inside of a tunnel that works one way only \
+                      this is the tunnel's symptom.",
+    fix: "Look at the way back from the server to the client: its routes, reverse path filters, policies for answers, and \
+          the tunnel in that direction.",
+    filter: "tcp.flags.syn == 1",
+    judge: find,
+};
+
+/// Handshakes of one server that never end.
+#[derive(Clone, Debug, Default)]
+struct Halves {
+    attempts: u64,
+    syns: u64,
+    syn_acks: u64,
+    clients: BTreeSet<Addr>,
+    frames: Vec<FrameId>,
+    span_ns: Option<(i64, i64)>,
+}
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let mut servers: BTreeMap<Endpoint, Halves> = BTreeMap::new();
+    for (orig, resp, flows) in connections(world) {
+        let over = flows.iter().any(|flow| flow.from_orig.packets > flow.from_orig.syns);
+        let half = flows.iter().find(|flow| flow.is_half_open() && flow.from_orig.syns > 1 && !flow.syn_waited);
+        if let Some(flow) = half.filter(|flow| !over && !is_in_broken_tunnel(flow, world)) {
+            servers.entry(resp).or_default().add(orig, flow);
+        }
+    }
+    servers.iter().map(|(server, halves)| judge(*server, halves, world)).collect()
+}
+
+fn is_in_broken_tunnel(flow: &Flow, world: &World<'_>) -> bool {
+    flow.legs().any(|leg| world.is_broken(leg.tunnel))
+}
+
+impl Halves {
+    fn add(&mut self, orig: Endpoint, flow: &Flow) {
+        self.attempts += 1;
+        self.syns += flow.from_orig.syns;
+        self.syn_acks += flow.from_resp.syns;
+        self.clients.insert(orig.addr);
+        self.frames.extend(flow.syns.as_slice());
+        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
+        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+    }
+}
+
+fn judge(server: Endpoint, halves: &Halves, world: &World<'_>) -> Finding {
+    let attempts = count_of(halves.attempts, "attempt");
+    let mut finding = Finding::of(&ABOUT, format!("SYN-ACKs of {server} do not arrive ({attempts})"));
+    finding.confidence = 0.85;
+    finding.about(Role::Server, &server);
+    halves.clients.iter().take(8).for_each(|client| finding.about(Role::Client, client));
+    finding.counts.insert("attempts", halves.attempts as i64);
+    finding.counts.insert("syns", halves.syns as i64);
+    finding.counts.insert("syn_acks", halves.syn_acks as i64);
+    let (first, last) = halves.span_ns.unwrap_or_default();
+    finding.span(first, last);
+    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let filter = format!("{family}.addr == {} && tcp.port == {} && tcp.flags.syn == 1", server.addr, server.port);
+    finding.cite(world, halves.frames.iter().copied(), &filter);
+    finding.explanation = format!(
+        "{attempts} from {} got {} from {server}, seen here, and went on with {} in all: no SYN-ACK arrived. The way back \
+         from the server to the client drops them behind this place.",
+        some_of(&halves.clients, 3),
+        count_of(halves.syn_acks, "SYN-ACK"),
+        count_of(halves.syns, "SYN"),
+    );
+    finding.rule_out("SVC004", "the server answers");
+    finding.rule_out("SVC006", "the server answers every SYN");
+    finding.capture_next = Some("on the node and in the pod of the client: where the SYN-ACK is last seen".to_owned());
+    finding
+}

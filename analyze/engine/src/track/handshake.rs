@@ -1,0 +1,138 @@
+//! How a connection began, and what its ends agreed on.
+
+use super::event::FrameId;
+use super::key::End;
+use super::tcp::resend::{Resend, Trigger, Verdict};
+use crate::packet::Packet;
+
+/// What one end announced in its SYN.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hello {
+    /// Initial sequence number; of datagrams, a sample of the first one's payload.
+    pub(crate) isn: u32,
+    /// TCP timestamp.
+    pub(crate) tsval: Option<u32>,
+    /// Window and options that no router changes; of datagrams, the first one's length.
+    pub(crate) shape: u32,
+    pub(crate) mss: Option<u16>,
+    pub(crate) window_scale: Option<u8>,
+    pub(crate) may_sack: bool,
+    pub(crate) seen: bool,
+}
+
+impl Hello {
+    /// The window that a SYN announced.
+    pub(crate) fn window(&self) -> u16 {
+        (self.shape >> 16) as u16
+    }
+}
+
+/// The last SYN or SYN-ACK of an end.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    ns: i64,
+    frame: FrameId,
+}
+
+/// The opening of a connection. Times are those of the vantage.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handshake {
+    pub(crate) orig: End,
+    pub(crate) syn_ns: Option<i64>,
+    pub(crate) syn_ack_ns: Option<i64>,
+    pub(crate) ack_ns: Option<i64>,
+    pub(crate) hello: [Hello; 2],
+    asked: [Option<Asked>; 2],
+    /// Whether an end sent its SYN again, so that the time to its answer measures nothing (Karn).
+    pub(crate) repeated: [bool; 2],
+    /// SYN-ACKs that were sent again though the acknowledgement had passed.
+    pub(crate) ignored: u32,
+    /// Whether the SYN was sent again before the first SYN-ACK.
+    pub(crate) waited: bool,
+    /// When ICMP said last that a packet of the connection is too big for its way.
+    pub(crate) too_big_ns: Option<i64>,
+}
+
+/// The first wait for an answer (RFC 6298 2.1); later ones are as long or twice as long (Linux since 6.5, and before).
+const FIRST_WAIT_NS: i64 = 1_000_000_000;
+/// Payload of a segment on Ethernet with timestamps, where nobody announced another.
+const USUAL_SEGMENT: u32 = 1448;
+
+impl Handshake {
+    /// A handshake that an end began.
+    pub(crate) fn by(orig: End) -> Self {
+        Self { orig, ..Self::default() }
+    }
+
+    /// Takes a SYN or SYN-ACK at the first leg; a repeated one is something to tell.
+    pub(crate) fn take_syn(&mut self, packet: &Packet, end: End, frame: FrameId) -> Option<Resend> {
+        let before = self.asked[end as usize].replace(Asked { ns: packet.ts_ns, frame })?;
+        self.repeated[end as usize] = true;
+        self.waited |= packet.flags.is_syn() && self.asked[end.other() as usize].is_none();
+        self.ignored += u32::from(packet.flags.is_syn_ack() && self.ack_ns.is_some());
+        let gap_ns = packet.ts_ns.saturating_sub(before.ns);
+        let timer = if packet.flags.is_syn() { Trigger::SynRto } else { Trigger::SynAckRto };
+        Some(Resend {
+            ns: packet.ts_ns,
+            frame,
+            original: Some(before.frame),
+            gap_ns: Some(gap_ns),
+            start: packet.seq,
+            end: packet.seq.wrapping_add(packet.payload_len + 1),
+            trigger: if is_wait(gap_ns) { timer } else { Trigger::Unknown },
+            verdict: Verdict::Unanswered,
+            ..Resend::default()
+        })
+    }
+
+    /// Whether both SYNs were seen.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.hello.iter().all(|hello| hello.seen)
+    }
+
+    /// Whether both ends may acknowledge selectively; where a SYN is missing, they may as everybody does.
+    pub(crate) fn may_sack(&self) -> bool {
+        self.hello.iter().all(|hello| hello.may_sack || !hello.seen)
+    }
+
+    /// The round trip from the vantage to who receives what `sender` sends.
+    pub(crate) fn rtt_ns(&self, sender: End) -> Option<i64> {
+        let (from, to, who) = if sender == self.orig {
+            (self.syn_ns, self.syn_ack_ns, self.orig)
+        } else {
+            (self.syn_ack_ns, self.ack_ns, self.orig.other())
+        };
+        Some(to?.saturating_sub(from?)).filter(|&ns| ns >= 0 && !self.repeated[who as usize])
+    }
+
+    /// Payload of a full segment with the options that this one has.
+    pub(crate) fn segment_len(&self, packet: &Packet) -> u32 {
+        let announced = self.hello.iter().filter_map(|hello| hello.mss).map(u32::from).min();
+        let options = u32::from(packet.l4_header_len).saturating_sub(20);
+        announced.map_or(USUAL_SEGMENT, |mss| mss.saturating_sub(options).max(64))
+    }
+}
+
+/// Whether a SYN's timer waits so long: a second times a power of two.
+fn is_wait(gap_ns: i64) -> bool {
+    let mut wait_ns = FIRST_WAIT_NS;
+    while wait_ns < gap_ns * 10 / 11 {
+        wait_ns *= 2;
+    }
+    gap_ns >= wait_ns * 9 / 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_of_linux_before_and_since_6_5() {
+        for seconds in [1.01, 1.02, 2.02, 4.1, 8.19, 16.4, 33.0] {
+            assert!(is_wait((seconds * 1e9) as i64), "{seconds}");
+        }
+        for seconds in [0.000_03, 0.5, 1.4, 3.0, 6.0] {
+            assert!(!is_wait((seconds * 1e9) as i64), "{seconds}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What is left of the watches of a connection when it ends.
+
+use super::resend::Resend;
+use super::sum::Sum;
+use super::trouble::Closed;
+use super::{Ledger, Watch};
+use crate::track::FrameId;
+use crate::track::flow::{Cold, Hot};
+use crate::track::key::End;
+use crate::track::lane::{Lane, Rare};
+
+/// A silence of a second or more in which nobody waited for an acknowledgement.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    /// How long, nanoseconds.
+    pub gap_ns: i64,
+    /// When it ended, nanoseconds since the epoch.
+    pub until_ns: i64,
+    /// Whether the originator ended it.
+    pub by_orig: bool,
+}
+
+/// What one place saw of one end's data.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View {
+    /// Numbers.
+    pub sum: Sum,
+    /// Capture point.
+    pub point: u16,
+    /// First sequence number of data, and the one after the last.
+    pub span: (u32, u32),
+    /// Bytes that were acknowledged though they were not seen here.
+    pub missed: u64,
+    /// Whether acknowledgements of it were seen.
+    pub answered: bool,
+}
+
+/// What the places that saw one end's data say together. A segment that was sent again passes the places before its
+/// loss twice and those behind it once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Losses {
+    /// The place nearest to the sender, which saw most sent again.
+    pub near: View,
+    /// The place nearest to the receiver, which saw least sent again.
+    pub far: View,
+}
+
+impl View {
+    /// Whether this place saw all that another did, so that what it saw less of was lost between.
+    fn covers(&self, other: &Self) -> bool {
+        self.span == other.span && self.missed == 0 && self.answered
+    }
+
+    /// How near it is to the sender, where it saw everything.
+    fn nearness(&self) -> (bool, u32, std::cmp::Reverse<u32>) {
+        (self.missed == 0 && self.answered, self.sum.again, std::cmp::Reverse(self.sum.upstream))
+    }
+}
+
+impl Losses {
+    /// Of one place.
+    pub fn at(view: View) -> Self {
+        Self { near: view, far: view }
+    }
+
+    /// Of two places, or two sets of them.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let near = if other.near.nearness() > self.near.nearness() { other.near } else { self.near };
+        let all = [self.near, self.far, other.near, other.far];
+        let far = all
+            .into_iter()
+            .filter(|view| view.covers(&near))
+            .min_by_key(|view| (view.sum.again, std::cmp::Reverse(view.sum.spurious)));
+        Self { near, far: far.unwrap_or(near) }
+    }
+
+    /// Segments lost before the place nearest to the sender.
+    pub fn before(&self) -> u32 {
+        self.near.sum.upstream
+    }
+
+    /// Segments lost between the places.
+    pub fn between(&self) -> u32 {
+        self.near.sum.again - self.far.sum.again.min(self.near.sum.again)
+    }
+
+    /// Segments lost behind the place nearest to the receiver.
+    pub fn behind(&self) -> u32 {
+        self.far.sum.downstream()
+    }
+
+    /// Segments lost.
+    pub fn lost(&self) -> u32 {
+        self.before() + self.between() + self.behind()
+    }
+
+    /// Segments sent again for nothing.
+    pub fn spurious(&self) -> u32 {
+        self.far.sum.spurious.max(self.near.sum.spurious)
+    }
+}
+
+/// What is known of one end's data beyond counts.
+#[derive(Clone, Debug, Default)]
+pub struct TcpSide {
+    /// Time from data to its acknowledgement, as seen from the first leg: median, nanoseconds.
+    pub rtt_p50_ns: Option<i64>,
+    /// The same, 95th percentile.
+    pub rtt_p95_ns: Option<i64>,
+    /// Packets with data, offloaded ones as they were seen.
+    pub data_packets: u32,
+    /// Most bytes in flight.
+    pub in_flight_max: u32,
+    /// Bytes of the longest segment that was acknowledged and sent once, offloaded packets included.
+    pub delivered_len: u32,
+    /// Time that this end announced a window of nothing, nanoseconds.
+    pub closed_ns: i64,
+    /// The longest such time.
+    pub closed_longest_ns: i64,
+    /// How often.
+    pub closed_times: u32,
+    /// Where first.
+    pub closed_frame: Option<FrameId>,
+    /// Keep-alive probes at the end that nothing answered, where answers would have been seen.
+    pub unanswered_probes: u32,
+    /// Where there was trouble.
+    pub losses: Option<Box<Losses>>,
+}
+
+/// One leg at the end.
+struct Ended<'a> {
+    watch: Box<Watch>,
+    lanes: &'a [Lane; 2],
+    rare: &'a [Rare; 2],
+    point: u16,
+    tunnel: u32,
+}
+
+/// Ranges of one end, and the point and tunnel that saw them.
+pub(crate) type Told = (End, u16, u32, Vec<Resend>);
+
+/// Ends the watches of a connection: what is known of each end's data, and the ranges to tell of.
+pub(crate) fn ended(
+    hot: &Hot,
+    cold: &mut Cold,
+    watch: Option<Box<Watch>>,
+    ledger: &mut Ledger,
+) -> ([TcpSide; 2], Vec<Told>) {
+    let others: Vec<_> = cold.legs.iter_mut().map(|leg| leg.watch.take()).collect();
+    let first = (watch, &hot.lanes, &cold.rare, hot.point, hot.tunnel);
+    let others = others.into_iter().zip(&cold.legs);
+    let others = others.map(|(watch, leg)| (watch, &leg.lanes, &leg.rare, leg.point, leg.tunnel));
+    let mut legs = Vec::new();
+    for (watch, lanes, rare, point, tunnel) in std::iter::once(first).chain(others) {
+        if let Some(watch) = watch {
+            ledger.end(&watch);
+            legs.push(Ended { watch, lanes, rare, point, tunnel });
+        }
+    }
+    let mut told = Vec::new();
+    let mut side = |end| side(&mut legs, end, hot.last_ns, &mut told);
+    ([side(End::Low), side(End::High)], told)
+}
+
+fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) -> TcpSide {
+    let at = end as usize;
+    let mut side = TcpSide { unanswered_probes: u32::MAX, ..TcpSide::default() };
+    for leg in legs.iter() {
+        let half = &leg.watch.halves[at];
+        side.in_flight_max = side.in_flight_max.max(half.in_flight_max);
+        side.data_packets = side.data_packets.max(half.packets);
+        if leg.lanes[end.other() as usize].packets > 0 {
+            side.unanswered_probes = side.unanswered_probes.min(half.asks);
+        }
+        side.delivered_len = side.delivered_len.max(half.delivered_len);
+        if side.rtt_p50_ns.is_none() {
+            let quantiles = half.rtt.quantiles_ns();
+            (side.rtt_p50_ns, side.rtt_p95_ns) = (quantiles.map(|q| q.0), quantiles.map(|q| q.1));
+        }
+    }
+    if side.unanswered_probes == u32::MAX {
+        side.unanswered_probes = 0;
+    }
+    if legs.iter().any(|leg| leg.watch.halves[at].trouble.is_some()) {
+        side.close(legs, end, last_ns);
+        side.lose(legs, end, told);
+    }
+    side
+}
+
+impl TcpSide {
+    /// The closed window, by the leg that saw it longest.
+    fn close(&mut self, legs: &mut [Ended<'_>], end: End, last_ns: i64) {
+        for leg in legs {
+            let half = &mut leg.watch.halves[end as usize];
+            let Some(trouble) = &mut half.trouble else { continue };
+            if half.closed {
+                trouble.closed.open(last_ns);
+            }
+            let Closed { total_ns, longest_ns, times, frame, .. } = trouble.closed;
+            if times > 0 && total_ns >= self.closed_ns {
+                (self.closed_ns, self.closed_longest_ns) = (total_ns, longest_ns);
+                (self.closed_times, self.closed_frame) = (times, Some(frame));
+            }
+        }
+    }
+
+    /// What was lost, by all legs; the ranges of the one nearest to the sender are told.
+    fn lose(&mut self, legs: &mut [Ended<'_>], end: End, told: &mut Vec<Told>) {
+        let mut views: Vec<(View, Told)> = Vec::new();
+        for leg in legs {
+            let missed = leg.rare[end as usize].acknowledged_unseen(&leg.lanes[end.other() as usize]);
+            let half = &mut leg.watch.halves[end as usize];
+            let resends = half.trouble().settle_all();
+            let span = (half.first, leg.lanes[end as usize].next_seq);
+            let answered = half.una != half.first;
+            let view = View { sum: half.trouble().sum, point: leg.point, span, missed, answered };
+            views.push((view, (end, leg.point, leg.tunnel, resends)));
+        }
+        let losses = views.iter().map(|(view, _)| Losses::at(*view)).reduce(|a, b| a.with(&b));
+        self.losses = losses.map(Box::new);
+        let best = views.into_iter().reduce(|a, b| if b.0.nearness() > a.0.nearness() { b } else { a });
+        told.extend(best.map(|(_, ranges)| ranges).filter(|ranges| !ranges.3.is_empty()));
+    }
+}

@@ -1,0 +1,206 @@
+//! Judging one range below what was already sent.
+
+use super::Context;
+use super::half::Half;
+use super::resend::{Proof, Resend, Trigger, Verdict};
+use super::trouble::Gap;
+use crate::packet::Packet;
+use crate::track::FrameId;
+use crate::track::lane::after;
+
+/// What of a segment lies below what was already sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    /// After the highest byte sent before.
+    pub(crate) next: u32,
+    /// Bytes of it that had never been seen here.
+    pub(crate) filled: u32,
+}
+
+const MS: i64 = 1_000_000;
+/// The least a retransmission timer waits: Linux 200 ms (`TCP_RTO_MIN`), less a tenth for the clock's ticks.
+const RTO_MIN_NS: i64 = 180 * MS;
+/// A sender whose round trip is not known cannot have heard of a loss within this time.
+const TOO_SOON_NS: i64 = 3 * MS;
+/// Copies of one packet that the network makes come within this time, as far as an identification tells them.
+const COPY_NS: i64 = 50 * MS;
+/// Path MTU discovery sends again what was too big within this time.
+const PMTU_NS: i64 = 50 * MS;
+
+/// The transmission before, as far as it is remembered.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    ns: i64,
+    frame: FrameId,
+    tsval: u32,
+    ip_id: u16,
+    end: u32,
+}
+
+impl Half {
+    /// Says what a segment that starts below the highest byte sent is.
+    pub(crate) fn judge(
+        &mut self,
+        packet: &Packet,
+        range: Range,
+        rtt_ns: Option<i64>,
+        context: &Context<'_>,
+        frame: FrameId,
+    ) -> Resend {
+        let mss = context.handshake.segment_len(packet);
+        let data = packet.payload_len.min(range.end.wrapping_sub(range.start));
+        let resend = Resend {
+            ns: packet.ts_ns,
+            frame,
+            start: range.start,
+            end: range.end,
+            tsval: packet.tsval,
+            ip_id: packet.ip_id,
+            segments: u16::try_from(data.div_ceil(mss)).unwrap_or(u16::MAX),
+            full: packet.payload_len >= mss,
+            tail: range.end == range.next,
+            rtt_ns,
+            ..Resend::default()
+        };
+        let gap = self.trouble().gap_at(range.start).copied().filter(|_| range.filled > 0);
+        match gap {
+            Some(gap) => self.fill(resend, packet, &gap),
+            None => self.repeat_range(resend, packet, range, context),
+        }
+    }
+
+    /// A segment that was overtaken: late, or sent again because it was lost before this point.
+    fn fill(&mut self, resend: Resend, packet: &Packet, gap: &Gap) -> Resend {
+        let gap_ns = packet.ts_ns.saturating_sub(gap.ns);
+        let resend = Resend { original: Some(gap.frame), gap_ns: Some(gap_ns), ..resend };
+        if let Some(proof) = self.is_late(&resend, packet, gap) {
+            return Resend { verdict: Verdict::Reordered, proof: Some(proof), ..resend };
+        }
+        let heard = self.trouble.as_ref().is_some_and(|trouble| trouble.repeat_ns >= gap.ns);
+        let trigger = match (heard, gap_ns >= RTO_MIN_NS) {
+            (true, _) => Trigger::RackOrFast,
+            (false, true) => Trigger::Rto,
+            (false, false) => Trigger::Unknown,
+        };
+        Resend { verdict: Verdict::LostUpstream, trigger, ..resend }
+    }
+
+    /// Whether a segment was sent before those that overtook it, and what shows that. A resend takes a new IP
+    /// identification and a new timestamp.
+    fn is_late(&self, resend: &Resend, packet: &Packet, gap: &Gap) -> Option<Proof> {
+        if packet.ip_id != 0 && gap.ip_id != 0 && self.sent.ids_count_up() {
+            let before = (packet.ip_id.wrapping_sub(gap.ip_id) as i16) < 0;
+            return before.then_some(Proof::IpId);
+        }
+        if packet.bits.has_timestamps() && packet.tsval != gap.tsval {
+            return after(gap.tsval, packet.tsval).then_some(Proof::Timestamp);
+        }
+        let gap_ns = resend.gap_ns?;
+        let repeated = self.trouble.as_ref().is_some_and(|trouble| trouble.repeat_ns >= gap.ns);
+        let too_soon = match resend.rtt_ns {
+            Some(rtt_ns) => gap_ns < rtt_ns,
+            None => gap_ns < TOO_SOON_NS && !repeated,
+        };
+        too_soon.then_some(Proof::TooSoon)
+    }
+
+    /// Bytes that had been seen here.
+    fn repeat_range(&mut self, resend: Resend, packet: &Packet, range: Range, context: &Context<'_>) -> Resend {
+        let before = self.before(range.start);
+        let gap_ns = before.map(|before| packet.ts_ns.saturating_sub(before.ns));
+        let resend = Resend { original: before.map(|before| before.frame), gap_ns, ..resend };
+        if before.is_some_and(|before| is_copy(packet, &resend, &before)) {
+            return Resend { verdict: Verdict::Duplicate, ..resend };
+        }
+        let trigger = self.trigger(&resend, packet, range, context);
+        let una = self.una;
+        let quiet = self.trouble();
+        quiet.forget_timeout();
+        match trigger {
+            Trigger::Rto if quiet.recovery.is_none() => quiet.expire(range.start, range.end, range.next),
+            Trigger::Tlp => quiet.probed = true,
+            _ => {}
+        }
+        if !after(range.end, una) {
+            return Resend {
+                trigger,
+                verdict: Verdict::Spurious,
+                proof: Some(Proof::Acknowledged),
+                acknowledged: true,
+                ..resend
+            };
+        }
+        Resend { trigger, verdict: Verdict::LostDownstream, ..resend }
+    }
+
+    fn before(&self, seq: u32) -> Option<Before> {
+        let again = self.trouble.as_ref().and_then(|trouble| trouble.last(seq)).map(|resend| Before {
+            ns: resend.ns,
+            frame: resend.frame,
+            tsval: resend.tsval,
+            ip_id: resend.ip_id,
+            end: resend.end,
+        });
+        again.or_else(|| {
+            let sent = self.sent.find(seq)?;
+            Some(Before { ns: sent.ns, frame: sent.frame(), tsval: sent.tsval, ip_id: sent.ip_id, end: sent.end })
+        })
+    }
+
+    fn trigger(&self, resend: &Resend, packet: &Packet, range: Range, context: &Context<'_>) -> Trigger {
+        let since_ns = resend.gap_ns.unwrap_or(i64::MAX);
+        let rtt_ns = resend.rtt_ns.unwrap_or(0);
+        let trouble = self.trouble.as_deref();
+        let too_big = context.handshake.too_big_ns.map(|ns| packet.ts_ns.saturating_sub(ns));
+        if too_big.is_some_and(|ns| (0..PMTU_NS.max(rtt_ns)).contains(&ns)) {
+            return Trigger::Pmtu;
+        }
+        if trouble.and_then(|trouble| trouble.recovery).is_some_and(|end| after(end, range.start)) {
+            return Trigger::Rto;
+        }
+        let told = trouble
+            .is_some_and(|trouble| trouble.repeats > 0 || trouble.sacked.is_some_and(|high| after(high, range.start)));
+        let told_ns = trouble.map_or(i64::MAX, |trouble| packet.ts_ns.saturating_sub(trouble.repeat_ns));
+        if told && (told_ns <= rtt_ns + rtt_ns / 4 + 5 * MS || since_ns < RTO_MIN_NS) {
+            return Trigger::RackOrFast;
+        }
+        if self.is_tail_probe(packet, resend, context) && !told {
+            return Trigger::Tlp;
+        }
+        let first = !after(range.start, self.una);
+        if since_ns >= RTO_MIN_NS && (first || !told) {
+            return Trigger::Rto;
+        }
+        // Only somebody who heard of it sends again what is not the first in flight.
+        if told || !first { Trigger::RackOrFast } else { Trigger::Unknown }
+    }
+
+    /// The highest segment once more, after about two round trips; with one segment in flight a delayed acknowledgement
+    /// is waited for too (RFC 8985 7.2, Linux `tcp_schedule_loss_probe`).
+    fn is_tail_probe(&self, packet: &Packet, resend: &Resend, context: &Context<'_>) -> bool {
+        let quiet_ns = packet.ts_ns.saturating_sub(self.last_ns);
+        let rtt_ns = resend.rtt_ns.unwrap_or(0);
+        let alone = self.sent.outstanding() <= 1;
+        let most_ns = 2 * rtt_ns + if alone { 250 * MS } else { 40 * MS };
+        let probed = self.trouble.as_ref().is_some_and(|trouble| trouble.probed);
+        let one = resend.segments <= 1 && resend.tail;
+        one && !probed && context.handshake.may_sack() && (rtt_ns.max(MS)..=most_ns).contains(&quiet_ns)
+    }
+}
+
+/// Whether a packet is the one before once more: a resend takes a new IP identification, and a new timestamp as soon as
+/// the clock has gone on.
+fn is_copy(packet: &Packet, resend: &Resend, before: &Before) -> bool {
+    let gap_ns = packet.ts_ns.saturating_sub(before.ns);
+    let stamped = packet.bits.has_timestamps();
+    let same = packet.ip_id == before.ip_id && packet.tsval == before.tsval && resend.end == before.end;
+    let limit_ns = match (packet.ip_id, resend.rtt_ns) {
+        (1.., _) => COPY_NS,
+        (0, Some(rtt_ns)) if stamped => rtt_ns.min(COPY_NS),
+        (0, None) if stamped => TOO_SOON_NS,
+        _ => 0,
+    };
+    same && gap_ns < limit_ns
+}

@@ -1,0 +1,217 @@
+//! What only a connection with trouble needs: holes, repeated acknowledgements, ranges sent again, closed windows.
+
+use super::resend::{Proof, Resend, Trigger, Verdict};
+use super::sum::Sum;
+use crate::packet::Packet;
+use crate::track::lane::after;
+use std::collections::VecDeque;
+
+/// A range that a later segment jumped over, and that segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gap {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) ns: i64,
+    pub(crate) tsval: u32,
+    pub(crate) ip_id: u16,
+    pub(crate) frame: crate::track::FrameId,
+}
+
+/// When an end announced that it takes no more data.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Closed {
+    pub(crate) since_ns: i64,
+    pub(crate) total_ns: i64,
+    pub(crate) longest_ns: i64,
+    pub(crate) times: u32,
+    /// Where the first announcement was.
+    pub(crate) frame: crate::track::FrameId,
+}
+
+/// A timeout that may turn out needless (RFC 5682).
+#[derive(Clone, Copy, Debug)]
+struct Timeout {
+    start: u32,
+    end: u32,
+    /// Highest sequence number sent before.
+    max: u32,
+    advanced: u8,
+}
+
+/// The trouble of one end's data.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble {
+    gaps: VecDeque<Gap>,
+    /// Acknowledgements that repeat the highest one, since it was reached.
+    pub(crate) repeats: u32,
+    /// Last repeated or selective acknowledgement.
+    pub(crate) repeat_ns: i64,
+    /// Highest selectively acknowledged sequence number, above the cumulative one.
+    pub(crate) sacked: Option<u32>,
+    /// Whether the tail was probed since the last acknowledgement of something new.
+    pub(crate) probed: bool,
+    /// End of what was in flight when the timer expired; below it, recovery goes on.
+    pub(crate) recovery: Option<u32>,
+    timeout: Option<Timeout>,
+    pending: VecDeque<Resend>,
+    pub(crate) sum: Sum,
+    pub(crate) closed: Closed,
+}
+
+/// Gaps kept; the oldest goes when there are more.
+const GAPS: usize = 32;
+/// Ranges that wait for their proof; the oldest is judged as it stands when there are more.
+const PENDING: usize = 128;
+
+impl Trouble {
+    pub(crate) fn open(&mut self, gap: Gap) {
+        if self.gaps.len() == GAPS {
+            self.gaps.pop_front();
+        }
+        self.gaps.push_back(gap);
+    }
+
+    /// The gap that this byte is in.
+    pub(crate) fn gap_at(&self, seq: u32) -> Option<&Gap> {
+        self.gaps.iter().rev().find(|gap| !after(gap.start, seq) && after(gap.end, seq))
+    }
+
+    /// The last time a byte was sent again.
+    pub(crate) fn last(&self, seq: u32) -> Option<&Resend> {
+        let covers = |resend: &&Resend| !after(resend.start, seq) && after(resend.end, seq);
+        self.pending.iter().rev().filter(|resend| resend.verdict != Verdict::Probe).find(covers)
+    }
+
+    /// Remembers a range; what there is no room for comes back, judged as it stands.
+    pub(crate) fn remember(&mut self, resend: Resend) -> Option<Resend> {
+        self.pending.push_back(resend);
+        let first = self.pending.len() > PENDING;
+        first.then(|| self.settle()).flatten()
+    }
+
+    /// Judges the oldest range.
+    fn settle(&mut self) -> Option<Resend> {
+        let resend = self.pending.pop_front()?;
+        self.sum.add(&resend);
+        Some(resend)
+    }
+
+    /// Judges everything.
+    pub(crate) fn settle_all(&mut self) -> Vec<Resend> {
+        std::iter::from_fn(|| self.settle()).collect()
+    }
+
+    /// A timeout: what was in flight, `start..max`, is taken for lost.
+    pub(crate) fn expire(&mut self, start: u32, end: u32, max: u32) {
+        self.recovery = Some(max);
+        let quiet = self.repeats == 0 && self.sacked.is_none();
+        self.timeout = quiet.then_some(Timeout { start, end, max, advanced: 0 });
+    }
+
+    /// Something new was acknowledged. `echo` is the timestamp it echoes, read only where it matters.
+    pub(crate) fn acknowledged(&mut self, packet: &Packet, rtt_ns: Option<i64>, echo: impl FnOnce() -> Option<u32>) {
+        let ack = packet.ack;
+        (self.repeats, self.probed) = (0, false);
+        self.recovery = self.recovery.filter(|end| after(*end, ack));
+        self.sacked = self.sacked.filter(|high| after(*high, ack));
+        self.gaps.retain(|gap| after(gap.end, ack));
+        self.advance_timeout(ack);
+        let waits = |resend: &Resend| !resend.acknowledged && resend.verdict != Verdict::Probe;
+        let answered = |resend: &Resend| waits(resend) && !after(resend.end, ack);
+        if !self.pending.iter().any(answered) {
+            return;
+        }
+        let first = self.pending.iter().find(|resend| waits(resend)).map(|resend| resend.tsval);
+        let older = matches!((first, echo()), (Some(first), Some(echo)) if after(first, echo));
+        let early_ns = rtt_ns.filter(|&ns| ns >= MEASURABLE_NS).unwrap_or(0) / 2;
+        for resend in self.pending.iter_mut().filter(|resend| answered(resend)) {
+            resend.acknowledged = true;
+            if older {
+                resend.excuse(Proof::Eifel);
+            } else if packet.ts_ns - resend.ns < early_ns {
+                resend.excuse(Proof::EarlyAck);
+            }
+        }
+    }
+
+    /// After a timeout, two acknowledgements in a row that go on into data never sent again: it had all arrived.
+    fn advance_timeout(&mut self, ack: u32) {
+        let Some(timeout) = &mut self.timeout else { return };
+        if self.sacked.is_some() || after(ack, timeout.max) {
+            self.timeout = None;
+            return;
+        }
+        if after(ack, timeout.end) {
+            timeout.advanced += 1;
+        }
+        if timeout.advanced >= 2 {
+            let start = timeout.start;
+            self.timeout = None;
+            let resend = self.pending.iter_mut().rev().find(|resend| resend.start == start);
+            resend.into_iter().for_each(|resend| resend.excuse(Proof::Frto));
+        }
+    }
+
+    /// Something else is sent again, so that acknowledgements prove nothing about the timeout any more.
+    pub(crate) fn forget_timeout(&mut self) {
+        self.timeout = None;
+    }
+
+    /// The receiver says that it had this range already. One copy is excused for each such report, the latest first.
+    pub(crate) fn received_twice(&mut self, start: u32, end: u32) {
+        let meant = |resend: &&mut Resend| {
+            let needless = matches!(resend.verdict, Verdict::LostDownstream | Verdict::LostUpstream);
+            needless && after(end, resend.start) && after(resend.end, start)
+        };
+        let resend = self.pending.iter_mut().rev().find(meant);
+        resend.into_iter().for_each(|resend| resend.excuse(Proof::Dsack));
+    }
+
+    /// Bytes held.
+    pub(crate) fn held(&self) -> usize {
+        size_of::<Self>() + self.gaps.capacity() * size_of::<Gap>() + self.pending.capacity() * size_of::<Resend>()
+    }
+}
+
+/// Round trips below this vary too much for an acknowledgement to come too early.
+const MEASURABLE_NS: i64 = 1_000_000;
+
+impl Resend {
+    /// It was needless, and this shows it.
+    fn excuse(&mut self, proof: Proof) {
+        if matches!(self.verdict, Verdict::LostDownstream)
+            || (self.verdict == Verdict::LostUpstream && proof == Proof::Dsack)
+        {
+            (self.verdict, self.proof) = (Verdict::Spurious, Some(proof));
+        }
+    }
+
+    /// Whether the segment was needed: what it carries had been lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        let lost = match self.verdict {
+            // What is never acknowledged may have met a dead end, not a lossy way.
+            Verdict::LostDownstream => self.acknowledged,
+            Verdict::LostUpstream => true,
+            _ => false,
+        };
+        lost && self.trigger != Trigger::Pmtu
+    }
+}
+
+impl Closed {
+    /// The window closes.
+    pub(crate) fn close(&mut self, ns: i64, frame: crate::track::FrameId) {
+        if self.times == 0 {
+            self.frame = frame;
+        }
+        self.times += 1;
+        self.since_ns = ns;
+    }
+
+    /// It opens, or the connection ends.
+    pub(crate) fn open(&mut self, ns: i64) {
+        let closed_ns = ns.saturating_sub(self.since_ns).max(0);
+        self.total_ns += closed_ns;
+        self.longest_ns = self.longest_ns.max(closed_ns);
+    }
+}
