@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(gcc libpcap-dev make pkg-config)
-test=(iproute2 tcpdump tshark zstd)
+test=(containerd containernetworking-plugins iproute2 python3 runc tcpdump tshark zstd)
 bench=(softflowd tcptrace valgrind)
 
 case "${1:-test}" in

@@ -1,5 +1,13 @@
 //! Captures in real network namespaces, against tcpdump in the same one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::panic,
+    reason = "the set-up fails tests, and says what it skips"
+)]
+#![allow(dead_code, reason = "each test program uses its part of the lab")]
+
 mod lab;
 
 use kcap_file::note::Note;
@@ -88,7 +96,7 @@ fn each_loopback_packet_is_there_once() {
         (0..100).for_each(|_| assert_eq!(socket.send_to(b"x", "127.0.0.1:9").unwrap(), 1));
         drop(sink);
     };
-    lab.netns(&lab.a).run(send).unwrap();
+    Lab::netns(&lab.a).run(send).unwrap();
     agent.signal(Signal::SIGINT);
     assert_eq!(agent.ends(), 0);
     let (packets, info) = read(&folder.path().join("x.pcapng"));

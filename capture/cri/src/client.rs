@@ -51,7 +51,7 @@ impl Client {
         let body = framed(request);
         let call = async { tokio::time::timeout(TIMEOUT, self.exchange(method, body)).await };
         let answer = self.executor.block_on(call).map_err(|_| RuntimeError::Timeout { method })??;
-        B::decode(answer).map_err(|error| self.protocol(error))
+        B::decode(answer).map_err(|error| self.protocol(&error))
     }
 
     async fn exchange(&self, method: &'static str, body: Bytes) -> Result<Bytes, RuntimeError> {
@@ -59,30 +59,30 @@ impl Client {
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(())
-            .map_err(|error| self.protocol(error))?;
-        let requests = self.requests.clone().ready().await.map_err(|error| self.protocol(error))?;
+            .map_err(|error| self.protocol(&error))?;
+        let requests = self.requests.clone().ready().await.map_err(|error| self.protocol(&error))?;
         let (response, mut sending) =
-            { requests }.send_request(request, false).map_err(|error| self.protocol(error))?;
-        sending.send_data(body, true).map_err(|error| self.protocol(error))?;
-        let response = response.await.map_err(|error| self.protocol(error))?;
+            { requests }.send_request(request, false).map_err(|error| self.protocol(&error))?;
+        sending.send_data(body, true).map_err(|error| self.protocol(&error))?;
+        let response = response.await.map_err(|error| self.protocol(&error))?;
         // A call that fails at once has its status in the headers.
         status(method, response.headers())?;
         let mut stream = response.into_body();
         let mut answer = BytesMut::new();
         while let Some(chunk) = stream.data().await {
-            let chunk = chunk.map_err(|error| self.protocol(error))?;
-            stream.flow_control().release_capacity(chunk.len()).map_err(|error| self.protocol(error))?;
+            let chunk = chunk.map_err(|error| self.protocol(&error))?;
+            stream.flow_control().release_capacity(chunk.len()).map_err(|error| self.protocol(&error))?;
             answer.extend_from_slice(&chunk);
             if answer.len() > MAX_ANSWER {
-                return Err(self.protocol("its answer is too long"));
+                return Err(self.protocol(&"its answer is too long"));
             }
         }
-        let trailers = stream.trailers().await.map_err(|error| self.protocol(error))?;
+        let trailers = stream.trailers().await.map_err(|error| self.protocol(&error))?;
         status(method, &trailers.unwrap_or_default())?;
-        unframed(answer.freeze()).ok_or_else(|| self.protocol("its answer is cut"))
+        unframed(answer.freeze()).ok_or_else(|| self.protocol(&"its answer is cut"))
     }
 
-    fn protocol(&self, reason: impl ToString) -> RuntimeError {
+    fn protocol(&self, reason: &dyn std::fmt::Display) -> RuntimeError {
         RuntimeError::Protocol { socket: self.socket.clone(), reason: reason.to_string() }
     }
 }

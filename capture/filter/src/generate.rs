@@ -58,9 +58,10 @@ impl Program {
             asm.if_eq(OUTGOING, reject);
         }
         let mut generator = Generator { asm: &mut asm, spec, accept, reject };
-        match spec.is_everything() {
-            true => generator.verdicts(options.snaplen),
-            false => generator.levels(options),
+        if spec.is_everything() {
+            generator.verdicts(options.snaplen);
+        } else {
+            generator.levels(options);
         }
         asm.finish()
     }

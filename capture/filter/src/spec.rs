@@ -134,10 +134,7 @@ impl fmt::Display for PortRange {
         if let Some(transport) = self.transport {
             write!(f, "{}/", transport.name())?;
         }
-        match self.first == self.last {
-            true => write!(f, "{}", self.first),
-            false => write!(f, "{}-{}", self.first, self.last),
-        }
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every filter against every kind of frame, as the program is run here and as the kernel runs it.
 
+#![allow(clippy::unwrap_used, reason = "the set-up of tests fails them")]
+
 mod frames;
 
 use frames::*;

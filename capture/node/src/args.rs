@@ -69,6 +69,7 @@ impl FilterArgs {
 }
 
 /// Which pods, on which runtime.
+#[allow(clippy::struct_excessive_bools, reason = "switches of the command line")]
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Pods")]
 pub struct PodArgs {
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn rotation_is_by_size_or_time() {
         assert_eq!(rotation("100MB"), Ok(Rotate::Size(Size(100_000_000))));
-        assert_eq!(rotation("5m"), Ok(Rotate::Time(Duration::from_secs(300))));
+        assert_eq!(rotation("5m"), Ok(Rotate::Time(Duration::from_mins(5))));
         assert_eq!(rotation("10M"), Ok(Rotate::Size(Size(10 << 20))));
         assert!(rotation("often").is_err());
     }

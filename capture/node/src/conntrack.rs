@@ -1,7 +1,7 @@
 //! Connection tracking: the entries of addresses and the counters, of the namespace the thread is in.
 //!
 //! A pod's own namespace tracks nothing as a rule: its traffic is translated on the node. Both dumps need
-//! CAP_NET_ADMIN; the counters can also be read from a file without.
+//! `CAP_NET_ADMIN`; the counters can also be read from a file without.
 
 use crate::context::missing;
 use crate::links::refused;
@@ -52,7 +52,7 @@ pub fn of_places(places: &[Place]) -> Result<Snapshot, CaptureError> {
 pub(crate) fn snapshot(addresses: Option<&[IpAddr]>) -> Snapshot {
     let mut missed = Vec::new();
     let entries = entries(addresses, &mut missed).unwrap_or_else(|error| {
-        missed.push(missing("conntrack entries", format!("{}; they need CAP_NET_ADMIN", error.chain())));
+        missed.push(missing("conntrack entries", &format!("{}; they need CAP_NET_ADMIN", error.chain())));
         Vec::new()
     });
     let stats = match stats().or_else(|error| stats_of_file().ok_or(error)) {
@@ -60,7 +60,7 @@ pub(crate) fn snapshot(addresses: Option<&[IpAddr]>) -> Snapshot {
             Some(ConntrackStats { entries: limit("count").unwrap_or(stats.entries), max: limit("max"), ..stats })
         }
         Err(error) => {
-            missed.push(missing("conntrack counters", error.chain()));
+            missed.push(missing("conntrack counters", &error.chain()));
             None
         }
     };
@@ -78,7 +78,7 @@ fn entries(addresses: Option<&[IpAddr]>, missed: &mut Vec<Missing>) -> Result<Ve
         if found.len() < MAX_ENTRIES { found.push(entry) } else { left_out += 1 }
     }
     if left_out > 0 {
-        missed.push(missing("conntrack entries", format!("{left_out} more than the {MAX_ENTRIES} that are kept")));
+        missed.push(missing("conntrack entries", &format!("{left_out} more than the {MAX_ENTRIES} that are kept")));
     }
     Ok(found)
 }

@@ -64,23 +64,12 @@ impl Pods {
         if network.host {
             return Ok(Place { name, pod, root, ..Place::node()? });
         }
-        let netns = self.open(&network, pid, &name)?;
+        let netns = open(&network, pid, &name)?;
         // Between listing and opening it may have been restarted: then the namespace is that of nobody.
         if !self.runtime.network(&sandbox.id)?.ready && self.runtime.version().name != "docker" {
             return Err(TargetError::NotRunning(name).into());
         }
         Ok(Place { name, netns, node: false, pod, root })
-    }
-
-    fn open(&self, network: &Network, pid: Option<u32>, name: &str) -> Result<Netns, CaptureError> {
-        let by_file = network.netns.clone().map(Netns::open);
-        match by_file {
-            Some(Ok(netns)) => return Ok(netns),
-            Some(Err(error)) if network.pid.or(pid).is_none() => return Err(error),
-            _ => {}
-        }
-        let by_process = network.pid.or(pid).map(Netns::of_process);
-        by_process.unwrap_or_else(|| Err(TargetError::NoNamespace(name.to_owned()).into()))
     }
 
     /// The process of a container that runs.
@@ -132,6 +121,17 @@ impl Pods {
 pub(crate) struct Found<'a> {
     sandbox: &'a Sandbox,
     containers: Vec<&'a Container>,
+}
+
+fn open(network: &Network, pid: Option<u32>, name: &str) -> Result<Netns, CaptureError> {
+    let by_file = network.netns.clone().map(Netns::open);
+    match by_file {
+        Some(Ok(netns)) => return Ok(netns),
+        Some(Err(error)) if network.pid.or(pid).is_none() => return Err(error),
+        _ => {}
+    }
+    let by_process = network.pid.or(pid).map(Netns::of_process);
+    by_process.unwrap_or_else(|| Err(TargetError::NoNamespace(name.to_owned()).into()))
 }
 
 fn shown(sandbox: &Sandbox) -> String {

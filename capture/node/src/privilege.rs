@@ -1,13 +1,25 @@
 //! Giving up what is no longer needed.
 
+use crate::record::Destination;
 use crate::session::Observer;
 use caps::{CapSet, Capability, CapsHashSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
-/// Gives up all capabilities, for good: what is open stays usable.
-pub(crate) fn drop_all(observer: &mut dyn Observer) {
-    let sets = [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable];
-    for set in sets {
-        if let Err(error) = caps::clear(None, set) {
+/// Gives up all capabilities of the calling thread, for good: what is open stays usable. What makes further files is
+/// kept where they are another user's.
+pub(crate) fn drop_all(output: &Destination, observer: &mut dyn Observer) {
+    let kept: CapsHashSet = if is_foreign(output) {
+        OF_FILES.into_iter().filter(|cap| is_held(*cap)).collect()
+    } else {
+        CapsHashSet::new()
+    };
+    for set in [CapSet::Ambient, CapSet::Inheritable] {
+        // Kernels of before 4.3 have no ambient set.
+        let _ = caps::clear(None, set);
+    }
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        if let Err(error) = caps::set(None, set, &kept) {
             observer.warn(&format!("cannot give up the {set:?} capabilities: {error}"));
         }
     }
@@ -16,10 +28,27 @@ pub(crate) fn drop_all(observer: &mut dyn Observer) {
     }
 }
 
-/// Leaves the calling thread CAP_NET_ADMIN, if it has it, and nothing else.
+/// To write into a folder of the user behind sudo, and give the files to them.
+const OF_FILES: [Capability; 3] = [Capability::CAP_CHOWN, Capability::CAP_DAC_OVERRIDE, Capability::CAP_FOWNER];
+
+/// Whether files are made for another user than the process has.
+fn is_foreign(output: &Destination) -> bool {
+    let folder = match output {
+        Destination::Stdout => return false,
+        Destination::File(path) => path.parent().filter(|parent| !parent.as_os_str().is_empty()),
+        Destination::Folder(path) => Some(path.as_path()),
+    };
+    let owner = std::fs::metadata(folder.unwrap_or(Path::new("."))).map(|found| found.uid());
+    std::env::var_os("SUDO_UID").is_some() || owner.ok() != Some(nix::unistd::geteuid().as_raw())
+}
+
+fn is_held(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Permitted, capability).unwrap_or(false)
+}
+
+/// Leaves the calling thread `CAP_NET_ADMIN`, if it has it, and nothing else.
 pub(crate) fn keep_net_admin() {
-    let held = caps::has_cap(None, CapSet::Permitted, Capability::CAP_NET_ADMIN).unwrap_or(false);
-    let kept: CapsHashSet = held.then_some(Capability::CAP_NET_ADMIN).into_iter().collect();
+    let kept: CapsHashSet = [Capability::CAP_NET_ADMIN].into_iter().filter(|cap| is_held(*cap)).collect();
     // A thread that cannot give up what it has is no worse off than before.
     for set in [CapSet::Effective, CapSet::Permitted] {
         let _ = caps::set(None, set, &kept);

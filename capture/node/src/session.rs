@@ -13,6 +13,8 @@ use kcap_file::{Interface, NameRecord, Section};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::sys::utsname::UtsName;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
@@ -194,7 +196,7 @@ fn capture_all(places: &[Place], plan: &Plan, observer: &mut dyn Observer) -> Re
     recorder.max_packets = plan.limits.count;
     recorder.flush()?;
     if plan.drop_privileges {
-        crate::privilege::drop_all(observer);
+        crate::privilege::drop_all(&plan.output.destination, observer);
     }
     observer.started(&names);
     let taps = taps.into_iter().map(|(_, tap)| tap).collect();
@@ -245,16 +247,14 @@ fn describe(place: &Place, tap: &Tap, plan: &Plan, places: usize) -> Interface {
 }
 
 fn head(places: &[Place], plan: &Plan, notes: Vec<Note>) -> Head {
-    let system = nix::sys::utsname::uname();
-    let text = |found: Result<&std::ffi::OsStr, _>| -> String {
-        found.map_or_else(|_: Errno| String::new(), |text| text.to_string_lossy().into_owned())
+    let system = nix::sys::utsname::uname().ok();
+    let text = |field: fn(&UtsName) -> &OsStr| {
+        system.as_ref().map_or_else(String::new, |system| field(system).to_string_lossy().into_owned())
     };
-    let system = system.as_ref().map_err(|error| *error);
-    let node = text(system.map(|system| system.nodename()));
-    let kernel = text(system.map(|system| system.release()));
+    let (host, kernel) = (text(UtsName::nodename), text(UtsName::release));
     let note = CaptureNote {
         program: plan.program.clone(),
-        node: node.clone(),
+        node: host.clone(),
         kernel: kernel.clone(),
         targets: plan.targets.clone(),
         filter: plan.wanted.text(),
@@ -266,7 +266,7 @@ fn head(places: &[Place], plan: &Plan, notes: Vec<Note>) -> Head {
         hardware: None,
         os: Some(format!("Linux {kernel}")),
         application: Some(plan.program.clone()),
-        comments: vec![format!("{} on node {node}", plan.targets.join(" "))],
+        comments: vec![format!("{} on node {host}", plan.targets.join(" "))],
     };
     Head { section, note, names: plan.names.clone(), notes }
 }
@@ -352,7 +352,7 @@ impl<'a> Session<'a> {
             left = left.min(duration.saturating_sub(self.started.elapsed()));
         }
         let milliseconds = left.as_micros().div_ceil(1_000);
-        PollTimeout::try_from(u16::try_from(milliseconds).unwrap_or(u16::MAX)).unwrap_or(PollTimeout::ZERO)
+        u16::try_from(milliseconds).unwrap_or(u16::MAX).into()
     }
 
     /// Reads a batch of each interface, and hands everything on once all are drained.

@@ -1,5 +1,7 @@
 //! Two network namespaces with a veth pair between them, and programs run on them.
 
+pub(crate) mod runtime;
+
 use kcap_file::{Batch, CaptureInfo, Reader};
 use kcap_node::Netns;
 use std::net::UdpSocket;
@@ -48,7 +50,7 @@ impl Lab {
         Some(lab)
     }
 
-    pub(crate) fn netns(&self, end: &str) -> Netns {
+    pub(crate) fn netns(end: &str) -> Netns {
         Netns::open(format!("/run/netns/{end}")).unwrap()
     }
 
@@ -94,7 +96,7 @@ impl Lab {
                 let _ = socket.send_to(&vec![number as u8; size], ("10.77.0.1", port));
             }
         };
-        self.netns(&self.b).run(send).unwrap();
+        Self::netns(&self.b).run(send).unwrap();
     }
 }
 

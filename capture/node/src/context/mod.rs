@@ -2,7 +2,7 @@
 //!
 //! A place's part is read in its network namespace, connection tracking and rules in the node's, where a pod's traffic
 //! is translated. A thread stays in each, since entering again would need what has been given up by then; it keeps
-//! CAP_NET_ADMIN and nothing else.
+//! `CAP_NET_ADMIN` and nothing else.
 
 mod proc;
 mod route;
@@ -81,8 +81,8 @@ impl<T> Drop for Worker<T> {
 impl Collector {
     pub(crate) fn start(places: &[Place]) -> Result<Self, CaptureError> {
         let worker = |place: &Place| {
-            let (name, root) = (place.name.clone(), place.root.clone());
-            Worker::start(place.netns.again()?, move |when| of_place(&name, root.as_ref(), when))
+            let (name, resolver) = (place.name.clone(), resolv_conf(place.root.as_ref()));
+            Worker::start(place.netns.again()?, move |when| of_place(&name, &resolver, when))
         };
         let addresses = addresses(places)?;
         Ok(Self {
@@ -94,7 +94,7 @@ impl Collector {
     /// The context of all places now.
     pub(crate) fn collect(&self, when: When) -> Vec<Note> {
         let node = self.node.ask(when).and_then(Result::ok).unwrap_or_else(|| NodePart {
-            missing: vec![missing("conntrack and rules", "the node's network namespace cannot be entered")],
+            missing: vec![missing("conntrack and rules", &"the node's network namespace cannot be entered")],
             ..NodePart::default()
         });
         let with_node = |mut context: Context| {
@@ -126,7 +126,7 @@ fn is_own(address: &IpAddr) -> bool {
     }
 }
 
-fn of_place(name: &str, root: Option<&PathBuf>, when: When) -> Context {
+fn of_place(name: &str, resolver: &Result<String, Missing>, when: When) -> Context {
     let mut context = Context { place: name.to_owned(), when, ts_ns: clock::now_ns(), ..Context::default() };
     let missed = &mut context.missing;
     context.links = note(missed, "links", links()).iter().map(link_note).collect();
@@ -134,9 +134,9 @@ fn of_place(name: &str, root: Option<&PathBuf>, when: When) -> Context {
     context.neighbours = note(missed, "neighbours", route::neighbours());
     context.sockets = proc::sockets(missed);
     context.counters = proc::counters(missed);
-    // Resolvers do not change in a pod that runs, and reading them needs what was given up.
-    if when == When::Before {
-        context.resolv_conf = resolv_conf(missed, root);
+    match resolver {
+        Ok(text) => context.resolv_conf = Some(text.clone()),
+        Err(why) => context.missing.push(why.clone()),
     }
     context
 }
@@ -147,14 +147,14 @@ fn of_node(addresses: &[IpAddr]) -> NodePart {
     NodePart { snapshot: conntrack::snapshot(Some(addresses)), rules, missing }
 }
 
-pub(crate) fn missing(what: &str, why: impl ToString) -> Missing {
+pub(crate) fn missing(what: &str, why: &dyn std::fmt::Display) -> Missing {
     Missing { what: what.to_owned(), why: why.to_string() }
 }
 
 /// What was collected, or nothing and a note why.
 fn note<T: Default>(missed: &mut Vec<Missing>, what: &str, collected: Result<T, CaptureError>) -> T {
     collected.unwrap_or_else(|error| {
-        missed.push(missing(what, error.chain()));
+        missed.push(missing(what, &error.chain()));
         T::default()
     })
 }
@@ -177,16 +177,13 @@ fn link_note(link: &Link) -> LinkNote {
     }
 }
 
-fn resolv_conf(missed: &mut Vec<Missing>, root: Option<&PathBuf>) -> Option<String> {
-    let Some(root) = root else {
-        missed.push(missing("resolv.conf", "it is not known which process's files are meant"));
-        return None;
-    };
-    match std::fs::read(root.join("etc/resolv.conf")) {
-        Ok(bytes) => Some(String::from_utf8_lossy(bytes.get(..MAX_RESOLV_CONF).unwrap_or(&bytes)).into_owned()),
-        Err(error) => {
-            missed.push(missing("resolv.conf", format!("{error}; files of another process need CAP_SYS_PTRACE")));
-            None
-        }
-    }
+/// Read once, while it is allowed: the files of another process are not open to who has given up
+/// `CAP_SYS_PTRACE`.
+fn resolv_conf(root: Option<&PathBuf>) -> Result<String, Missing> {
+    const WHAT: &str = "resolv.conf";
+    let root = root.ok_or_else(|| missing(WHAT, &"it is not known which process's files are meant"))?;
+    let read = std::fs::read(root.join("etc/resolv.conf"));
+    let bytes =
+        read.map_err(|error| missing(WHAT, &format!("{error}; files of another process need CAP_SYS_PTRACE")))?;
+    Ok(String::from_utf8_lossy(bytes.get(..MAX_RESOLV_CONF).unwrap_or(&bytes)).into_owned())
 }

@@ -38,7 +38,7 @@ fn read(file: &str, missed: &mut Vec<Missing>) -> String {
     std::fs::read_to_string(format!("{FOLDER}/{file}")).unwrap_or_else(|error| {
         // Without IPv6 there are no such files.
         if !file.ends_with('6') {
-            missed.push(missing(file, error));
+            missed.push(missing(file, &error));
         }
         String::new()
     })

@@ -33,7 +33,7 @@ pub(super) fn touching(addresses: &[IpAddr], missed: &mut Vec<Missing>) -> Vec<S
         }
     }
     if !printed {
-        missed.push(missing("rules", "neither iptables-save nor nft is here, or they lack CAP_NET_ADMIN"));
+        missed.push(missing("rules", &"neither iptables-save nor nft is here, or they lack CAP_NET_ADMIN"));
     }
     found
 }

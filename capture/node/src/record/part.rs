@@ -6,7 +6,7 @@ use crate::{CaptureError, clock};
 use kcap_file::note::{ENTERPRISE, Note};
 use kcap_file::{Interface, InterfaceStats, NameRecord, Packet, WriteError, Writer};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
@@ -65,9 +65,10 @@ impl Part {
     pub(super) fn salvage(&mut self) -> Result<Option<(PathBuf, u64)>, CaptureError> {
         let Some(paths) = &self.paths else { return Ok(None) };
         let path = paths.unfinished.clone();
-        let packets = match self.compressed {
-            true => self.packets,
-            false => salvage::cut(&path).map_err(|source| CaptureError::Create { path, source })?,
+        let packets = if self.compressed {
+            self.packets
+        } else {
+            salvage::cut(&path).map_err(|source| CaptureError::Create { path, source })?
         };
         Ok(self.rename()?.map(|path| (path, packets)))
     }
@@ -145,24 +146,20 @@ fn create(path: &Path, special: bool) -> Result<File, CaptureError> {
         options.create(true).truncate(true);
     }
     let created = options.open(path).and_then(|file| {
-        file.flush_owner(special)?;
+        if !special {
+            give_away(&file)?;
+        }
         Ok(file)
     });
     created.map_err(|source| CaptureError::Create { path: path.to_owned(), source })
 }
 
-trait FlushOwner {
-    fn flush_owner(&self, special: bool) -> io::Result<()>;
-}
-
-impl FlushOwner for File {
-    /// Gives the file to the user behind sudo, whose it is.
-    fn flush_owner(&self, special: bool) -> io::Result<()> {
-        let id = |name| std::env::var(name).ok().and_then(|id| id.parse::<u32>().ok());
-        match (id("SUDO_UID"), id("SUDO_GID")) {
-            (Some(user), group) if !special && nix::unistd::geteuid().is_root() => fchown(self, Some(user), group),
-            _ => (&mut &*self).flush(),
-        }
+/// Gives the file to the user behind sudo, whose it is.
+fn give_away(file: &File) -> io::Result<()> {
+    let id = |name| std::env::var(name).ok().and_then(|id| id.parse::<u32>().ok());
+    match (id("SUDO_UID"), id("SUDO_GID")) {
+        (Some(user), group) if nix::unistd::geteuid().is_root() => fchown(file, Some(user), group),
+        _ => Ok(()),
     }
 }
 

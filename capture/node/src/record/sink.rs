@@ -34,10 +34,10 @@ pub(super) enum Sink {
 impl Sink {
     pub(super) fn new(file: File, compress: bool) -> io::Result<Self> {
         let counted = Counted { file, bytes: 0 };
-        Ok(match compress {
-            false => Self::Plain(counted),
-            true => Self::Zstd(Box::new(zstd::Encoder::new(counted, LEVEL)?)),
-        })
+        if compress {
+            return Ok(Self::Zstd(Box::new(zstd::Encoder::new(counted, LEVEL)?)));
+        }
+        Ok(Self::Plain(counted))
     }
 
     /// Bytes that got to the file.
