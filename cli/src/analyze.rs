@@ -1,5 +1,6 @@
 //! `kcap analyze`: arguments to options, files through the engine, the report to the terminal.
 
+mod known;
 mod options;
 mod source;
 

@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "an example writes to standard output")]
 
 use kcap_analyze::table::{Column, Rows, Sink, SinkError};
-use kcap_analyze::{Compat, Options, analyze};
+use kcap_analyze::{Compat, Directory, Options, analyze};
 use serde_json::{Map, Value, json};
 use std::error::Error;
 use std::path::PathBuf;
@@ -63,6 +63,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--compat" => options.compat = Some(Compat::Wireshark40),
             "--memory" => options.memory = args.next().unwrap_or_default().parse()?,
             "--threads" => options.threads = args.next().unwrap_or_default().parse()?,
+            "--kube-objects" => options.names = Directory::from_kube(&std::fs::read(args.next().unwrap_or_default())?)?,
+            "--conntrack" => options.conntrack.read(&std::fs::read_to_string(args.next().unwrap_or_default())?),
             _ => files.push(arg.into()),
         }
     }

@@ -1,5 +1,6 @@
 //! The whole: source in, rows to the sink, report out.
 
+use crate::Directory;
 use crate::collect::{Collector, Names};
 use crate::detect::capture_drops::reported_drops;
 use crate::detect::world::World;
@@ -43,6 +44,8 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     let ingest = Ingest::new(options.decode, options.restrict, fragments, keep_untracked);
     let mut collector = Collector::new(sink, story, options.memory / CONNECTION_SHARE, options.memory / LOOKUP_SHARE);
     collector.has_compat = options.compat.is_some();
+    collector.facts.names = options.names;
+    collector.facts.servers.kept.conntrack = options.conntrack;
     let trackers = options.memory / 16 * 13;
     let compat = options.compat.map(|Compat::Wireshark40| trackers / COMPAT_SHARE);
     let memory = Memory { trackers: trackers - compat.unwrap_or_default(), compat };
@@ -53,9 +56,14 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
 }
 
 fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool) -> Result<Report, SinkError> {
-    let findings = judge(finished, &collector, restricted);
+    finished.captures.iter().for_each(|info| collector.facts.names.add_resolved(&info.names));
+    let mut findings = judge(finished, &collector, restricted);
+    findings.kept.iter_mut().for_each(|finding| name_subjects(finding, &collector.facts.names));
     let world = world(finished, &collector, restricted, &[]);
-    let summary = collector.totals.summary(&collector.names, world.tunnel_uses);
+    let mut summary = collector.totals.summary(&collector.names, world.tunnel_uses);
+    for talker in &mut summary.talkers {
+        talker.name = world.facts.names.name(&talker.address, LATEST);
+    }
     let ladder = ladder(&world, &findings.kept, &summary.connections);
     let not_judged = not_judged(&world);
     let limits_hit = limits(finished, &collector, &findings);
@@ -74,6 +82,16 @@ fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool)
         tables,
         limits_hit,
     })
+}
+
+/// A time after all others.
+const LATEST: &str = "9999";
+
+/// Names those whom a finding is about, as they were called then.
+fn name_subjects(finding: &mut Finding, names: &Directory) {
+    for subject in &mut finding.subjects {
+        subject.name = subject.name.take().or_else(|| names.name(&subject.address, &finding.last));
+    }
 }
 
 fn world<'a>(

@@ -1,5 +1,6 @@
 use crate::track::Endpoint;
 use crate::{Addr, wire::DecodeConfig};
+use crate::{Conntrack, Directory};
 use kcap_file::LinkType;
 
 /// A filter over whole frames, such as a compiled BPF program.
@@ -69,6 +70,10 @@ pub struct Options {
     pub restrict: Restrict,
     /// Whose judgement of TCP to show as well.
     pub compat: Option<Compat>,
+    /// Names of addresses.
+    pub names: Directory,
+    /// What the kernel said about translations.
+    pub conntrack: Conntrack,
 }
 
 impl Default for Options {
@@ -79,6 +84,8 @@ impl Default for Options {
             decode: DecodeConfig::default(),
             restrict: Restrict::default(),
             compat: None,
+            names: Directory::default(),
+            conntrack: Conntrack::default(),
         }
     }
 }

@@ -1,3 +1,4 @@
+use super::known;
 use crate::{
     args::{AnalyzeArgs, Moment, RestrictArgs},
     exit::Failure,
@@ -15,6 +16,8 @@ pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options
         decode: DecodeConfig { udp_tunnels: args.decode_as.iter().copied().map(Into::into).collect() },
         restrict: restrict(&args.restrict, &args.files, unsuited)?,
         compat: args.tables.compat,
+        names: known::names(args)?,
+        conntrack: known::conntrack(args)?,
     })
 }
 

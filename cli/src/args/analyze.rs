@@ -42,6 +42,12 @@ pub(crate) struct AnalyzeArgs {
     /// Take a UDP port for a tunnel, as in udp/8473=vxlan (repeatable)
     #[arg(long, value_name = "udp/PORT=TUNNEL", value_parser = decode_as, help_heading = "Analysis")]
     pub(crate) decode_as: Vec<DecodeAs>,
+    /// Name addresses by what kubectl get nodes,pods,services,endpoints,endpointslices -A -o json says
+    #[arg(long, value_name = "FILE", help_heading = "Analysis")]
+    pub(crate) kube_objects: Option<PathBuf>,
+    /// Believe what conntrack -L, -E or -S, or /proc/net/nf_conntrack, says about translations (repeatable)
+    #[arg(long, value_name = "FILE", help_heading = "Analysis")]
+    pub(crate) conntrack: Vec<PathBuf>,
     /// Threads; the result does not depend on it [default: 1, with -O one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Analysis")]
     pub(crate) threads: Option<u16>,

@@ -6,8 +6,8 @@ use super::talk::{MS, S, START_NS};
 use crate::file::classic::Classic;
 use crate::file::pcapng::Pcapng;
 use crate::file::{Frame, Order};
-use crate::packet::{Ethernet, Tcp, build, flags, ip, options};
-use std::net::{IpAddr, Ipv4Addr};
+use crate::packet::{Ethernet, Tcp, Udp, Vxlan, build, flags, ip, options};
+use std::net::Ipv4Addr;
 
 use flags::{ACK, FIN, PSH, RST, SYN};
 
@@ -16,6 +16,7 @@ pub(super) fn files() -> Vec<File> {
         node("nat004-ports-exhausted", ports_exhausted()),
         node("nat008-backend-removed", backend_removed()),
         node("svc009-slow-endpoint", slow_endpoint()),
+        node("svc010-cluster-ip-leaves", cluster_ip_leaves()),
         client("nat006-port-reuse", "reused.pcap", port_reused(true)),
         client("nat006-port-reuse", "syn-lost.pcap", port_reused(false)),
         client("svc012-nodeport", "one-node-silent.pcap", node_port(true)),
@@ -46,12 +47,14 @@ struct Talk {
     isn: u32,
     /// From the point behind the translation to the responder and back.
     rtt: u64,
+    /// Whether it is in VXLAN behind the translation.
+    tunnelled: bool,
 }
 
 impl Talk {
     fn new(pre: (End, End), post: Option<(End, End)>) -> Self {
         let isn = 7919 * (u32::from(pre.0.1) + u32::from(u8::from(post.is_some())));
-        Self { pre, post, isn, rtt: MS }
+        Self { pre, post, isn, rtt: MS, tunnelled: false }
     }
 
     /// A segment of the originator, or of the responder, with sequence and acknowledgement numbers from 0 on.
@@ -89,11 +92,13 @@ impl Talk {
             window: if flags & SYN == 0 { 502 } else { 64_240 },
             options: if flags & SYN == 0 { options::timestamps(ticks, 1) } else { options::syn(1460, ticks, 0) },
         };
-        let layers = [
-            Ethernet::new(point * 2 + 2, point * 2 + 3).into(),
-            ip(IpAddr::V4(from.0), IpAddr::V4(to.0)),
-            header.into(),
-        ];
+        let mut layers = vec![Ethernet::new(point * 2 + 2, point * 2 + 3).into()];
+        if point == 1 && self.tunnelled {
+            let (here, there) = if out { (NODE, OTHER_NODE) } else { (OTHER_NODE, NODE) };
+            layers.extend([ip(here.into(), there.into()), Udp::new(50_000, 4789).into(), Vxlan { vni: 1 }.into()]);
+            layers.push(Ethernet::new(6, 7).into());
+        }
+        layers.extend([ip(from.0.into(), to.0.into()), header.into()]);
         Seen { point, frame: Frame::new(START_NS + at, build(&layers, payload)) }
     }
 
@@ -189,6 +194,19 @@ fn backend_removed() -> Vec<Seen> {
     for n in 2..5 {
         seen.extend(to(n, 1).open(6 * S + u64::from(n) * 100 * MS));
         seen.extend(to(n, 1).close(7 * S + u64::from(n) * 100 * MS));
+    }
+    seen
+}
+
+/// A connection that is translated and sent through the tunnel, then two that leave as they came.
+fn cluster_ip_leaves() -> Vec<Seen> {
+    let translated = Talk::new(((POD, 45_000), SERVICE), Some(((POD, 45_000), ENDPOINTS[0])));
+    let translated = Talk { tunnelled: true, ..translated };
+    let mut seen = [translated.open(0), translated.close(S)].concat_seen();
+    for n in 1..3 {
+        let pair = ((POD, 45_000 + n), SERVICE);
+        let talk = Talk::new(pair, Some(pair));
+        seen.extend((0..5).flat_map(|second| talk.segment((5 + u64::from(n) + second) * S, true, SYN, (0, 0), b"")));
     }
     seen
 }

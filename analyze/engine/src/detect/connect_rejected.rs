@@ -33,7 +33,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         let failing = service.failing(Outcome::Rejected, |counts| counts.rejected + counts.unanswered)?;
         let codes: BTreeSet<_> =
             failing.failures.iter().filter_map(|failure| failure.rejection).map(|r| (r.from, r.icmp)).collect();
-        let known = world.knows(&["SVC001", "SVC002"], &service.server);
+        let known = world.knows(&["SVC001", "SVC002", "SVC010"], &service.server);
         let forbidden = codes.iter().any(|(_, icmp)| !icmp.is_no_route());
         (forbidden && !known).then(|| judge(service, &failing, &codes, world))
     };

@@ -1,6 +1,6 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::lost_at_nat::{Lost, concern, lost};
+use super::lost_at_nat::{Lost, concern, confirm, lost};
 use super::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
@@ -69,6 +69,7 @@ fn judge(full: &[&Lost<'_>], destinations: &BTreeSet<Endpoint>, world: &World<'_
     finding.rule_out("SVC004", "the same destinations work at other times, and several fail at once");
     finding.rule_out("NAT003", "repetitions vanish as well, and before the translation");
     finding.rule_out("SVC006", "the packets never reach a server");
+    confirm(&mut finding, world, "drop");
     finding.fix.commands = vec![
         "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max".to_owned(),
         "dmesg | grep 'nf_conntrack: table full'".to_owned(),

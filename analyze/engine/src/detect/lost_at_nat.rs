@@ -149,3 +149,16 @@ pub(super) fn concern(finding: &mut Finding, lost: &[&Lost<'_>], world: &World<'
     finding.span(first.unwrap_or_default(), last.unwrap_or_default());
     finding.cite(world, lost.iter().flat_map(|lost| lost.frames()).collect::<Vec<_>>(), filter);
 }
+
+/// Says what a counter of conntrack says, where a listing of them was given.
+pub(super) fn confirm(finding: &mut Finding, world: &World<'_>, counter: &'static str) {
+    let Some(value) = world.facts.servers.kept.conntrack.stat(counter) else { return };
+    finding.counts.insert(counter, value as i64);
+    if value == 0 {
+        finding.confidence = finding.confidence.min(0.5);
+        finding.limits.push(format!("the listing of conntrack's counters has {counter}=0"));
+    } else {
+        finding.confidence = finding.confidence.max(0.97);
+        finding.explanation.push_str(&format!(" conntrack counts {counter}={value}."));
+    }
+}

@@ -5,6 +5,7 @@ mod backend_removed;
 mod backend_reset;
 pub(crate) mod capture_drops;
 mod capture_incomplete;
+mod cluster_ip_on_wire;
 mod connect_refused;
 mod connect_rejected;
 mod connect_timeout;
@@ -129,6 +130,7 @@ pub const DETECTORS: &[About] = &[
     endpoint_outlier::ABOUT,
     no_route::ABOUT,
     no_endpoints::ABOUT,
+    cluster_ip_on_wire::ABOUT,
     connect_rejected::ABOUT,
     connect_refused::ABOUT,
     nodeport_unanswered::ABOUT,

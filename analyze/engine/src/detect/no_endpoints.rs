@@ -48,7 +48,8 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     let hops: BTreeSet<Addr> = failing.failures.iter().filter_map(|f| f.rejection).map(|r| r.from).collect();
     let mut finding = Finding::of(&ABOUT, format!("{server} has no endpoints ({tries} rejected by the client's node)"));
     finding.severity = severity(ABOUT.severity, failing.counts.rejected, false);
-    finding.confidence = 0.8;
+    let known = world.facts.names.has_endpoints(server);
+    finding.confidence = if known == Some(false) { 0.97 } else { 0.8 };
     finding.concern(service, failing, hops.iter().copied());
     finding.counts.insert("rejected", failing.counts.rejected as i64);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
@@ -59,7 +60,15 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
         some_of(&failing.clients, 3),
         some_of(&hops, 3),
     );
-    finding.limits.push("a firewall rule of the node that rejects with this code looks the same".to_owned());
+    match known {
+        Some(false) => finding.explanation.push_str(" The objects given say the same: it has no ready endpoint."),
+        Some(true) => {
+            finding.limits.push("the objects given list endpoints of it: they are of another moment".to_owned())
+        }
+        None => {
+            finding.limits.push("a firewall rule of the node that rejects with this code looks the same".to_owned())
+        }
+    }
     finding.rule_out("SVC003", "no server was asked: a server that does not listen answers with a reset");
     finding.rule_out("SVC002", "no connection to the service succeeds");
     finding

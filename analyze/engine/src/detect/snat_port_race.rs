@@ -1,6 +1,6 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::lost_at_nat::{Lost, concern, lost};
+use super::lost_at_nat::{Lost, concern, confirm, lost};
 use super::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
@@ -84,6 +84,7 @@ fn judge(server: Endpoint, lost: &[&Lost<'_>], clashes: usize, world: &World<'_>
     finding.rule_out("NET001", "the SYNs are lost on the node, between two of its own interfaces, not on the network");
     finding.rule_out("NAT004", "the first repetition passes, so ports are free");
     finding.rule_out("NAT005", "only connections whose source is translated are concerned");
+    confirm(&mut finding, world, "insert_failed");
     finding.fix.commands = vec![
         "conntrack -S | grep -o 'insert_failed=[0-9]*'".to_owned(),
         "iptables-save -t nat | grep -e MASQUERADE -e SNAT".to_owned(),

@@ -7,6 +7,7 @@ use super::overlay::Overlay;
 use super::path_mtu::PathMtu;
 use super::services::Servers;
 use super::turns::Turns;
+use crate::Directory;
 use crate::finding::Finding;
 use crate::track::decoded::Decoded;
 use crate::track::event::{ArpUnanswered, ConnState, Flow};
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) servers: Servers,
+    /// Names of addresses.
+    pub(crate) names: Directory,
     pub(crate) overlay: Overlay,
     pub(crate) path_mtu: PathMtu,
     pub(crate) fragments: Fragments,

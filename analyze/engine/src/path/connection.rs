@@ -14,6 +14,8 @@ pub(crate) struct Connection {
     pub(crate) stages: Vec<Stage>,
     /// How sure it is that these are one connection.
     pub(crate) confidence: f64,
+    /// Source and destination behind the translation, as a listing of conntrack has them.
+    pub(crate) listed: Option<(Endpoint, Endpoint)>,
 }
 
 /// A part of the way on which a connection has the same addresses.
@@ -41,10 +43,17 @@ impl Connection {
         self.stages.iter().flat_map(|stage| stage.flows(kept))
     }
 
-    /// Whether the destination was translated in sight.
+    /// What the destination was translated to, where that was seen or listed.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         let (front, back) = (self.front(), self.back());
-        (front.resp != back.resp).then_some(back.resp)
+        let listed = || self.listed.map(|(_, to)| to).filter(|to| *to != front.resp);
+        if front.resp == back.resp { listed() } else { Some(back.resp) }
+    }
+
+    /// Whether a listing confirms or denies what was seen of the translation.
+    pub(crate) fn agrees(&self) -> Option<bool> {
+        let back = self.back();
+        self.listed.map(|listed| self.stages.len() == 1 || listed == (back.orig, back.resp))
     }
 
     /// How it ended, as its originator knows it best: the sighting that is nearest to it and can tell.

@@ -206,7 +206,7 @@ fn connection(flows: &[Box<Flow>], members: &[u32], confidence: f64) -> Connecti
         }
     }
     let proto = stages.first().map_or(0, |stage| flows[stage.seen[0] as usize].proto);
-    Connection { proto, stages: in_order(stages, flows), confidence }
+    Connection { proto, stages: in_order(stages, flows), confidence, listed: None }
 }
 
 /// Nearer to the originator is less: its packets lose their TTL on the way.

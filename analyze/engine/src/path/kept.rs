@@ -2,6 +2,8 @@
 
 use super::connection::Connection;
 use super::join;
+use crate::Conntrack;
+use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::cell::OnceCell;
 
@@ -11,6 +13,8 @@ pub(crate) struct Kept {
     flows: Vec<Box<Flow>>,
     cap: usize,
     joined: OnceCell<Vec<Connection>>,
+    /// What the kernel said about translations.
+    pub(crate) conntrack: Conntrack,
     /// Connections that were not kept.
     pub(crate) left_out: u64,
 }
@@ -31,7 +35,7 @@ impl Kept {
     /// Keeps what fits into `memory` bytes.
     pub(crate) fn new(memory: u64) -> Self {
         let cap = usize::try_from(memory).unwrap_or(usize::MAX) / FLOW_BYTES;
-        Self { flows: Vec::new(), cap, joined: OnceCell::new(), left_out: 0 }
+        Self { flows: Vec::new(), cap, joined: OnceCell::new(), conntrack: Conntrack::default(), left_out: 0 }
     }
 
     /// Whether there is room for one more connection; of those that went well not the last quarter.
@@ -54,6 +58,17 @@ impl Kept {
 
     /// All connections, each once, in order of their first packets.
     pub(crate) fn connections(&self) -> &[Connection] {
-        self.joined.get_or_init(|| join::join(&self.flows))
+        self.joined.get_or_init(|| {
+            let mut connections = join::join(&self.flows);
+            connections.iter_mut().for_each(|connection| connection.listed = self.listed(connection));
+            connections
+        })
+    }
+
+    /// What the listing says of a connection, where that is a translation.
+    fn listed(&self, connection: &Connection) -> Option<(Endpoint, Endpoint)> {
+        let front = connection.front();
+        let entry = self.conntrack.get(connection.proto, front.orig, front.resp)?;
+        Some(entry.translated()).filter(|translated| *translated != (front.orig, front.resp))
     }
 }

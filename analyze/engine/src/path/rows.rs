@@ -1,16 +1,29 @@
 //! Rows of the tables about paths.
 
 use super::endpoints::{Pairing, Usage, endpoints};
-use super::{Binding, Kept};
+use super::{Binding, Connection, Kept, Stage};
 use crate::collect::Names;
 use crate::table::{EndpointRow, NatBindingRow, Time};
+use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::collections::BTreeMap;
 
 /// Translations, in order of their first packets.
 pub(crate) fn nat_bindings<'a>(kept: &'a Kept, names: &'a Names) -> impl Iterator<Item = NatBindingRow> {
-    let bindings = kept.connections().iter().flat_map(Binding::of);
-    bindings.map(|binding| nat_binding(&binding, kept, names))
+    kept.connections().iter().flat_map(move |connection| {
+        let seen: Vec<NatBindingRow> =
+            Binding::of(connection).map(|binding| nat_binding(&binding, kept, names)).collect();
+        let listed = connection.listed.filter(|_| seen.is_empty());
+        seen.into_iter().chain(listed.map(|post| listed_binding(connection, post, kept, names)))
+    })
+}
+
+/// A translation that only a listing has.
+fn listed_binding(connection: &Connection, post: (Endpoint, Endpoint), kept: &Kept, names: &Names) -> NatBindingRow {
+    let mut behind = connection.clone();
+    behind.stages.push(Stage { orig: post.0, resp: post.1, seen: connection.front().seen.clone() });
+    let binding = Binding { connection: &behind, pre: &behind.stages[0], post: behind.back() };
+    NatBindingRow { method: "conntrack", confidence: 0.99, delay_us: None, ..nat_binding(&binding, kept, names) }
 }
 
 fn nat_binding(binding: &Binding<'_>, kept: &Kept, names: &Names) -> NatBindingRow {
@@ -36,6 +49,7 @@ fn nat_binding(binding: &Binding<'_>, kept: &Kept, names: &Names) -> NatBindingR
         post_resp_port: binding.post.resp.port.into(),
         method: binding.method(kept),
         confidence: binding.connection.confidence,
+        conntrack_agrees: binding.connection.agrees(),
         delay_us: delay_us(pre, post),
     }
 }

@@ -3,7 +3,7 @@ use crate::Addr;
 
 table! {
     /// One row a connection and translation: its addresses before and behind a NAT, where the captures saw both. The
-    /// originator's side is before.
+    /// originator's side is before. Where only a listing of conntrack has what is behind, the frame is that before.
     "nat_bindings" => pub struct NatBindingRow {
         /// File of the first frame before the NAT.
         pub capture: Label,
@@ -46,6 +46,8 @@ table! {
         pub method: &'static str,
         /// How sure, 0 to 1.
         pub confidence: f64,
+        /// Whether a listing of conntrack says the same; nothing where it does not have the connection.
+        pub conntrack_agrees: Option<bool>,
         /// First packet before the NAT to first packet behind it, microseconds, where one clock saw both.
         pub delay_us: Option<f64>,
     }
