@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 /// Where candidates were not seen, the next one comes within so many times the usual time, and this time at least.
 const USUAL: i64 = 16;
-const LEAST_FOLLOW_NS: i64 = 20_000_000;
+const LEAST_FOLLOW_NS: i64 = 4_000_000;
 
 /// One client in one round.
 pub(super) struct Round<'a> {
@@ -73,7 +73,7 @@ impl Round<'_> {
         }
         let mut gaps: Vec<i64> = chains.list.iter().flat_map(|chain| follow_gaps(chain, candidates)).collect();
         gaps.sort_unstable();
-        let usual = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+        let usual = gaps.get(gaps.len() / 4).copied().unwrap_or_default();
         Chains::of(self.texts, search, candidates, (usual * USUAL).clamp(LEAST_FOLLOW_NS, FOLLOW_NS))
     }
 

@@ -28,8 +28,7 @@ const STEMS: usize = 3;
 #[derive(Clone, Debug, Default)]
 pub struct Search {
     suffixes: Vec<Box<str>>,
-    /// For each suffix, those that were tried right behind it, and all that come behind it, as bits.
-    next: Vec<u32>,
+    /// For each suffix, all that come behind it, as bits.
     reach: Vec<u32>,
     /// For each suffix, how many come before it.
     depth: Vec<u8>,
@@ -57,7 +56,8 @@ impl Search {
 
     /// Whether one is right behind the other.
     pub(crate) fn is_next(&self, from: u8, to: u8) -> bool {
-        self.next.get(usize::from(from)).is_some_and(|next| next >> to & 1 != 0)
+        let between = |at: u8| self.leads(from, at) && self.leads(at, to);
+        self.leads(from, to) && !(0..self.suffixes.len() as u8).any(between)
     }
 
     /// How many suffixes come before this one.
@@ -117,7 +117,6 @@ impl Search {
         let known = self.suffixes.iter().position(|known| **known == *suffix);
         if known.is_none() && self.suffixes.len() < MAX_SUFFIXES {
             self.suffixes.push(suffix.into());
-            self.next.push(0);
             self.reach.push(0);
             self.depth.push(0);
             return Some(self.suffixes.len() as u8 - 1);
@@ -128,10 +127,9 @@ impl Search {
     /// Adds a step, unless it would lead back.
     fn step(&mut self, from: &str, to: &str) {
         let (Some(from), Some(to)) = (self.place(from), self.place(to)) else { return };
-        if from == to || self.leads(to, from) || self.is_next(from, to) {
+        if from == to || self.leads(to, from) {
             return;
         }
-        self.next[usize::from(from)] |= 1 << to;
         let gained = self.reach[usize::from(to)] | 1 << to;
         for at in 0..self.suffixes.len() as u8 {
             if at == from || self.leads(at, from) {
@@ -148,7 +146,7 @@ impl Search {
         }
         self.depth[usize::from(at)] = depth;
         for to in 0..self.suffixes.len() as u8 {
-            if self.is_next(at, to) {
+            if self.leads(at, to) {
                 self.sink(to, depth + 1);
             }
         }
