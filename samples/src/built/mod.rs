@@ -5,6 +5,7 @@ mod foreign;
 mod formats;
 mod ip;
 mod link_types;
+mod lookups;
 mod nat;
 mod near_misses;
 mod talk;
@@ -43,6 +44,7 @@ pub fn all() -> io::Result<Vec<File>> {
     files.extend(foreign::files());
     files.extend(near_misses::files());
     files.extend(nat::files());
+    files.extend(lookups::files());
     Ok(files)
 }
 

@@ -4,6 +4,7 @@
 //! is wrong on purpose is done to the bytes afterwards, or asked for by a field that says so.
 
 mod arp;
+pub mod dns;
 mod icmp;
 mod ip;
 mod link;
