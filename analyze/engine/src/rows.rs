@@ -17,7 +17,7 @@ use crate::track::fragments::{Fate, Fragmented};
 use crate::track::tcp::TcpEvent;
 use crate::track::tcp::resend::Proof;
 use crate::track::tcp::side::Losses;
-use crate::track::{self, FrameId, Turn};
+use crate::track::{self, FrameId, Resent, Turn};
 use crate::wire::app::Said;
 
 pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
@@ -239,6 +239,7 @@ pub(crate) fn turn(turn: &Turn, names: &Names) -> TurnRow {
         server_port: turn.server.port.into(),
         turn: turn.number.into(),
         protocol: turn.protocol.name(),
+        host: Some(turn.host.as_str().to_owned()).filter(|host| !host.is_empty()),
         request: text(&turn.asked),
         response: text(&turn.answered),
         status: turn.answered.status.map(Into::into),
@@ -252,7 +253,7 @@ pub(crate) fn turn(turn: &Turn, names: &Names) -> TurnRow {
         transfer_us: turn.transfer_ns().map(micros),
         total_us: turn.total_ns().map(micros),
         waited_us: waited.map(|goodbye| micros(goodbye.ns.saturating_sub(turn.request_end_ns))),
-        resent: turn.resent,
+        resent: turn.resent != Resent::No,
         fate: Label::Static(turn.fate.name()),
     }
 }

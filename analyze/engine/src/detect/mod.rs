@@ -55,6 +55,7 @@ mod stuck_at_nat;
 mod syn_ack_lost;
 mod ties;
 mod times;
+mod tls_failure;
 mod turns;
 mod unnatted_reply;
 pub(crate) mod what_if;
@@ -143,7 +144,7 @@ pub const DETECTORS: &[About] = &[
     reordering::ABOUT,
     packet_duplication::ABOUT,
     slow_network::ABOUT,
-    slow_server::ABOUT,
+    tls_failure::ABOUT,
     dead_peer::ABOUT,
     dns_cacheable_repeats::ABOUT,
     dns_name_missing::ABOUT,
@@ -152,6 +153,7 @@ pub const DETECTORS: &[About] = &[
     search_amplification::ABOUT,
     searched_fqdn::ABOUT,
     zero_window::ABOUT,
+    slow_server::ABOUT,
 ];
 
 /// Findings kept of one detector; the report says how many more there were.

@@ -46,9 +46,9 @@ struct Slow<'a> {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
+    let is_explained = |slow: &Slow<'_>| CAUSES.iter().any(|code| slow.service.is_subject(code, world));
     let services = world.facts.turns.services().iter();
-    let unexplained = services.filter(|service| !CAUSES.iter().any(|code| service.is_subject(code, world)));
-    let slow: Vec<Slow<'_>> = unexplained.filter_map(Slow::of).collect();
+    let slow: Vec<Slow<'_>> = services.filter_map(Slow::of).filter(|slow| !is_explained(slow)).collect();
     let (symptoms, causes): (Vec<_>, Vec<_>) =
         slow.iter().partition(|one| slow.iter().any(|other| other.explains(one)));
     causes.iter().map(|one| one.judge(&symptoms, world)).collect()

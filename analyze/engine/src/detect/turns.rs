@@ -5,7 +5,7 @@ use super::times::Times;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role};
-use crate::track::{Endpoint, Fate, Turn};
+use crate::track::{Endpoint, Fate, Resent, Turn};
 use crate::wire::app::{Protocol, Traits};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
@@ -72,6 +72,12 @@ pub(crate) struct ServerTurns {
     pub(crate) races: Kept,
     /// Requests that a server took and dropped.
     pub(crate) dropped: Kept,
+    /// Handshakes of TLS that began.
+    pub(crate) hellos: u64,
+    /// Handshakes of TLS that failed.
+    pub(crate) tls_failures: Kept,
+    /// Connections that are encrypted and may be HTTP/2.
+    pub(crate) interleaved: u64,
     identities: BTreeSet<u64>,
     first_ns: i64,
 }
@@ -90,6 +96,13 @@ impl ServerTurns {
         if self.identities.len() < IDENTITIES {
             self.identities.insert(turn.identity);
         }
+        let hello = turn.asked.traits.has(Traits::HELLO);
+        self.hellos += u64::from(hello);
+        self.interleaved += u64::from(turn.interleaves && turn.number == 1);
+        if turn.tls_failure().is_some() {
+            self.tls_failures.add(turn);
+            return;
+        }
         match turn.fate {
             Fate::GaveUp if turn.waited_in_vain() => self.gave_up.add(turn),
             Fate::GaveUp => {}
@@ -101,7 +114,7 @@ impl ServerTurns {
 
     fn time(&mut self, turn: &Turn) {
         let (Some(server_ns), Some(network_ns)) = (turn.server_ns(), turn.network_ns()) else { return };
-        if turn.disturbed || turn.asked.traits.has(Traits::WAITS) {
+        if turn.resent == Resent::Before || turn.asked.traits.has(Traits::WAITS) {
             return;
         }
         self.server.add(server_ns);
@@ -117,7 +130,7 @@ impl ServerTurns {
 
     /// Whether anything went wrong.
     fn is_troubled(&self) -> bool {
-        let kinds = [&self.slow, &self.gave_up, &self.races, &self.dropped];
+        let kinds = [&self.slow, &self.gave_up, &self.races, &self.dropped, &self.tls_failures];
         kinds.iter().any(|kind| kind.count > 0)
     }
 
@@ -130,6 +143,8 @@ impl ServerTurns {
         }
         let both = |a: u64, b: u64| if same { a.max(b) } else { a + b };
         self.turns = both(self.turns, other.turns);
+        self.hellos = both(self.hellos, other.hellos);
+        self.interleaved = both(self.interleaved, other.interleaved);
         self.very_slow = both(self.very_slow, other.very_slow);
         let kinds = [
             (&mut self.slow, &other.slow),
@@ -137,6 +152,7 @@ impl ServerTurns {
             (&mut self.gateway, &other.gateway),
             (&mut self.races, &other.races),
             (&mut self.dropped, &other.dropped),
+            (&mut self.tls_failures, &other.tls_failures),
         ];
         for (own, other) in kinds {
             own.merge(other, same);
@@ -149,9 +165,11 @@ impl ServerTurns {
 const GATEWAY_TIMEOUT: u16 = 504;
 
 impl Turn {
-    /// Whether the protocol is one of requests that are answered in turn, so that a late answer is a slow one.
+    /// Whether it is a request that is answered before the next, so that a late answer is a slow one. Of what is
+    /// encrypted that is known where HTTP/2 was not offered; the first turn is the handshake's.
     fn is_understood(&self) -> bool {
-        self.protocol != Protocol::Unknown
+        let readable = self.protocol == Protocol::Tls && !self.interleaves && self.number > 2;
+        readable || self.protocol.is_answered_in_turn()
     }
 
     /// Whether the server took at least 70 % of the turn's time.
@@ -169,15 +187,15 @@ impl Turn {
         let acked = self.acked_ns.map(|ns| ns.saturating_sub(self.request_end_ns));
         let prompt = acked.is_some_and(|ns| ns <= self.rtt_ns.unwrap_or_default().max(0) * 2 + DELAYED_ACK_NS);
         let waits = self.asked.traits.has(Traits::WAITS);
-        prompt && !waits && !self.disturbed && self.is_understood() && self.waited_ns() >= Some(SLOW_NS)
+        prompt && !waits && self.resent != Resent::Before && self.is_understood() && self.waited_ns() >= Some(SLOW_NS)
     }
 
     /// Whether it is a request and no goodbye.
     fn is_request(&self) -> bool {
-        match self.fate {
-            Fate::Stale => self.is_understood(),
-            _ => self.is_understood() || self.request_bytes > GOODBYE_BYTES,
+        if self.asked.traits.has(Traits::GOODBYE) || self.protocol == Protocol::Tls && self.interleaves {
+            return false;
         }
+        self.is_understood() || self.fate != Fate::Stale && self.request_bytes > GOODBYE_BYTES
     }
 }
 
@@ -209,7 +227,7 @@ impl TurnService {
 
     /// Whether a finding of this code, so far, is about it.
     pub(crate) fn is_subject(&self, code: &str, world: &World<'_>) -> bool {
-        let names: Vec<String> = self.endpoints().map(ToString::to_string).collect();
+        let names: Vec<String> = self.endpoints().flat_map(|at| [at.to_string(), at.addr.to_string()]).collect();
         let about = |finding: &Finding| finding.subjects.iter().any(|who| names.contains(&who.address));
         world.findings.iter().any(|finding| finding.code == code && about(finding))
     }

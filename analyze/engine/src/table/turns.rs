@@ -28,6 +28,8 @@ table! {
         pub turn: i64,
         /// Protocol, where its messages were recognised.
         pub protocol: Option<&'static str>,
+        /// Server name that the connection asked for (TLS).
+        pub host: Option<String>,
         /// What the request says: method and path, server name, class of a command.
         pub request: Option<String>,
         /// What the response says.

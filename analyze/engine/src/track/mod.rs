@@ -31,7 +31,7 @@ mod turn;
 pub use endpoint::Endpoint;
 pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError, Tally};
 pub use few::{Few, History};
-pub use turn::{Fate, Goodbye, Turn};
+pub use turn::{Fate, Goodbye, Resent, TlsFailure, Turn};
 
 #[cfg(test)]
 mod tests;

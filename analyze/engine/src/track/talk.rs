@@ -8,9 +8,9 @@ use super::event::FrameId;
 use super::flow::{Cold, Hot, Seen};
 use super::key::End;
 use super::lane::{Taken, after};
-use super::turn::{Fate, Goodbye, Turn};
+use super::turn::{Fate, Goodbye, Resent, Turn};
 use crate::packet::{Packet, TcpFlags};
-use crate::wire::app::{self, Part, Protocol, Said, Traits};
+use crate::wire::app::{self, Part, Protocol, Said, Text, Traits};
 
 /// Bits of `Hot::talk`.
 pub(crate) struct Bit;
@@ -40,11 +40,13 @@ impl Bit {
 #[derive(Clone, Debug)]
 pub(crate) struct Talk {
     turn: Turn,
-    /// Whether `turn` has a request.
-    asked: bool,
     /// Where each end's data ended when the other began to speak, by [`End`].
     position: [u32; 2],
     protocol: Protocol,
+    /// Server name that a `ClientHello` asked for.
+    host: Text,
+    /// Whether what is encrypted may carry several requests at a time.
+    interleaves: bool,
     rtt_ns: Option<i64>,
     /// First FIN or RST of each end.
     goodbyes: [Option<Parting>; 2],
@@ -174,7 +176,7 @@ impl Hot {
 
     /// The last turn of a connection that ends.
     pub(crate) fn last_turn(&self, cold: &Cold) -> Option<Box<Turn>> {
-        let talk = cold.talk.as_ref().filter(|talk| talk.asked)?;
+        let talk = cold.talk.as_ref().filter(|talk| talk.has_request())?;
         let mut turn = talk.closed(self, self.last_ns);
         turn.fate = talk.fate(self.client());
         let goodbye = |end: End| talk.goodbyes[end as usize].map(|parting| parting.goodbye);
@@ -198,14 +200,20 @@ impl Talk {
         let rtt_ns = between(cold.handshake.syn_ns, cold.handshake.syn_ack_ns).filter(|_| is_orig && !asked_again);
         Self {
             turn: Turn { unit, client, server, point: hot.point, tunnel: hot.tunnel, ..Turn::default() },
-            asked: false,
             position: [0, 1].map(|end: usize| hot.lanes[end].next_seq),
             protocol: Protocol::Unknown,
+            host: Text::default(),
+            interleaves: false,
             rtt_ns,
             goodbyes: [None; 2],
             refused_answer: false,
             answer_lost: false,
         }
+    }
+
+    /// Whether `turn` has a request.
+    fn has_request(&self) -> bool {
+        self.turn.number > 0
     }
 
     /// Whether an end has more to say than when it was interrupted: repetitions and probes are no new words.
@@ -219,7 +227,7 @@ impl Talk {
         let part = if heard.end == hot.client() { Part::Client } else { Part::Server };
         let said = self.label(part, heard.bytes);
         self.position[other] = hot.lanes[other].next_seq;
-        if said.is_some_and(|said| said.traits.has(Traits::STREAM)) && part == Part::Server {
+        if said.is_some_and(|said| said.traits.has(Traits::STREAM)) {
             hot.talk |= Bit::OFF;
         }
         match part {
@@ -233,22 +241,40 @@ impl Talk {
 
     fn label(&mut self, part: Part, bytes: &[u8]) -> Option<Said> {
         let (protocol, said) = app::read(self.protocol, part, bytes)?;
+        if protocol == Protocol::Tls {
+            self.greet(part, &said);
+        }
         self.protocol = protocol;
         Some(said)
     }
 
+    /// What hellos of TLS tell about what follows; where they were not seen, nothing is known.
+    fn greet(&mut self, part: Part, said: &Said) {
+        let hello = said.traits.has(Traits::HELLO);
+        match part {
+            Part::Client if hello => {
+                self.host = said.text;
+                self.interleaves = said.traits.has(Traits::INTERLEAVES);
+            }
+            Part::Server if hello && said.traits.has(Traits::SETTLED) => {
+                self.interleaves = said.traits.has(Traits::INTERLEAVES);
+            }
+            _ => self.interleaves |= self.protocol == Protocol::Unknown,
+        }
+    }
+
     fn ask(&mut self, hot: &mut Hot, heard: &Heard<'_>, said: Said) -> Option<Box<Turn>> {
-        if self.asked && self.turn.answered.traits.has(Traits::INTERIM) {
+        if self.has_request() && self.turn.answered.traits.has(Traits::INTERIM) {
             (self.turn.answered_ns, self.turn.response, self.turn.acked_ns) = (None, None, None);
             self.turn.answered = Said::default();
             return None;
         }
         let now_ns = heard.packet.ts_ns;
-        let ended = self.asked.then(|| self.closed(hot, now_ns));
+        let ended = self.has_request().then(|| self.closed(hot, now_ns));
         let answered_ns = (hot.talk & Bit::SPOKE != 0).then(|| hot.said_ns(now_ns));
         hot.talk &= !Bit::RESENT;
-        self.asked = true;
         let Turn { unit, point, tunnel, client, server, number, .. } = self.turn;
+        let greeted = self.turn.asked.traits.has(Traits::HELLO) && self.turn.answered.traits.has(Traits::HELLO);
         self.turn = Turn {
             unit,
             point,
@@ -262,13 +288,19 @@ impl Talk {
             request_end_ns: now_ns,
             idle_ns: answered_ns.map(|ns| now_ns.saturating_sub(ns).max(0)),
             asked: said,
+            protocol: self.protocol,
+            host: self.host,
+            greeted,
             ..Turn::default()
         };
+        if said.traits.has(Traits::RESTARTS) {
+            self.protocol = Protocol::Unknown;
+        }
         ended
     }
 
     fn answer(&mut self, hot: &mut Hot, heard: &Heard<'_>, said: Said) {
-        if !self.asked || self.turn.answered_ns.is_some() {
+        if !self.has_request() || self.turn.answered_ns.is_some() {
             return;
         }
         let now_ns = heard.packet.ts_ns;
@@ -276,8 +308,11 @@ impl Talk {
         self.acknowledge(hot, now_ns, heard.end, heard.packet.ack);
         self.turn.answered_ns = Some(now_ns);
         self.turn.response = Some(heard.frame);
-        self.turn.disturbed = hot.talk & Bit::RESENT != 0;
+        self.turn.resent = if hot.talk & Bit::RESENT == 0 { Resent::No } else { Resent::Before };
         self.turn.answered = said;
+        if self.turn.protocol == Protocol::Unknown {
+            self.turn.protocol = self.protocol;
+        }
     }
 
     /// The request ended with the last word so far.
@@ -288,7 +323,7 @@ impl Talk {
     }
 
     fn acknowledge(&mut self, hot: &mut Hot, now_ns: i64, end: End, ack: u32) {
-        let awaited = hot.talk & Bit::AWAITS != 0 && self.asked && end != hot.client();
+        let awaited = hot.talk & Bit::AWAITS != 0 && self.has_request() && end != hot.client();
         if !awaited || ack != hot.lanes[end.other() as usize].next_seq {
             return;
         }
@@ -340,9 +375,10 @@ impl Talk {
         let fin = |end: usize| u32::from(self.goodbyes[end].is_some_and(|parting| !parting.goodbye.reset));
         turn.request_bytes = asked_to.wrapping_sub(seq).saturating_sub(if answered { 0 } else { fin(client) });
         turn.response_bytes = if answered { hot.lanes[server].next_seq.wrapping_sub(ack) - fin(server) } else { 0 };
-        turn.resent = hot.talk & Bit::RESENT != 0;
-        turn.disturbed |= turn.resent && !answered;
-        (turn.rtt_ns, turn.protocol) = (self.rtt_ns, self.protocol);
+        if hot.talk & Bit::RESENT != 0 {
+            turn.resent = turn.resent.max(if answered { Resent::InResponse } else { Resent::Before });
+        }
+        (turn.rtt_ns, turn.interleaves) = (self.rtt_ns, self.interleaves);
         turn
     }
 

@@ -1,6 +1,6 @@
 use super::endpoint::Endpoint;
 use super::event::FrameId;
-use crate::wire::app::{Protocol, Said};
+use crate::wire::app::{Protocol, Said, Text, Traits};
 
 /// How a connection ended for its last turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,6 +38,18 @@ impl Fate {
             Self::Unseen => "unseen",
         }
     }
+}
+
+/// Whether segments of a turn were sent again or came late.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Resent {
+    /// None was.
+    #[default]
+    No,
+    /// Some of the response, once it had begun.
+    InResponse,
+    /// Some before the response began, so that the network shaped the time it took.
+    Before,
 }
 
 /// The first FIN or RST of a side.
@@ -93,12 +105,16 @@ pub struct Turn {
     pub request_bytes: u32,
     /// Payload bytes of the response.
     pub response_bytes: u32,
-    /// Whether segments were sent again or came late before the response began, so that the network shaped its times.
-    pub disturbed: bool,
-    /// The same at any time of the turn.
-    pub resent: bool,
+    /// Whether and when segments were sent again or came late.
+    pub resent: Resent,
     /// What the two speak.
     pub protocol: Protocol,
+    /// Server name that the connection asked for (TLS).
+    pub host: Text,
+    /// Whether the turn before was the two hellos of TLS, so that this one is about the handshake.
+    pub greeted: bool,
+    /// Whether it is encrypted and may carry several requests at a time (HTTP/2 offered, or not known).
+    pub interleaves: bool,
     /// What the request says.
     pub asked: Said,
     /// What the response says.
@@ -111,7 +127,41 @@ pub struct Turn {
     pub server_goodbye: Option<Goodbye>,
 }
 
+/// Why a TLS handshake did not come about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TlsFailure {
+    /// The server sent an alert, by its number.
+    ServerAlert(u16),
+    /// The client sent an alert, by its number.
+    ClientAlert(u16),
+    /// The client sent an alert that is encrypted (TLS 1.3).
+    SecretAlert,
+    /// The server closed or reset after the `ClientHello`.
+    Closed,
+    /// The server took the `ClientHello` and said nothing until the client gave up.
+    Silence,
+}
+
 impl Turn {
+    /// Whether it is a TLS handshake that failed here, and why.
+    pub fn tls_failure(&self) -> Option<TlsFailure> {
+        let (asked, answered) = (self.asked.traits, self.answered.traits);
+        let hello = asked.has(Traits::HELLO);
+        match self.protocol {
+            Protocol::Tls if answered.has(Traits::ERROR) => self.answered.status.map(TlsFailure::ServerAlert),
+            Protocol::Tls if asked.has(Traits::ERROR) => self.asked.status.map(TlsFailure::ClientAlert),
+            Protocol::Tls if self.greeted && asked.has(Traits::GOODBYE) && self.asked.status.is_none() => {
+                Some(TlsFailure::SecretAlert)
+            }
+            Protocol::Tls if hello && self.answered_ns.is_none() => match self.fate {
+                Fate::Dropped | Fate::Forgotten | Fate::Crossed => Some(TlsFailure::Closed),
+                Fate::GaveUp if self.acked_ns.is_some() && self.resent != Resent::Before => Some(TlsFailure::Silence),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Time of the request on the network: until the server's host acknowledged it, at most a round trip. A delayed
     /// acknowledgement (Linux holds one back for 40 to 200 ms) is no time of the network.
     pub fn network_ns(&self) -> Option<i64> {

@@ -1,7 +1,7 @@
 //! Requests and responses told apart by direction.
 
-use crate::track::Fate;
 use crate::track::tests::dsl::run;
+use crate::track::{Fate, Resent};
 
 fn millis(ns: Option<i64>) -> Option<i64> {
     ns.map(|ns| (ns + 500_000) / 1_000_000)
@@ -40,7 +40,7 @@ fn repetitions_are_no_turns() {
          0.310 < PA len=50")
     .turns;
     assert_eq!(turns.len(), 2, "{turns:?}");
-    assert!(turns[0].resent && !turns[0].disturbed && !turns[1].resent);
+    assert_eq!([turns[0].resent, turns[1].resent], [Resent::InResponse, Resent::No]);
     assert_eq!(millis(turns[1].idle_ns), Some(270));
 }
 

@@ -8,7 +8,7 @@ use nom::bytes::complete::{tag, take, take_till};
 use nom::combinator::map_res;
 use nom::sequence::preceded;
 
-/// The methods of RFC 9110 9.3, RFC 5789 and WebDAV's most used.
+/// The methods of RFC 9110 9.3, RFC 5789 and `WebDAV`'s most used.
 const METHODS: [&[u8]; 14] = [
     b"GET ",
     b"POST ",

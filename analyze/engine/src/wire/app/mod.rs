@@ -5,15 +5,22 @@
 //! port. Messages may be cut anywhere: what is not there is not said.
 
 mod http1;
+mod http2;
+mod kafka;
+mod mysql;
+mod postgres;
+mod redis;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod text;
+pub(crate) mod tls;
 
 pub use text::Text;
 
 /// What is special about a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Traits(u8);
+pub struct Traits(u16);
 
 impl Traits {
     /// Its answer may take as long as it likes: a long poll, a blocking read of a queue, a watch.
@@ -26,6 +33,15 @@ impl Traits {
     pub const ERROR: Self = Self(8);
     /// A goodbye that nobody answers.
     pub const GOODBYE: Self = Self(16);
+
+    /// It opens a handshake (TLS).
+    pub const HELLO: Self = Self(32);
+    /// What follows may carry several requests at a time (HTTP/2 by ALPN).
+    pub const INTERLEAVES: Self = Self(64);
+    /// The two have settled on what follows (ALPN in a readable `ServerHello`).
+    pub const SETTLED: Self = Self(128);
+    /// Another protocol follows (TLS after a request for it).
+    pub const RESTARTS: Self = Self(256);
 
     /// Whether all of `other` hold.
     pub const fn has(self, other: Self) -> bool {
@@ -99,6 +115,30 @@ macro_rules! protocols {
 protocols! {
     /// HTTP/1.0 and HTTP/1.1 (RFC 9112).
     Http1 = "http/1", http1::request, http1::response;
+    /// TLS (RFC 8446, RFC 5246).
+    Tls = "tls", tls::request, tls::response;
+    /// HTTP/2 in clear text (RFC 9113); gRPC too.
+    Http2 = "http/2", http2::request, http2::response;
+    /// Redis (RESP).
+    Redis = "redis", redis::request, redis::response;
+    /// `PostgreSQL` (frontend/backend protocol 3).
+    Postgres = "postgresql", postgres::request, postgres::response;
+    /// `MySQL` and `MariaDB`.
+    Mysql = "mysql", mysql::request, mysql::response;
+    /// Kafka.
+    Kafka = "kafka", kafka::request, kafka::response;
+}
+
+impl Protocol {
+    /// Whether an answer alone has a shape that tells the protocol.
+    fn is_known_by_its_answers(self) -> bool {
+        matches!(self, Self::Http1 | Self::Tls | Self::Http2 | Self::Mysql)
+    }
+
+    /// Whether each request waits for the answer to the one before, so that a late answer is a slow one.
+    pub fn is_answered_in_turn(self) -> bool {
+        matches!(self, Self::Http1 | Self::Redis | Self::Postgres | Self::Mysql | Self::Kafka)
+    }
 }
 
 /// Who spoke.
@@ -113,8 +153,12 @@ pub enum Part {
 /// Reads the first bytes of a message from one part: as one of the protocol that the connection is known to speak, or
 /// as one of any.
 pub fn read(known: Protocol, part: Part, bytes: &[u8]) -> Option<(Protocol, Said)> {
-    let tried = PROTOCOLS.iter().filter(|(protocol, ..)| known == Protocol::Unknown || *protocol == known);
-    tried.into_iter().find_map(|(protocol, request, response)| {
+    let may_be = |protocol: Protocol| match (known, part) {
+        (Protocol::Unknown, Part::Client) => true,
+        (Protocol::Unknown, Part::Server) => protocol.is_known_by_its_answers(),
+        _ => protocol == known,
+    };
+    PROTOCOLS.iter().filter(|(protocol, ..)| may_be(*protocol)).find_map(|(protocol, request, response)| {
         let read = if part == Part::Client { request } else { response };
         Some((*protocol, read(bytes)?))
     })
