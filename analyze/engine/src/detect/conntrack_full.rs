@@ -31,14 +31,29 @@ pub(super) const ABOUT: About = About {
 /// Destinations that make it the table's fault and not a destination's.
 const DESTINATIONS: usize = 2;
 
+/// Less than one in so many new connections is no full table.
+const RARE: usize = 10;
+
 fn find(world: &World<'_>) -> Vec<Finding> {
     let all = lost(world);
     let full: Vec<&Lost<'_>> = all.iter().filter(|lost| is_dropped_first(lost)).collect();
     let destinations: BTreeSet<Endpoint> = full.iter().map(|lost| lost.connection.front().resp).collect();
-    if destinations.len() < DESTINATIONS {
+    if destinations.len() < DESTINATIONS || !is_common(&full, &destinations, world) {
         return Vec::new();
     }
     vec![judge(&full, &destinations, world)]
+}
+
+/// Whether new connections to these destinations vanish often while they do: a full table drops whatever comes, where
+/// a few among many that pass have another cause each.
+fn is_common(full: &[&Lost<'_>], destinations: &BTreeSet<Endpoint>, world: &World<'_>) -> bool {
+    let begins = full.iter().map(|lost| lost.pre.first_ns);
+    let (Some(first), Some(last)) = (begins.clone().min(), begins.max()) else { return false };
+    let kept = &world.facts.servers.kept;
+    let within = |flow: &Flow| (first..=last).contains(&flow.first_ns);
+    let to_them = kept.connections().iter().filter(|connection| destinations.contains(&connection.front().resp));
+    let new = to_them.filter(|connection| connection.flows(kept).next().is_some_and(within)).count();
+    full.len() * RARE >= new
 }
 
 /// Whether it vanished before a destination was chosen for it.

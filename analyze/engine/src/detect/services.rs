@@ -103,6 +103,8 @@ pub(crate) struct Servers {
     pub(crate) kept: Kept,
     /// Attempts that are only counted, because there was no room to keep them.
     counts: HashMap<(Endpoint, Addr), Counts, RandomState>,
+    /// Kept TCP connections with their outcomes, where that can be told.
+    outcomes: OnceCell<Vec<(u32, Outcome)>>,
     services: OnceCell<Vec<Service>>,
     /// Connections of clients and servers beyond the cap.
     pub(crate) left_out: u64,
@@ -139,10 +141,13 @@ impl Servers {
 
     /// TCP connections with their outcomes, where that can be told.
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = (u32, &Connection, Outcome)> {
-        (0u32..).zip(self.kept.connections()).filter_map(|(at, connection)| {
-            let outcome = connection.outcome(&self.kept);
-            (connection.proto == TCP && outcome != Outcome::Unclear).then_some((at, connection, outcome))
-        })
+        let connections = self.kept.connections();
+        let told = self.outcomes.get_or_init(|| {
+            let tcp = (0u32..).zip(connections).filter(|(_, connection)| connection.proto == TCP);
+            let outcomes = tcp.map(|(at, connection)| (at, connection.outcome(&self.kept)));
+            outcomes.filter(|(_, outcome)| *outcome != Outcome::Unclear).collect()
+        });
+        told.iter().map(move |(at, outcome)| (*at, &connections[*at as usize], *outcome))
     }
 
     /// Addresses that answered an attempt, be it with a refusal.

@@ -181,7 +181,7 @@ fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
         .facts
         .servers
         .outcomes()
-        .filter(|(at, connection, outcome)| own.contains(at) || *outcome == Outcome::Established && near(connection))
+        .filter(|(at, connection, outcome)| *outcome == Outcome::Established && near(connection) || own.contains(at))
         .map(|(at, connection, _)| (at, own.contains(&at), connection.back().resp))
         .collect();
     let draws: Vec<bool> = all.iter().map(|(_, failed, _)| *failed).collect();
