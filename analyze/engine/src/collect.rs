@@ -184,7 +184,7 @@ impl<'a> Collector<'a> {
                 outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink)?;
                 self.dns(&told)
             }
-            Event::ArpUnanswered(_) => Ok(()),
+            Event::ArpUnanswered(_) | Event::AddressConflict(_) | Event::Speakers { .. } => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
                 Ok(())

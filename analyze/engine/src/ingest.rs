@@ -6,7 +6,7 @@ use crate::track::decoded::Decoded;
 use crate::track::dns::{DnsRef, is_dns_port, shard_of_id};
 use crate::track::fragments::{Fragmented, Inside, Key as FragmentKey, Reassembler, Seen};
 use crate::track::icmp::quoted;
-use crate::track::key::{SHARDS, shard_of};
+use crate::track::key::{NEIGHBOUR_SHARD, SHARDS, shard_of};
 use crate::track::lane::sample;
 use crate::track::points::{Point, Points};
 use crate::track::tunnels::{Tunnel, Tunnels};
@@ -228,7 +228,9 @@ impl Ingest {
     #[inline]
     fn deal(&self, packet: Packet, work: &mut Work) {
         let shard = match packet.kind {
-            Kind::Tcp | Kind::Udp | Kind::Ip | Kind::Echo | Kind::Arp => shard_of(&packet),
+            Kind::Tcp | Kind::Udp | Kind::Ip | Kind::Echo => shard_of(&packet),
+            Kind::Arp => NEIGHBOUR_SHARD,
+            Kind::Icmp if is_discovery(&packet, &work.chunk) => NEIGHBOUR_SHARD,
             Kind::IcmpError => error_shard(&packet, &work.chunk),
             Kind::Other | Kind::Icmp | Kind::Fragment => {
                 if self.keep_untracked {
@@ -268,6 +270,10 @@ fn may_be_dns(packet: &Packet, chunk: &Chunk) -> bool {
     plausible
         && wire::dns::may_have_shape(packet.src_port, packet.dst_port)
         && wire::dns::message(bytes, packet.payload_len as usize).is_some_and(|message| message.has_shape())
+}
+
+fn is_discovery(packet: &Packet, chunk: &Chunk) -> bool {
+    !packet.src.is_v4() && wire::neighbour::is_one(chunk.bytes(packet.l4_offset, packet.l4_caplen))
 }
 
 /// The shard of the connection that an ICMP error is about.

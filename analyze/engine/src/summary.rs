@@ -39,7 +39,13 @@ impl Totals {
             Event::IcmpError(_) => *self.protocols.entry("icmp errors").or_default() += 1,
             Event::Echo(_) => *self.protocols.entry("pings").or_default() += 1,
             Event::Dns(_) => *self.protocols.entry("dns transactions").or_default() += 1,
-            Event::Turn(_) | Event::Tcp(_) | Event::ArpUnanswered(_) | Event::Flagged(_) | Event::Tally { .. } => {}
+            Event::Turn(_)
+            | Event::Tcp(_)
+            | Event::ArpUnanswered(_)
+            | Event::AddressConflict(_)
+            | Event::Speakers { .. }
+            | Event::Flagged(_)
+            | Event::Tally { .. } => {}
         }
     }
 

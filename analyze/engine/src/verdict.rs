@@ -1,7 +1,7 @@
 //! What the findings add up to, and what the captures cannot tell.
 
 use crate::detect::world::World;
-use crate::finding::{ConnectionCounts, Finding, Ladder, Rung};
+use crate::finding::{ConnectionCounts, Finding, Ladder, Rung, Severity};
 use crate::wire::TunnelKind;
 
 /// Timeouts need this long a capture to show.
@@ -49,9 +49,19 @@ pub(crate) fn ladder(world: &World<'_>, findings: &[Finding], connections: &Conn
         endpoints: share(connections.established, connections.refused),
         pod_ip: if found("NET004") { Rung::Broken } else { share(connections.established, 0) },
         policy: if prohibited { Rung::Broken } else { Rung::NotSeen },
-        overlay: overlay(world, found("OVL001")),
-        mtu: Rung::NotSeen,
+        overlay: overlay(world, findings.iter().any(|f| f.code.starts_with("OVL") && f.severity > Severity::Info)),
+        mtu: mtu(world, findings),
         tcp: share(connections.established, failed),
+    }
+}
+
+fn mtu(world: &World<'_>, findings: &[Finding]) -> Rung {
+    let worst = findings.iter().filter(|finding| finding.code.starts_with("MTU")).map(|finding| finding.severity).max();
+    match worst {
+        Some(Severity::Error | Severity::Critical) => Rung::Broken,
+        Some(_) => Rung::Degraded,
+        None if world.facts.path_mtu.full_size_passed => Rung::Ok,
+        None => Rung::NotSeen,
     }
 }
 

@@ -8,6 +8,7 @@ mod link_types;
 mod lookups;
 mod nat;
 mod near_misses;
+mod paths;
 mod talk;
 mod tunnels;
 
@@ -45,6 +46,7 @@ pub fn all() -> io::Result<Vec<File>> {
     files.extend(near_misses::files());
     files.extend(nat::files());
     files.extend(lookups::files());
+    files.extend(paths::files());
     Ok(files)
 }
 

@@ -16,6 +16,7 @@ mod dns;
 mod dns_cacheable_repeats;
 mod dns_name_missing;
 mod dns_negative_cache;
+mod duplicate_ip;
 mod endpoint_outlier;
 mod evidence;
 mod fragment_loss;
@@ -23,6 +24,7 @@ mod fragments;
 mod hairpin_broken;
 mod idle_reset;
 mod keepalive_race;
+mod latent_mtu;
 mod listen_overflow;
 mod lookups;
 mod losses;
@@ -33,6 +35,7 @@ mod no_endpoints;
 mod no_route;
 mod nodeport_unanswered;
 mod overlay;
+mod overlay_down;
 mod overlay_fragmentation;
 mod overlay_one_way;
 mod packet_duplication;
@@ -58,7 +61,9 @@ mod times;
 mod tls_failure;
 mod turns;
 mod unnatted_reply;
+mod vni_mismatch;
 pub(crate) mod what_if;
+mod wireguard_no_handshake;
 pub(crate) mod world;
 mod zero_window;
 
@@ -100,12 +105,17 @@ pub struct About {
 pub const DETECTORS: &[About] = &[
     capture_drops::ABOUT,
     capture_incomplete::ABOUT,
+    duplicate_ip::ABOUT,
+    vni_mismatch::ABOUT,
     overlay_one_way::ABOUT,
+    overlay_down::ABOUT,
+    wireguard_no_handshake::ABOUT,
     fragment_loss::ABOUT,
     pmtu_not_translated::ABOUT,
     mtu_black_hole::ABOUT,
     mtu_mismatch::ABOUT,
     overlay_fragmentation::ABOUT,
+    latent_mtu::ABOUT,
     conntrack_full::ABOUT,
     snat_port_exhaustion::ABOUT,
     snat_port_race::ABOUT,

@@ -1,12 +1,14 @@
 //! What happens inside tunnels, by pair of outer ends.
 
 use super::attempts::Outcome;
+use super::world::World;
 use crate::Addr;
-use crate::track::event::Flow;
+use crate::track::event::{Echo, Flow, Side};
+use crate::track::tunnels::Way;
 use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Two ends of tunnels of one kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Inside {
     /// Failed attempts of originators behind `a`, and behind `b`.
     pub(crate) from_a: u64,
     pub(crate) from_b: u64,
+    /// When attempts without any answer began, a few.
+    pub(crate) silent_ns: Vec<i64>,
     pub(crate) frames: Vec<FrameId>,
     pub(crate) span_ns: Option<(i64, i64)>,
 }
@@ -43,6 +47,7 @@ pub(crate) struct Overlay {
 }
 
 const FRAMES: usize = 8;
+const TIMES: usize = 64;
 const TCP: u8 = 6;
 
 impl Overlay {
@@ -54,6 +59,15 @@ impl Overlay {
                 inside.both_ways += u64::from(leg.orig_packets > 0 && leg.resp_packets > 0);
                 inside.add(flow, leg.orig_from_a);
             }
+        }
+    }
+
+    /// Takes note of a ping that nobody answered.
+    pub(crate) fn echo(&mut self, echo: &Echo) {
+        if echo.unanswered && echo.tunnel != 0 {
+            let inside = self.inside.entry(echo.tunnel).or_default();
+            inside.be_silent(echo.ns);
+            inside.note((echo.ns, echo.ns), [echo.frame]);
         }
     }
 
@@ -72,8 +86,18 @@ impl Inside {
                     self.servers.insert(flow.resp);
                 }
             }
-            Outcome::Unanswered => self.silent += 1,
-            Outcome::Unclear if is_silent_question(flow) => self.silent += 1,
+            Outcome::Unanswered => self.be_silent(flow.first_ns),
+            Outcome::Unclear if is_silent_question(flow) => self.be_silent(flow.first_ns),
+            // Only a SYN is sent again and again without having heard anything.
+            Outcome::Unclear if flow.from_resp.packets == 0 && repeats_syn(flow, &flow.from_orig) => {
+                self.be_silent(flow.first_ns);
+            }
+            Outcome::Unclear if repeats_syn(flow, &flow.from_orig) && repeats_syn(flow, &flow.from_resp) => {
+                self.half_open += 1;
+                if self.servers.len() < FRAMES {
+                    self.servers.insert(flow.resp);
+                }
+            }
             // Only a handshake proves that answers arrive at the other end.
             Outcome::Established if flow.proto == TCP => {
                 self.complete += 1;
@@ -82,10 +106,21 @@ impl Inside {
             _ => return,
         }
         *(if from_a { &mut self.from_a } else { &mut self.from_b }) += 1;
-        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
-        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        self.note((flow.first_ns, flow.last_ns), flow.syns.iter().copied().chain([flow.first]));
+    }
+
+    fn note(&mut self, span_ns: (i64, i64), frames: impl IntoIterator<Item = FrameId>) {
+        let (first, last) = self.span_ns.unwrap_or(span_ns);
+        self.span_ns = Some((first.min(span_ns.0), last.max(span_ns.1)));
         let room = FRAMES.saturating_sub(self.frames.len());
-        self.frames.extend(flow.syns.iter().chain([&flow.first]).take(2.min(room)));
+        self.frames.extend(frames.into_iter().take(2.min(room)));
+    }
+
+    fn be_silent(&mut self, ns: i64) {
+        self.silent += 1;
+        if self.silent_ns.len() < TIMES {
+            self.silent_ns.push(ns);
+        }
     }
 }
 
@@ -99,13 +134,94 @@ impl Inside {
         self.from_a += other.from_a;
         self.from_b += other.from_b;
         self.servers.extend(&other.servers);
+        self.silent_ns.extend(other.silent_ns.iter().take(TIMES.saturating_sub(self.silent_ns.len())));
         self.frames.extend(other.frames.iter().take(FRAMES.saturating_sub(self.frames.len())));
         let spans = self.span_ns.into_iter().chain(other.span_ns);
         self.span_ns = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     }
 }
 
+/// Packets of one size that a side repeats before they are SYNs.
+const REPEATED: u64 = 3;
+/// IP packet of a SYN of Linux, without the IP header: header and options.
+const SYN_LEN: u64 = 40;
+
+/// Whether a side of a connection whose flags the capture cut off sends nothing but packets as long as a SYN.
+fn repeats_syn(flow: &Flow, side: &Side) -> bool {
+    let len = SYN_LEN + if flow.orig.addr.is_v4() { 20 } else { 40 };
+    let cut = flow.proto == TCP && side.isn.is_none() && side.ttl.is_some();
+    cut && side.packets >= REPEATED && side.bytes == side.packets * len && u64::from(side.largest_packet) == len
+}
+
 /// A DNS question without an answer; other one-way datagrams are normal.
 fn is_silent_question(flow: &Flow) -> bool {
     flow.proto == 17 && flow.resp.port == 53 && flow.from_resp.packets == 0
+}
+
+/// What one unit saw of a pair.
+#[derive(Clone, Default)]
+pub(super) struct View {
+    pub(super) ab: Way,
+    pub(super) ba: Way,
+    pub(super) inside: Inside,
+    /// Identifiers of the frames from `a` to `b`, and from `b` to `a`.
+    pub(super) ids: (BTreeSet<u32>, BTreeSet<u32>),
+}
+
+/// What each unit saw of a pair.
+pub(super) type Units = BTreeMap<u32, View>;
+
+/// What was seen of all pairs.
+pub(super) fn views(world: &World<'_>) -> BTreeMap<Pair, Units> {
+    let mut pairs: BTreeMap<Pair, Units> = BTreeMap::new();
+    for (id, (tunnel, usage)) in (0..).zip(world.tunnels.iter().zip(world.tunnel_uses)).skip(1) {
+        let pair = Pair { kind: tunnel.kind, a: tunnel.a, b: tunnel.b };
+        let view = pairs.entry(pair).or_default().entry(tunnel.unit).or_default();
+        view.ab.add(usage.ab);
+        view.ba.add(usage.ba);
+        view.ids.0.extend(tunnel.id.filter(|_| usage.ab.frames > 0));
+        view.ids.1.extend(tunnel.id.filter(|_| usage.ba.frames > 0));
+        if let Some(inside) = world.facts.overlay.inside(id) {
+            view.inside.merge(inside);
+        }
+    }
+    pairs
+}
+
+/// One way that goes on after the other has fallen silent, or never was.
+pub(super) struct OneWay {
+    /// Who goes on, and who is not heard.
+    pub(super) near: Addr,
+    pub(super) far: Addr,
+    /// Frames of `near`.
+    pub(super) sent: u64,
+    /// Last frame of `far`, when there was one.
+    pub(super) since_ns: Option<i64>,
+    /// Attempts inside that began afterwards and got no answer.
+    pub(super) silent: u64,
+}
+
+/// Unanswered attempts that make a pattern.
+pub(super) const ATTEMPTS: u64 = 2;
+/// Frames one way that make it more than chance.
+const SENT: u64 = 6;
+/// Silence that is none of a pause.
+const SILENCE_NS: i64 = 3_000_000_000;
+
+impl View {
+    /// Whether one way goes on alone, with attempts inside that need the other.
+    pub(super) fn one_way(&self, pair: Pair) -> Option<OneWay> {
+        let ways = [(pair.a, pair.b, self.ab, self.ba), (pair.b, pair.a, self.ba, self.ab)];
+        ways.into_iter().find_map(|(near, far, there, back)| self.goes_on(near, far, there, back))
+    }
+
+    fn goes_on(&self, near: Addr, far: Addr, there: Way, back: Way) -> Option<OneWay> {
+        let since_ns = (back.frames > 0).then_some(back.last_ns);
+        let fell_silent = since_ns.is_none_or(|since| there.last_ns.saturating_sub(since) >= SILENCE_NS);
+        let after = self.inside.silent_ns.iter().filter(|ns| since_ns.is_none_or(|since| **ns > since)).count() as u64;
+        // Both directions of connections inside one direction of the tunnel: a mirror.
+        let is_mirror = since_ns.is_none() && self.inside.both_ways > 0;
+        let one_way = fell_silent && !is_mirror && there.frames >= SENT && after >= ATTEMPTS;
+        one_way.then_some(OneWay { near, far, sent: there.frames, since_ns, silent: after })
+    }
 }

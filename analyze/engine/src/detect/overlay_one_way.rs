@@ -1,6 +1,6 @@
 use super::About;
 use super::evidence::count_of;
-use super::overlay::{Inside, Pair};
+use super::overlay::{ATTEMPTS, Pair, Units, View, views};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -27,14 +27,6 @@ pub(super) const ABOUT: About = About {
     judge: find,
 };
 
-/// What one unit saw of a pair.
-#[derive(Clone, Default)]
-struct View {
-    ab: u64,
-    ba: u64,
-    inside: Inside,
-}
-
 /// A direction that is lost and how that is known.
 struct Loss {
     from: Addr,
@@ -43,46 +35,22 @@ struct Loss {
     confidence: f64,
 }
 
-/// Unanswered attempts that make a pattern.
-const ATTEMPTS: u64 = 2;
-/// Frames one way that make it more than chance.
-const FRAMES: u64 = 6;
-
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
     let lost = pairs.iter().filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs)?)));
     lost.map(|(pair, units, loss)| judge(pair, units, &loss, world)).collect()
 }
 
-type Units = BTreeMap<u32, View>;
-
-fn views(world: &World<'_>) -> BTreeMap<Pair, Units> {
-    let mut pairs: BTreeMap<Pair, Units> = BTreeMap::new();
-    for (id, (tunnel, usage)) in (0..).zip(world.tunnels.iter().zip(world.tunnel_uses)).skip(1) {
-        let pair = Pair { kind: tunnel.kind, a: tunnel.a, b: tunnel.b };
-        let view = pairs.entry(pair).or_default().entry(tunnel.unit).or_default();
-        view.ab += usage.ab.frames;
-        view.ba += usage.ba.frames;
-        if let Some(inside) = world.facts.overlay.inside(id) {
-            view.inside.merge(inside);
-        }
-    }
-    pairs
-}
-
 fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
     let complete: u64 = units.values().map(|view| view.inside.complete).sum();
-    if complete > 0 {
-        return None;
-    }
-    let unanswered = units.values().find_map(|view| answers_lost(pair, view));
+    let unanswered = units.values().filter(|_| complete == 0).find_map(|view| answers_lost(pair, view));
     unanswered.or_else(|| units.iter().find_map(|(unit, view)| nothing_back(pair, *unit, view, units, all)))
 }
 
 /// SYNs arrive, SYN-ACKs leave, and no handshake ever completes: the answers are lost on the way.
 fn answers_lost(pair: Pair, view: &View) -> Option<Loss> {
     let inside = &view.inside;
-    if view.ab == 0 || view.ba == 0 || (inside.servers.len() as u64) < ATTEMPTS {
+    if view.ab.frames == 0 || view.ba.frames == 0 || (inside.servers.len() as u64) < ATTEMPTS {
         return None;
     }
     let (from, to) = if inside.from_a >= inside.from_b { (pair.b, pair.a) } else { (pair.a, pair.b) };
@@ -94,16 +62,18 @@ fn answers_lost(pair: Pair, view: &View) -> Option<Loss> {
     Some(Loss { from, to, how, confidence: 0.85 })
 }
 
-/// One direction only, with attempts inside that need the other.
+/// One direction only, with attempts inside that need the other; the other is known to be sent, or the end that hears
+/// nothing of it hears other nodes.
 fn nothing_back(pair: Pair, unit: u32, view: &View, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
-    let one_way = (view.ab >= FRAMES && view.ba == 0) || (view.ba >= FRAMES && view.ab == 0);
-    if !one_way || view.inside.silent < ATTEMPTS || view.inside.both_ways > 0 {
-        return None;
-    }
-    let (near, far) = if view.ab > 0 { (pair.a, pair.b) } else { (pair.b, pair.a) };
-    let sent = count_of(view.ab + view.ba, "frame");
-    let silent = count_of(view.inside.silent, "attempt");
-    if units.iter().any(|(other, view)| *other != unit && view.ab > 0 && view.ba > 0) {
+    let one_way = view.one_way(pair)?;
+    let (near, far) = (one_way.near, one_way.far);
+    let sent = count_of(one_way.sent, "frame");
+    let silent = count_of(one_way.silent, "attempt");
+    let is_sent = |view: &View| {
+        let (there, back) = if near == pair.a { (view.ab, view.ba) } else { (view.ba, view.ab) };
+        there.frames > 0 && one_way.since_ns.map_or(back.frames > 0, |since| back.last_ns > since + ANSWERED_NS)
+    };
+    if units.iter().any(|(other, view)| *other != unit && is_sent(view)) {
         let how = format!(
             "{sent} from {near} and none from {far} in one capture, both directions in another; {silent} inside stay \
              unanswered"
@@ -111,9 +81,8 @@ fn nothing_back(pair: Pair, unit: u32, view: &View, units: &Units, all: &BTreeMa
         return Some(Loss { from: far, to: near, how, confidence: 0.95 });
     }
     let lively = |(other, units): (&Pair, &Units)| {
-        *other != pair
-            && (other.a == near || other.b == near)
-            && units.get(&unit).is_some_and(|view| view.ab > 0 && view.ba > 0)
+        let ends = *other != pair && (other.a == near || other.b == near);
+        ends && units.get(&unit).is_some_and(|view| view.ab.frames > 0 && view.ba.frames > 0)
     };
     if !all.iter().any(lively) {
         return None;
@@ -125,6 +94,9 @@ fn nothing_back(pair: Pair, unit: u32, view: &View, units: &Units, all: &BTreeMa
     Some(Loss { from: far, to: near, how, confidence: 0.75 })
 }
 
+/// Clocks of captures differ, and answers take their time.
+const ANSWERED_NS: i64 = 2_000_000_000;
+
 fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
     let kind = pair.kind.name();
     let mut finding = Finding::of(&ABOUT, format!("{kind} from {} to {} does not arrive", loss.from, loss.to));
@@ -132,8 +104,8 @@ fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
     finding.about(Role::Vtep, &loss.from);
     finding.about(Role::Vtep, &loss.to);
     let sum = |count: fn(&View) -> u64| units.values().map(count).max().unwrap_or_default() as i64;
-    finding.counts.insert("frames_ab", sum(|view| view.ab));
-    finding.counts.insert("frames_ba", sum(|view| view.ba));
+    finding.counts.insert("frames_ab", sum(|view| view.ab.frames));
+    finding.counts.insert("frames_ba", sum(|view| view.ba.frames));
     finding.counts.insert("unanswered", sum(|view| view.inside.silent + view.inside.half_open));
     let spans: Vec<(i64, i64)> = units.values().filter_map(|view| view.inside.span_ns).collect();
     if let (Some(first), Some(last)) = (spans.iter().map(|s| s.0).min(), spans.iter().map(|s| s.1).max()) {

@@ -71,6 +71,18 @@ pub(crate) struct Adapted {
     pub(crate) span_ns: (i64, i64),
 }
 
+/// What connections inside a tunnel allow, and what passed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TunnelSizes {
+    /// Bytes of the biggest IP packet that both ends of a connection allow.
+    pub(crate) allowed: u32,
+    /// Bytes of the biggest that was acknowledged.
+    pub(crate) passed: u32,
+    pub(crate) connections: u64,
+    pub(crate) frame: FrameId,
+    pub(crate) span_ns: (i64, i64),
+}
+
 /// Facts about sizes, of all units.
 #[derive(Debug, Default)]
 pub(crate) struct PathMtu {
@@ -78,6 +90,11 @@ pub(crate) struct PathMtu {
     passed: HashMap<Path, Passed, RandomState>,
     pub(crate) too_big: BTreeMap<Path, TooBig>,
     pub(crate) adapted: BTreeMap<Path, Adapted>,
+    /// Biggest MSS that an address announced outside of tunnels.
+    pub(crate) announced: HashMap<Addr, u16, RandomState>,
+    pub(crate) tunnels: BTreeMap<u32, TunnelSizes>,
+    /// Whether a full-size packet passed anywhere.
+    pub(crate) full_size_passed: bool,
     /// Facts beyond the caps.
     pub(crate) left_out: u64,
 }
@@ -98,6 +115,41 @@ impl PathMtu {
         let (orig, resp) = (flow.orig.addr, flow.resp.addr);
         self.pass(Path { from: orig, to: resp }, flow, &flow.from_orig);
         self.pass(Path { from: resp, to: orig }, flow, &flow.from_resp);
+        match flow.leg.tunnel {
+            0 if flow.other_legs.iter().all(|leg| leg.tunnel == 0) => {
+                self.announce(orig, flow.from_orig.mss);
+                self.announce(resp, flow.from_resp.mss);
+            }
+            0 => {}
+            tunnel => self.inside(tunnel, flow),
+        }
+    }
+
+    fn announce(&mut self, addr: Addr, mss: Option<u16>) {
+        let Some(mss) = mss else { return };
+        if self.announced.len() >= MAX_PATHS && !self.announced.contains_key(&addr) {
+            self.left_out += 1;
+            return;
+        }
+        let known = self.announced.entry(addr).or_default();
+        *known = mss.max(*known);
+    }
+
+    /// Takes note of a connection that was seen in a tunnel first, where its MSS is as it is on the underlay.
+    fn inside(&mut self, tunnel: u32, flow: &Flow) {
+        let Some(allowed) = full_size(flow) else { return };
+        if self.tunnels.len() >= MAX_PATHS && !self.tunnels.contains_key(&tunnel) {
+            self.left_out += 1;
+            return;
+        }
+        let (frame, span_ns) = (flow.first, (flow.first_ns, flow.last_ns));
+        let new = TunnelSizes { allowed: 0, passed: 0, connections: 0, frame, span_ns };
+        let sizes = self.tunnels.entry(tunnel).or_insert(new);
+        sizes.allowed = sizes.allowed.max(allowed);
+        let acked = [&flow.from_orig, &flow.from_resp].into_iter().filter(|side| side.all_acked);
+        sizes.passed = acked.map(|side| real_size(flow, side)).fold(sizes.passed, u32::max);
+        sizes.connections += 1;
+        sizes.span_ns.1 = sizes.span_ns.1.max(flow.last_ns);
     }
 
     fn pass(&mut self, path: Path, flow: &Flow, side: &Side) {
@@ -108,8 +160,10 @@ impl PathMtu {
             self.left_out += 1;
             return;
         }
+        let largest = real_size(flow, side);
+        self.full_size_passed |= full_size(flow).is_some_and(|full| largest + 2 * TIMESTAMPS >= full);
         let passed = self.passed.entry(path).or_default();
-        passed.largest = passed.largest.max(real_size(flow, side));
+        passed.largest = passed.largest.max(largest);
         passed.connections += 1;
         passed.last_ns = passed.last_ns.max(flow.last_ns);
         if let Some(full) = full_size(flow).filter(|full| is_adapted(side, *full)) {
@@ -198,6 +252,10 @@ impl Stalled {
             return None;
         }
         let certain = resent_size(stall, sender.1).or_else(|| hidden_size(flow, stall, sender.1));
+        let waited = flow.last_ns.saturating_sub(flow.first_ns);
+        if certain.is_none() && waited < PATIENCE_NS {
+            return None;
+        }
         let size = certain.or(full_size(flow)).unwrap_or(stall.ip_len);
         (size > least(sender.0.addr)).then(|| Self {
             certain: certain.is_some(),

@@ -7,15 +7,16 @@ use super::overlay::Overlay;
 use super::path_mtu::PathMtu;
 use super::services::Servers;
 use super::turns::Turns;
+use crate::Addr;
 use crate::Directory;
 use crate::finding::Finding;
 use crate::track::decoded::Decoded;
-use crate::track::event::{ArpUnanswered, ConnState, Flow};
+use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
 use crate::track::points::Point;
 use crate::track::tunnels::{Tunnel, TunnelUse};
 use crate::track::{Event, IcmpError};
 use kcap_file::CaptureInfo;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Facts of all units that more than one detector needs.
 #[derive(Default)]
@@ -27,8 +28,12 @@ pub(crate) struct Facts {
     pub(crate) path_mtu: PathMtu,
     pub(crate) fragments: Fragments,
     /// ICMP errors that no route exists, by sender and destination; a few of each.
-    pub(crate) no_route: BTreeMap<(crate::Addr, crate::Addr), Vec<IcmpError>>,
+    pub(crate) no_route: BTreeMap<(Addr, Addr), Vec<IcmpError>>,
     pub(crate) silent_arp: Vec<ArpUnanswered>,
+    /// Addresses that several link addresses claim.
+    pub(crate) conflicts: Vec<AddressConflict>,
+    /// Addresses that spoke in ARP or neighbour discovery, by unit; some of them.
+    pub(crate) speakers: BTreeSet<(u32, Addr)>,
     pub(crate) flows: FlowFacts,
     pub(crate) turns: Turns,
     pub(crate) lookups: LookupFacts,
@@ -82,8 +87,13 @@ impl Facts {
             Event::IcmpError(error) if error.icmp.is_too_big() => self.path_mtu.too_big(error),
             Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
             Event::Dns(told) => self.dns.add(told),
-            Event::ArpUnanswered(_) => self.left_out += 1,
-            Event::Tcp(_) | Event::IcmpError(_) | Event::Echo(_) | Event::Flagged(_) | Event::Tally { .. } => {}
+            Event::AddressConflict(conflict) if self.conflicts.len() < MAX_FACTS => {
+                self.conflicts.push((**conflict).clone());
+            }
+            Event::ArpUnanswered(_) | Event::AddressConflict(_) => self.left_out += 1,
+            Event::Speakers { unit, addrs } => self.speakers.extend(addrs.iter().map(|addr| (*unit, *addr))),
+            Event::Echo(echo) => self.overlay.echo(echo),
+            Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
     }
 
@@ -141,7 +151,8 @@ impl World<'_> {
         let Some(tunnel) = self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) else { return false };
         let ends = [tunnel.a.to_string(), tunnel.b.to_string()];
         let about = |finding: &Finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end));
-        self.findings.iter().any(|finding| finding.code == "OVL001" && about(finding))
+        let broken = |finding: &&Finding| matches!(finding.code, "OVL001" | "OVL002" | "OVL004");
+        self.findings.iter().filter(broken).any(about)
     }
 
     /// A capture point by its name, and inside what kind of tunnel.

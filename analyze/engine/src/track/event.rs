@@ -33,10 +33,19 @@ pub enum Event {
     Echo(Box<Echo>),
     /// A request was answered, or its connection ended.
     Turn(Box<Turn>),
-    /// An address did not answer ARP.
-    ArpUnanswered(Box<ArpUnanswered>),
     /// tshark would flag a frame; stated only on demand.
     Flagged(Box<Flagged>),
+    /// An address did not answer ARP or neighbour discovery.
+    ArpUnanswered(Box<ArpUnanswered>),
+    /// Addresses that spoke in ARP or neighbour discovery outside of tunnels, some of them.
+    Speakers {
+        /// Unit of the inputs.
+        unit: u32,
+        /// Addresses.
+        addrs: Vec<Addr>,
+    },
+    /// Several link addresses claim one address.
+    AddressConflict(Box<AddressConflict>),
     /// A DNS question was answered or given up.
     Dns(Box<Transaction>),
     /// A segment to count in its second.
@@ -521,4 +530,40 @@ pub struct ArpUnanswered {
     pub point: u16,
     /// Tunnel the requests came in.
     pub tunnel: u32,
+}
+
+/// An address that several link addresses claim at one place.
+#[derive(Clone, Debug)]
+pub struct AddressConflict {
+    /// Unit of the inputs.
+    pub unit: u32,
+    /// Capture point.
+    pub point: u16,
+    /// Tunnel.
+    pub tunnel: u32,
+    /// The address.
+    pub addr: Addr,
+    /// Who claims it, in order of appearance; the first four.
+    pub owners: Vec<Owner>,
+    /// Times one claims it again after another did: 0 when it passed from one to the next.
+    pub returns: u32,
+    /// Questions that two of them answered.
+    pub double_answers: u32,
+}
+
+/// Who claims an address.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owner {
+    /// Link address.
+    pub mac: [u8; 6],
+    /// First claim.
+    pub first_ns: i64,
+    /// Last claim.
+    pub last_ns: i64,
+    /// Claims.
+    pub claims: u64,
+    /// Frames of claims, a few.
+    pub frames: Few<FrameId, 4>,
+    /// Addresses that it claims at the place, this one included.
+    pub addresses: u32,
 }

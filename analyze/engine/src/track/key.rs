@@ -67,6 +67,9 @@ impl Seed {
 /// Logical shards; fixed, because per-shard caps shape what a full table evicts.
 pub(crate) const SHARDS: usize = 8;
 
+/// The shard that tracks ARP and neighbour discovery, all of it.
+pub(crate) const NEIGHBOUR_SHARD: usize = 0;
+
 /// The shard that tracks a packet: the same for both directions of a connection and for all its legs. DNS goes by the
 /// client's address, so that all look-ups of a client meet.
 #[inline]

@@ -1,6 +1,5 @@
 //! State over packets. Track remembers and never judges.
 
-mod arp;
 pub mod compat;
 pub(crate) mod decoded;
 pub mod dns;
@@ -19,6 +18,7 @@ pub(crate) mod key;
 pub(crate) mod lane;
 mod leg;
 pub mod lookup;
+mod neighbours;
 pub mod points;
 mod prefetch;
 pub(crate) mod shard;

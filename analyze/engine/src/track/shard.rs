@@ -1,11 +1,11 @@
 //! One shard: the trackers of the connections that hash to it.
 
-use super::arp::Arps;
 use super::compat::Compat;
 use super::dns::Dns;
 use super::flows::{BATCH, Events, FLOW_BYTES, Flows, Source};
 use super::icmp::{Echoes, Errors};
 use super::key::SHARDS;
+use super::neighbours::Neighbours;
 use crate::packet::{Kind, Packet};
 
 /// Part of the memory that open DNS transactions may hold, beside the connections.
@@ -17,7 +17,7 @@ pub(crate) struct Shard {
     flows: Flows,
     errors: Errors,
     echoes: Echoes,
-    arps: Arps,
+    neighbours: Neighbours,
     dns: Dns,
     compat: Option<Compat>,
     unit: u32,
@@ -50,7 +50,7 @@ impl Shard {
             compat: memory.compat.map(|bytes| Compat::new(share(bytes))),
             errors: Errors::default(),
             echoes: Echoes::default(),
-            arps: Arps::default(),
+            neighbours: Neighbours::default(),
             dns: Dns::new(memory.trackers / DNS_SHARE),
             unit: 0,
             last_ns: i64::MIN,
@@ -94,7 +94,7 @@ impl Shard {
         match packet.kind {
             Kind::IcmpError => self.errors.take(packet, source, &mut self.flows, events),
             Kind::Echo => self.echoes.take(packet, source, events),
-            Kind::Arp => self.arps.take(packet, source),
+            Kind::Arp | Kind::Icmp => self.neighbours.take(packet, source),
             _ => {}
         }
     }
@@ -103,7 +103,7 @@ impl Shard {
     pub(crate) fn drain(&mut self, events: &mut Events) {
         self.flows.drain(events);
         self.echoes.drain(self.last_ns, self.unit, events);
-        self.arps.drain(self.unit, events);
+        self.neighbours.drain(self.unit, events);
         self.dns.drain(self.last_ns, events);
         self.errors = Errors::default();
         if let Some(compat) = &mut self.compat {
@@ -115,7 +115,7 @@ impl Shard {
         LeftOut {
             flows: self.flows.evicted,
             echoes: self.echoes.evicted,
-            arps: self.arps.left_out,
+            arps: self.neighbours.left_out,
             dns: self.dns.evicted,
             compat: self.compat.as_ref().map_or(0, |compat| compat.evicted),
         }

@@ -1,6 +1,7 @@
 //! Tunnels: pairs of outer addresses and what passed between them.
 
 use super::event::FrameId;
+use super::few::Few;
 use crate::Addr;
 use crate::wire::{Outer, TunnelKind};
 use foldhash::fast::RandomState;
@@ -36,6 +37,37 @@ pub struct TunnelUse {
     pub ba: Way,
     /// Outer UDP port; 0 where the tunnel is no UDP.
     pub port: u16,
+    /// Handshakes of WireGuard.
+    pub handshakes: Option<Box<Handshakes>>,
+}
+
+impl Way {
+    /// Takes in what passed elsewhere the same way.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+}
+
+/// WireGuard handshakes that nobody answered, by who began them.
+#[derive(Clone, Debug, Default)]
+pub struct Handshakes {
+    /// Of `a`.
+    pub a: Unanswered,
+    /// Of `b`.
+    pub b: Unanswered,
+}
+
+/// Handshakes begun since the peer last answered or sent data.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unanswered {
+    /// Initiations, copies at several points left out.
+    pub initiations: u64,
+    /// First and last.
+    pub span_ns: (i64, i64),
+    /// Their frames, a few.
+    pub frames: Few<FrameId, 8>,
 }
 
 /// One direction of a tunnel. Counted per frame: a capture with several points counts a packet at each.
@@ -45,6 +77,37 @@ pub struct Way {
     pub frames: u64,
     /// Outer IP bytes.
     pub bytes: u64,
+    /// Time of the last frame.
+    pub last_ns: i64,
+}
+
+/// Bytes of the message that begins a handshake (<https://www.wireguard.com/protocol/>); no other has as many.
+const INITIATION: u32 = 148;
+/// A peer begins again 5 s later at the soonest; what comes sooner is the same message at another point.
+const SAME_INITIATION_NS: i64 = 1_000_000_000;
+
+impl Handshakes {
+    fn take(&mut self, outer: &Outer, from_a: bool, ns: i64, frame: FrameId) {
+        let headers = if outer.src.is_v4() { 28 } else { 48 };
+        let (own, peer) = if from_a { (&mut self.a, &mut self.b) } else { (&mut self.b, &mut self.a) };
+        if outer.ip_len.saturating_sub(headers) == INITIATION {
+            own.begin(ns, frame);
+        } else if peer.initiations > 0 {
+            // An answer, a cookie of a peer under load, or data, which needs a session that an answer made.
+            *peer = Unanswered::default();
+        }
+    }
+}
+
+impl Unanswered {
+    fn begin(&mut self, ns: i64, frame: FrameId) {
+        if self.initiations > 0 && ns.saturating_sub(self.span_ns.1) < SAME_INITIATION_NS {
+            return;
+        }
+        self.span_ns = (if self.initiations == 0 { ns } else { self.span_ns.0 }, ns);
+        self.initiations += 1;
+        self.frames.push(frame);
+    }
 }
 
 /// The tunnels found so far; 0 is "no tunnel".
@@ -79,7 +142,7 @@ impl Tunnels {
         let mut parent = 0;
         for outer in outers {
             let id = self.id(outer, parent, unit, frame);
-            self.count(id, outer, ts_ns);
+            self.count(id, outer, ts_ns, frame);
             parent = id;
         }
         parent
@@ -111,11 +174,15 @@ impl Tunnels {
         id
     }
 
-    fn count(&mut self, id: u32, outer: &Outer, ts_ns: i64) {
+    fn count(&mut self, id: u32, outer: &Outer, ts_ns: i64, frame: FrameId) {
         let (tunnel, usage) = (&self.list[id as usize], &mut self.uses[id as usize]);
         let way = if outer.src == tunnel.a { &mut usage.ab } else { &mut usage.ba };
         way.frames += 1;
         way.bytes += u64::from(outer.ip_len);
+        way.last_ns = ts_ns;
+        if outer.kind == TunnelKind::WireGuard {
+            usage.handshakes.get_or_insert_default().take(outer, outer.src == tunnel.a, ts_ns, frame);
+        }
         let (first, last) = usage.span_ns.unwrap_or((ts_ns, ts_ns));
         usage.span_ns = Some((first.min(ts_ns), last.max(ts_ns)));
     }

@@ -21,6 +21,7 @@ mod ipv6_ext;
 mod layers;
 mod llc;
 mod mpls;
+pub mod neighbour;
 mod null;
 mod raw;
 mod sll;

@@ -8,5 +8,6 @@ mod paths;
 mod pipeline;
 mod registry;
 mod restriction;
+mod sizes;
 mod support;
 mod traffic;

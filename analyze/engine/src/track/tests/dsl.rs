@@ -37,6 +37,7 @@ pub(crate) struct Facts {
     pub(crate) turns: Vec<crate::track::Turn>,
     pub(crate) arps: Vec<crate::track::event::ArpUnanswered>,
     pub(crate) resends: Vec<crate::track::tcp::TcpEvent>,
+    pub(crate) conflicts: Vec<crate::track::event::AddressConflict>,
     pub(crate) tallies: usize,
     pub(crate) evicted: u64,
     /// Packets taken, and how many of them were most of connections not yet told of.
@@ -62,6 +63,8 @@ impl pipeline::Collect for Facts {
                 Event::Echo(echo) => self.echoes.push(*echo),
                 Event::Turn(turn) => self.turns.push(*turn),
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
+                Event::AddressConflict(conflict) => self.conflicts.push(*conflict),
+                Event::Speakers { .. } => {}
                 Event::Dns(transaction) => self.dns.push(*transaction),
                 Event::Flagged(_) => {}
                 Event::Tcp(event) => self.resends.push(*event),

@@ -1,0 +1,128 @@
+use super::About;
+use super::evidence::{count_of, some_of};
+use super::overlay::{OneWay, Pair, Units, View, views};
+use super::world::World;
+use crate::finding::{Finding, Role, Severity};
+use crate::track::Endpoint;
+use std::collections::BTreeSet;
+
+pub(super) const ABOUT: About = About {
+    code: "OVL002",
+    slug: "overlay-down",
+    title: "nothing comes back through the overlay between two nodes",
+    severity: Severity::Critical,
+    what: "A node sends encapsulated packets to another and nothing ever comes back, though both are there.",
+    why: "No connection between pods of the two nodes works. A firewall or security group drops the overlay's port or \
+          protocol, the other end has no such tunnel, or it is gone.",
+    how: "Encapsulated packets one way only, or one way only from some moment on, with at least two attempts inside that \
+          need an answer (SYNs repeated, DNS questions, pings) and get none. Something else must show that the capture \
+          sees both directions.",
+    false_positives: "One-way datagrams are normal: unanswered attempts are required. A mirror carries both directions of \
+                      connections one way. Where one end is seen to send both ways, or hears other nodes, it is OVL001.",
+    fix: "Allow the overlay between all nodes: UDP 8472 or 4789 (VXLAN), 6081 (Geneve), IP protocol 4 (IPIP); check that \
+          the other node has the tunnel, with the same port and identifier.",
+    filter: "udp.port == 8472 || udp.port == 4789 || udp.port == 6081 || ip.proto == 4",
+    judge: find,
+};
+
+fn find(world: &World<'_>) -> Vec<Finding> {
+    let pairs = views(world);
+    let unknown = pairs.iter().filter(|(pair, _)| !is_known(**pair, world));
+    unknown.filter_map(|(pair, units)| judge(*pair, units, world)).collect()
+}
+
+/// Whether what is wrong between the two is a finding already.
+fn is_known(pair: Pair, world: &World<'_>) -> bool {
+    let ends = [pair.a.to_string(), pair.b.to_string()];
+    let about = |finding: &Finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end));
+    world.findings.iter().any(|finding| matches!(finding.code, "OVL001" | "OVL004") && about(finding))
+}
+
+fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
+    let ways: Vec<(u32, &View, OneWay)> =
+        units.iter().filter_map(|(unit, view)| Some((*unit, view, view.one_way(pair)?))).collect();
+    let (unit, _, worst) = ways.iter().max_by_key(|(_, _, way)| way.silent)?;
+    let witness = witness(*unit, worst, world)?;
+    let both = ways.iter().any(|(_, _, way)| way.near == worst.far);
+    let kind = pair.kind.name();
+    let title = if both {
+        format!("{kind} between {} and {} arrives neither way", pair.a, pair.b)
+    } else {
+        format!("{kind} from {} to {} gets no answer", worst.near, worst.far)
+    };
+    let mut finding = Finding::of(&ABOUT, title);
+    finding.confidence = if both { 0.95 } else { 0.75 };
+    describe(&mut finding, pair, &ways, world);
+    finding.explanation = explain(pair, &ways, worst, both, &witness);
+    if !both {
+        finding.limits.push(format!(
+            "whether {} receives the packets and its answers are lost (OVL001) cannot be told from here",
+            worst.far
+        ));
+    }
+    Some(finding)
+}
+
+fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], world: &World<'_>) {
+    finding.about(Role::Vtep, &pair.a);
+    finding.about(Role::Vtep, &pair.b);
+    let servers: BTreeSet<Endpoint> =
+        ways.iter().flat_map(|(_, view, _)| view.inside.servers.iter().copied()).collect();
+    for server in &servers {
+        finding.about(Role::Server, server);
+    }
+    let sum = |count: fn(&OneWay) -> u64| ways.iter().map(|(_, _, way)| count(way)).sum::<u64>() as i64;
+    finding.counts.insert("frames", sum(|way| way.sent));
+    finding.counts.insert("unanswered", sum(|way| way.silent));
+    let spans = ways.iter().filter_map(|(_, view, _)| view.inside.span_ns);
+    if let Some((first, last)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+        finding.span(first, last);
+    }
+    let frames = ways.iter().flat_map(|(_, view, _)| view.inside.frames.iter().copied());
+    let family = if pair.a.is_v4() { "ip" } else { "ipv6" };
+    finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
+    finding.rule_out("SVC004", "every attempt inside the tunnel is lost, whatever address it is for");
+    finding.fix.commands = vec![
+        format!("iptables-save | grep -e DROP -e {}", pair.b),
+        "ip -d link show type vxlan; ip -d link show type geneve; bridge fdb show".to_owned(),
+    ];
+    finding.capture_next = Some(format!(
+        "on the physical interface of both {} and {} at the same time: whether the frames arrive at the other",
+        pair.a, pair.b
+    ));
+}
+
+/// What shows that the capture would see the other direction: the other end itself, or others that are heard.
+fn witness(unit: u32, way: &OneWay, world: &World<'_>) -> Option<String> {
+    let facts = &world.facts;
+    if facts.speakers.contains(&(unit, way.far)) {
+        return Some(format!("{} speaks ARP or neighbour discovery here, so it is there", way.far));
+    }
+    if let Some(since) = way.since_ns {
+        return Some(format!("it did answer until {}", crate::time::rfc3339(since)));
+    }
+    if facts.flows.two_way > 0 {
+        let others = count_of(facts.flows.two_way, "connection");
+        return Some(format!("{others} elsewhere show both directions"));
+    }
+    (!facts.speakers.is_empty()).then(|| "neighbours are heard, so the capture sees both directions".to_owned())
+}
+
+fn explain(pair: Pair, ways: &[(u32, &View, OneWay)], worst: &OneWay, both: bool, witness: &str) -> String {
+    let sent: Vec<String> =
+        ways.iter().map(|(_, _, way)| format!("{} from {}", count_of(way.sent, "frame"), way.near)).collect();
+    let silent = count_of(worst.silent, "attempt");
+    let when = worst.since_ns.map_or_else(String::new, |since| format!(" after {}", crate::time::rfc3339(since)));
+    let what = if both {
+        format!("Each end sends and hears nothing of the other{when}")
+    } else {
+        format!("Nothing comes back from {}{when}", worst.far)
+    };
+    format!(
+        "{} between {} and {}: {}. {what}: {silent} inside stay unanswered, while {witness}.",
+        pair.kind.name(),
+        pair.a,
+        pair.b,
+        some_of(sent, 4)
+    )
+}
