@@ -34,6 +34,8 @@ layer_names! {
     Vlan = "vlan";
     Llc = "llc";
     Mpls = "mpls";
+    Pppoe = "pppoe";
+    Wlan = "802.11";
     Arp = "arp";
     Ipv4 = "ipv4";
     Ipv6 = "ipv6";

@@ -23,6 +23,7 @@ mod llc;
 mod mpls;
 pub mod neighbour;
 mod null;
+mod pppoe;
 mod raw;
 mod sll;
 mod sll2;
@@ -36,6 +37,7 @@ mod vxlan;
 mod vxlan_gpe;
 mod walk;
 mod wireguard;
+mod wlan;
 
 pub use decode_as::{DecodeAs, DecodeAsError};
 pub use layers::{Fragment, Layer, Layers, Outer, Stop, TunnelKind};
@@ -153,6 +155,8 @@ layers! {
     EtherType(0x8100 | 0x88a8 | 0x9100 | 0x9200) => vlan::decode;
     EtherType(mpls::UNICAST | mpls::UPSTREAM) => mpls::decode;
     EtherType(0x6558) => ethernet::decode;
+    EtherType(0x8200) => wlan::decode;
+    EtherType(0x8864) => pppoe::decode;
     EtherType(gre::ERSPAN_II | gre::ERSPAN_III) => erspan::decode;
     Claim::Llc => llc::decode;
     Ip(V6, 0 | 43 | 60 | 135 | 139 | 140) => ipv6_ext::decode;

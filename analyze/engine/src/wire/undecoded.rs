@@ -63,7 +63,7 @@ fn ether_type_name(number: u16) -> &'static str {
         0x8809 => "slow-protocols",
         0x880b => "ppp",
         0x883e => "wccp",
-        0x8863 | 0x8864 => "pppoe",
+        0x8863 => "pppoe-discovery",
         0x887b => "homeplug",
         0x888e => "eapol",
         0x8892 => "profinet",
@@ -80,7 +80,7 @@ fn ether_type_name(number: u16) -> &'static str {
         0x894f => "nsh",
         0x8909 => "cisco-metadata",
         0x9000 => "loopback-test",
-        0x8200 | 0x8042 => "802.11",
+        0x8042 => "802.11",
         _ => "ethertype",
     }
 }

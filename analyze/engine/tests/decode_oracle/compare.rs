@@ -1,6 +1,6 @@
 //! Frame by frame: ours against tshark's.
 
-use crate::tshark::{self, Frame, Network};
+use crate::theirs::{self, Frame, Network};
 use kcap_analyze::Packet;
 use kcap_analyze::packet::Kind;
 use kcap_analyze::wire::{self, DecodeConfig, Layer, Layers, Stop};
@@ -55,7 +55,7 @@ impl fmt::Display for Tally {
 
 /// Compares one file.
 pub(crate) fn file(path: &Path, max: u64, tally: &mut Tally) {
-    let (Ok(mut reader), Some(theirs)) = (Reader::open(path), tshark::frames(path, max)) else {
+    let (Ok(mut reader), Some(frames)) = (Reader::open(path), theirs::frames(path, max)) else {
         tally.unread += 1;
         return;
     };
@@ -63,7 +63,7 @@ pub(crate) fn file(path: &Path, max: u64, tally: &mut Tally) {
     let (mut batch, mut packet, mut layers) = (Batch::default(), Packet::default(), Layers::default());
     while reader.next_batch(&mut batch) {
         for (number, record) in (batch.first_frame..).zip(&batch.records) {
-            let Some(frame) = theirs.get(&number) else { continue };
+            let Some(frame) = frames.get(&number) else { continue };
             decode(&batch, record, &mut packet, &mut layers);
             let place = || format!("{}:{number} {:.60}", path.display(), frame.protocols);
             match difference(frame, &packet, &layers) {

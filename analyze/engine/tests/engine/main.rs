@@ -6,6 +6,8 @@ mod compat;
 mod findings;
 mod paths;
 mod pipeline;
+#[path = "../recorded/files.rs"]
+mod recorded;
 mod registry;
 mod restriction;
 mod sizes;

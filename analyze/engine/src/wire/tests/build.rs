@@ -126,6 +126,17 @@ pub(crate) fn mpls(labels: &[u32], payload: &[u8]) -> Vec<u8> {
     join(&[&labels.iter().enumerate().flat_map(entry).collect::<Vec<u8>>(), payload])
 }
 
+/// PPP over Ethernet, session stage.
+pub(crate) fn pppoe(protocol: u16, payload: &[u8]) -> Vec<u8> {
+    let len = (2 + payload.len() as u16).to_be_bytes();
+    join(&[&[0x11, 0, 0, 7], &len, &protocol.to_be_bytes(), payload])
+}
+
+/// An 802.11 frame with this frame control, and what follows the sequence number: more addresses and fields.
+pub(crate) fn wlan(control: &[u8; 2], more: &[u8], ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    join(&[control, &[0; 22], more, &[0xaa, 0xaa, 3, 0, 0, 0], &ether_type.to_be_bytes(), payload])
+}
+
 /// A whole TCP segment in Ethernet, as it goes into tunnels.
 pub(crate) fn tcp_frame() -> Vec<u8> {
     ethernet(0x0800, &ipv4(6, &tcp(&TIMESTAMPS, b"payload")))

@@ -110,7 +110,9 @@ fn other_links_and_ethernet_protocols_are_named() {
     assert_eq!(stop(LinkType::PPP), Stop::Undecoded("ppp"));
     assert_eq!(stop(LinkType::IEEE802_11), Stop::Undecoded("802.11"));
     assert_eq!(stop(LinkType(9999)), Stop::Undecoded("link type"));
-    for (number, name) in [(0x8864, "pppoe"), (0x88cc, "lldp"), (0x88e5, "macsec"), (0x1234 + 0x600, "ethertype")] {
+    for (number, name) in
+        [(0x8863, "pppoe-discovery"), (0x88cc, "lldp"), (0x88e5, "macsec"), (0x1234 + 0x600, "ethertype")]
+    {
         let (packet, layers) = decode_ethernet(number, &[0; 40]);
         assert_eq!((packet.kind, layers.stop), (Kind::Other, Stop::Undecoded(name)));
     }
@@ -154,4 +156,30 @@ fn label_stacks() {
     assert_eq!(names(&with_control_word.1), "ethernet mpls mpls mpls ethernet ipv4 tcp");
     assert_eq!(one(&[0x10; 40]).1.stop, Stop::Undecoded("mpls payload"));
     assert_eq!(one(&[]).1.stop, Stop::Malformed(Layer::Mpls));
+}
+
+#[test]
+fn ppp_over_ethernet() {
+    let one = |protocol, payload: &[u8]| decode_ethernet(0x8864, &pppoe(protocol, payload));
+    assert_eq!(names(&one(0x0021, &segment()).1), "ethernet pppoe ipv4 tcp");
+    assert_eq!(names(&one(0x0057, &ipv6(6, &tcp(&[], b""))).1), "ethernet pppoe ipv6 tcp");
+    assert_eq!(one(0xc021, &[1; 40]).1.stop, Stop::Undecoded("ppp"));
+    // The length ends the packet where the Ethernet frame goes on.
+    let padded = ethernet(0x8864, &join(&[&pppoe(0x0021, &segment()), &[0; 10]]));
+    let (packet, _) = decode_whole(LinkType::ETHERNET, &padded);
+    assert!(packet.payload_len == 0 && !packet.bits.is_malformed());
+}
+
+#[test]
+fn wireless_frames_in_gre() {
+    let one = |frame: &[u8]| decode_ipv4(47, &gre(0, 0x8200, &[], frame));
+    let inside = |control: [u8; 2], more: &[u8]| one(&wlan(&control, more, 0x0800, &segment()));
+    let all = "ipv4 gre 802.11 llc ipv4 tcp";
+    assert_eq!(names(&inside([0x08, 0x02], &[]).1), all);
+    assert_eq!(names(&inside([0x88, 0x01], &[0; 2]).1), all);
+    assert_eq!(names(&inside([0x88, 0x83], &[0; 12]).1), all, "four addresses, QoS and HT control");
+    assert_eq!(inside([0x08, 0x42], &[]).1.stop, Stop::Undecoded("802.11"), "encrypted");
+    assert_eq!(inside([0x88, 0x01], &[0x80, 0]).1.stop, Stop::Undecoded("802.11"), "several in one");
+    assert_eq!(inside([0x80, 0x00], &[]).1.stop, Stop::Undecoded("802.11"), "a beacon");
+    assert_eq!(names(&inside([0x48, 0x01], &[]).1), "ipv4 gre 802.11", "a frame without data");
 }

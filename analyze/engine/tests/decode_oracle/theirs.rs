@@ -1,9 +1,9 @@
 //! What tshark says of the frames of a file.
 
+use crate::tshark;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::Command;
 
 const FIELDS: [&str; 17] = [
     "frame.number",
@@ -53,17 +53,8 @@ pub(crate) struct Frame {
 
 /// Frames by number; `None` when tshark cannot read the file.
 pub(crate) fn frames(file: &Path, max: u64) -> Option<BTreeMap<u64, Frame>> {
-    let mut command = Command::new("tshark");
-    command.args(["-n", "-d", "udp.port==8472,vxlan", "-o", "ip.defragment:FALSE", "-c", &max.to_string()]);
-    command.arg("-r").arg(file).args(["-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,"]);
-    for field in FIELDS {
-        command.args(["-e", field]);
-    }
-    let output = command.output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if text.is_empty() && !output.status.success() {
-        return None;
-    }
+    let max = max.to_string();
+    let text = tshark::fields(file, &["-o", "ip.defragment:FALSE", "-c", &max], FIELDS)?;
     Some(text.lines().filter_map(frame).collect())
 }
 
@@ -98,9 +89,12 @@ fn networks(protocols: &str, values: &mut Values<'_>) -> Vec<Network> {
     for protocol in protocols.split(':') {
         match protocol {
             "eth" | "ethertype" | "sll" | "null" | "raw" | "vlan" | "ieee8021ad" | "llc" | "mpls" | "ah" | "mipv6"
-            | "vxlan" | "geneve" | "gre" | "erspan" | "pwethheuristic" | "pwethcw" | "pwethnocw" => {}
+            | "vxlan" | "geneve" | "gre" | "erspan" | "pppoes" | "pwethheuristic" | "pwethcw" | "pwethnocw" => {}
             extension if extension.starts_with("ipv6.") => {}
             "ip" | "ipv6" | "arp" => found.extend(network(protocol, values)),
+            // Inside of GRE, not as a link of its own.
+            "wlan" if !found.is_empty() => {}
+            "ppp" if protocols.contains("pppoes:ppp") => {}
             "tcp" | "udp" | "icmp" | "icmpv6" => {
                 let Some(network) = found.last_mut() else { break };
                 network.transport = Some(transport(protocol, values));
