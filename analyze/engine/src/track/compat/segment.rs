@@ -82,10 +82,13 @@ pub(super) enum Handshake {
     None,
 }
 
-/// Where the IP header says more than the frame had, tshark goes by the frame.
+/// Where the IP header says more than the layer below had, tshark goes by that layer.
 fn payload_len(packet: &Packet, source: &Source<'_>) -> u32 {
     if !packet.bits.is_malformed() || packet.bits.is_reassembled() {
         return packet.payload_len;
+    }
+    if !packet.bits.is_snapped() {
+        return packet.payload_caplen();
     }
     let Some(record) = source.chunk.batch.records.get(packet.index as usize) else { return packet.payload_len };
     let headers = packet.payload_offset().saturating_sub(record.offset);

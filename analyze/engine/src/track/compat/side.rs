@@ -71,22 +71,22 @@ impl Side {
         let is_ahead = self.next != 0 && after(seq, self.next);
         flags.add_if(is_ahead && !segment.flags.any(TcpFlags::RST), Flags::LOST_SEGMENT);
         flags.add_if(len <= 1 && seq == self.next.wrapping_sub(1) && is_plain, Flags::KEEP_ALIVE);
-        flags.add_if(len > 0 && is_plain && self.fills_window(peer, segment), Flags::WINDOW_FULL);
+        flags.add_if(len > 0 && is_plain && peer.is_filled_by(segment), Flags::WINDOW_FULL);
         if is_plain && self.repeats_ack(segment) {
             flags.add(self.repeated(peer, window));
         }
         flags
     }
 
-    /// Whether the segment ends where the peer's window does.
-    fn fills_window(&self, peer: &Self, segment: &Segment) -> bool {
-        let bits = match peer.scale {
+    /// Whether the peer's segment ends where this side's window does.
+    fn is_filled_by(&self, segment: &Segment) -> bool {
+        let bits = match self.scale {
             Scale::Unknown => return false,
-            Scale::Shift(bits) if !peer.is_first_ack => bits,
+            Scale::Shift(bits) if !self.is_first_ack => bits,
             Scale::Unused | Scale::Shift(_) => 0,
         };
-        let window = peer.window.map_or(u32::MAX, u32::from) << bits;
-        segment.seq.wrapping_add(segment.len) == peer.last_ack.wrapping_add(window)
+        let window = self.window.map_or(u32::MAX, u32::from) << bits;
+        segment.seq.wrapping_add(segment.len) == self.last_ack.wrapping_add(window)
     }
 
     /// Whether the segment is an acknowledgement at the place and of the number of the one before.
@@ -145,8 +145,8 @@ impl Side {
             return Flags::FAST_RETRANSMISSION;
         }
         let limit = if rtt_ns == 0 { OUT_OF_ORDER_NS } else { rtt_ns as u64 };
-        let is_last = self.next == end.wrapping_add(segment.virtual_len());
-        if since(segment, self.next_ns) < limit && !is_last {
+        let ends_highest = self.next == end.wrapping_add(segment.virtual_len());
+        if since(segment, self.next_ns) < limit && !ends_highest {
             return Flags::OUT_OF_ORDER;
         }
         Flags::RETRANSMISSION
