@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Findings, tables and limits, shown on the bundled samples.
 DEMO := svc004-policy-drop ovl001-one-way healthy-any-interface
 
-.PHONY: demo test lint ci bench audit icount
+.PHONY: demo test lint ci bench audit icount agent
 
 # Builds kcap and shows its report on three bundled samples.
 demo:
@@ -31,6 +31,10 @@ lint:
 	$(CARGO) deny check bans licenses sources
 
 ci: lint test
+
+# Builds kcap-agent as one static file.
+agent:
+	@capture/agent/static.sh
 
 # Measures kcap against other tools in one run and records it under benches/runs.
 bench:

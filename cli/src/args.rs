@@ -1,9 +1,17 @@
 //! What can be typed.
 
 mod analyze;
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
+mod capture;
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
+mod shorthand;
 mod value;
 
 pub(crate) use analyze::{AnalyzeArgs, RestrictArgs, TableArgs};
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
+pub(crate) use capture::{CaptureCommand, ConntrackArgs, ExplainFilterArgs, FilterCommand, FilterWhat, TargetsArgs};
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
+pub(crate) use shorthand::with_command;
 pub(crate) use value::Moment;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,6 +55,18 @@ impl From<When> for anstream::ColorChoice {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Capture packets on this node, then say what is wrong; `kcap TARGET` for short
+    #[cfg(all(target_os = "linux", feature = "libpcap"))]
+    Capture(Box<CaptureCommand>),
+    /// List the pods of this node
+    #[cfg(all(target_os = "linux", feature = "libpcap"))]
+    Targets(TargetsArgs),
+    /// Show the connections that the node tracks for a target
+    #[cfg(all(target_os = "linux", feature = "libpcap"))]
+    Conntrack(Box<ConntrackArgs>),
+    /// Show what the filter of a capture becomes
+    #[cfg(all(target_os = "linux", feature = "libpcap"))]
+    Filter(FilterCommand),
     /// Say what is wrong in capture files
     Analyze(Box<AnalyzeArgs>),
     /// Explain a finding, or list them all

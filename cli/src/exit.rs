@@ -20,6 +20,9 @@ pub(crate) enum Exit {
     Data = 65,
     /// Not permitted (`EX_NOPERM` of sysexits.h).
     Permission = 77,
+    /// Interrupted before there was anything.
+    #[cfg(all(target_os = "linux", feature = "libpcap"))]
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -2,6 +2,8 @@
 
 mod analyze;
 mod args;
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
+mod capture;
 mod exit;
 mod explain;
 mod filter;
@@ -17,7 +19,11 @@ use exit::{Exit, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
+    #[cfg(all(target_os = "linux", feature = "libpcap"))]
+    let arguments = args::with_command(std::env::args_os());
+    #[cfg(not(all(target_os = "linux", feature = "libpcap")))]
+    let arguments = std::env::args_os();
+    match Cli::try_parse_from(arguments) {
         Ok(cli) => exit::settle(run(cli)),
         Err(error) => hint::usage(&error),
     }
@@ -26,6 +32,16 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<Exit, Failure> {
     let streams = stream::Streams::new(cli.color.color.into());
     match cli.command {
+        #[cfg(all(target_os = "linux", feature = "libpcap"))]
+        Command::Capture(args) => capture::run(&args, &streams),
+        #[cfg(all(target_os = "linux", feature = "libpcap"))]
+        Command::Targets(args) => capture::targets(&args, &streams),
+        #[cfg(all(target_os = "linux", feature = "libpcap"))]
+        Command::Conntrack(args) => capture::conntrack(&args, &streams),
+        #[cfg(all(target_os = "linux", feature = "libpcap"))]
+        Command::Filter(args) => match args.what {
+            args::FilterWhat::Explain(args) => capture::explain_filter(&args, &streams),
+        },
         Command::Analyze(args) => analyze::run(&args, &streams),
         Command::Explain(args) => explain::run(&args, &streams),
         Command::Schema(args) => schema::run(&args, &streams),

@@ -93,7 +93,7 @@ fn a_capture_is_done_with_code_0() {
 
 #[test]
 fn wrong_usage_is_code_2() {
-    for args in [&["analyze"][..], &["nonsense"], &["analyze", "x", "--port", "0"], &["explain", "XXX999"]] {
+    for args in [&["analyze"][..], &["Nonsense"], &["analyze", "x", "--port", "0"], &["explain", "XXX999"]] {
         assert_eq!(code(&run(args)), 2, "{args:?}");
     }
 }

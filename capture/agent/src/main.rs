@@ -55,6 +55,7 @@ fn capture(cli: &Cli, console: &mut Console) -> Result<Summary, CaptureError> {
     let mut plan = args.plan(resolved.targets, &cli.filter, PROGRAM)?;
     plan.limits.stdin = cli.end_with_stdin;
     plan.names = resolved.names;
+    plan.except_own(&resolved.places);
     kcap_node::capture(&resolved.places, &plan, console)
 }
 

@@ -14,6 +14,7 @@ use kcap_file::note::Note;
 use lab::{Lab, Stored, captures, has, only, read};
 use nix::sys::signal::Signal;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn notes(path: &Path) -> Vec<Note> {
     let blocks = read(path).1.custom_blocks;
@@ -32,7 +33,8 @@ fn tcpdump_sees_the_same() {
     let mut agent = lab.agent(folder.path(), &["-i", "eth0", "-p", "udp/4242", "--no-inner", "-w", "kcap.pcapng"]);
     lab.send(5_000, 4242);
     lab.send(100, 4243);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    // tcpdump stops without the last block of its ring, which is a second old at most.
+    std::thread::sleep(Duration::from_millis(1_500));
     agent.signal(Signal::SIGINT);
     assert_eq!(agent.ends(), 0);
     tcpdump.signal(Signal::SIGINT);
@@ -167,6 +169,43 @@ fn a_closed_pipe_and_a_full_disk_end_it() {
     assert_eq!(code, 3);
     assert!(info.problems.is_empty(), "{:?}", info.problems);
     assert!((100..3_000).contains(&packets.len()), "{}", packets.len());
+}
+
+/// The kernel hands over a block after 50 ms; what is read is written at once.
+#[test]
+fn a_live_view_is_prompt() {
+    let Some(lab) = Lab::new() else { return };
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kcap-agent"))
+        .args([&format!("netns/{}", lab.a), "-i", "eth0", "-p", "udp/9", "--no-inner", "--no-context", "-w", "-"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let (arrived, arrivals) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = vec![0; 65_536];
+        while std::io::Read::read(&mut stdout, &mut bytes).is_ok_and(|len| len > 0) {
+            if arrived.send(Instant::now()).is_err() {
+                return;
+            }
+        }
+    });
+    arrivals.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let mut delays: Vec<Duration> = (0..9)
+        .map(|_| {
+            while arrivals.try_recv().is_ok() {}
+            let sent = Instant::now();
+            lab.send(1, 9);
+            arrivals.recv_timeout(Duration::from_secs(5)).unwrap() - sent
+        })
+        .collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap();
+    delays.sort();
+    assert!(delays[4] < Duration::from_millis(200), "{delays:?}");
 }
 
 #[test]

@@ -94,14 +94,16 @@ fn a_deleted_pod_s_last_packets_are_kept() {
     let Some(node) = Node::new() else { return };
     let sandbox = node.run(&Pod { name: "job", ..Pod::default() });
     let address = node.address(&sandbox);
-    let arguments = ["job", "-i", "eth0", "-p", "udp/4242", "--no-inner", "-w", &node.file("job.pcapng"), "-d", "15s"];
+    // It ends by itself: what is left of the namespace is its loopback interface.
+    let arguments = ["job", "-p", "udp/4242", "--no-inner", "-w", &node.file("job.pcapng"), "-d", "60s"];
     let mut agent = start(&node, &arguments);
     send(&node, &address, 30);
     node.stop(&sandbox);
     assert_eq!(agent.ends(), 0);
     let (packets, info) = read(&node.folder().join("job.pcapng"));
     assert_eq!(packets.len(), 30);
-    assert_eq!(info.interfaces[0].stats.received, Some(30));
+    let ethernet = info.interfaces.iter().find(|interface| interface.name.as_deref() == Some("default/job/eth0"));
+    assert_eq!(ethernet.unwrap().stats.received, Some(30));
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub enum CaptureError {
         /// Those it has.
         known: Vec<String>,
     },
+    /// All interfaces are down.
+    #[error("no interface is up")]
+    NothingUp,
     /// libpcap did not open the interface.
     #[error("cannot capture on {interface}")]
     Open {
@@ -206,6 +209,7 @@ impl CaptureError {
             Self::Create { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "the folder does not exist: create it first".to_owned()
             }
+            Self::NothingUp => "-i names one that is down".to_owned(),
             Self::Terminal => "pipe it, as in `kcap pod/api -w - | wireshark -k -i -`, or name a file".to_owned(),
             Self::Target(error) => return error.hint(),
             Self::Runtime(error) => return error.hint(),

@@ -56,6 +56,21 @@ pub struct Plan {
     pub program: String,
 }
 
+/// The port of the kubelet, through which the output of what runs in a pod is read.
+const KUBELET: u16 = 10_250;
+
+impl Plan {
+    /// Leaves out the connection that the capture itself is read by, where it would be captured: each packet of it would
+    /// make more. It is the kubelet's, or that of the terminal.
+    pub fn except_own(&mut self, places: &[Place]) {
+        if self.output.destination == record::Destination::Stdout && places.iter().any(|place| place.node) {
+            let session = std::env::var("SSH_CONNECTION").ok();
+            let port = session.and_then(|text| text.split(' ').nth(1)?.parse().ok());
+            self.wanted.spec.except = std::iter::once(KUBELET).chain(port).collect();
+        }
+    }
+}
+
 /// What ends a capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
@@ -189,6 +204,9 @@ fn capture_all(places: &[Place], plan: &Plan, observer: &mut dyn Observer) -> Re
     let context = |when| collector.as_ref().map_or_else(Vec::new, |collector| collector.collect(when));
     let before = context(When::Before);
     let taps = open_all(places, plan)?;
+    if taps.is_empty() {
+        return Err(CaptureError::NothingUp);
+    }
     let interfaces: Vec<Interface> = taps.iter().map(|(place, tap)| describe(place, tap, plan, places.len())).collect();
     let names: Vec<String> = interfaces.iter().filter_map(|interface| interface.name.clone()).collect();
     let head = head(places, plan, before);
@@ -285,6 +303,8 @@ struct Session<'a> {
     packets_before: u64,
     discarded: u64,
     no_room: bool,
+    /// The rings were not read to their ends.
+    more: bool,
 }
 
 impl<'a> Session<'a> {
@@ -304,6 +324,7 @@ impl<'a> Session<'a> {
             packets_before: 0,
             discarded: 0,
             no_room: false,
+            more: false,
         }
     }
 
@@ -347,6 +368,9 @@ impl<'a> Session<'a> {
 
     /// Until the next tick or the end, rounded up: rounded down it would be 0 for the last millisecond, and spin.
     fn timeout(&self) -> PollTimeout {
+        if self.more {
+            return PollTimeout::ZERO;
+        }
         let mut left = TICK.saturating_sub(self.ticked.elapsed());
         if let Some(duration) = self.plan.limits.duration {
             left = left.min(duration.saturating_sub(self.started.elapsed()));
@@ -357,11 +381,11 @@ impl<'a> Session<'a> {
 
     /// Reads a batch of each interface, and hands everything on once all are drained.
     fn read_all(&mut self) -> Result<(), CaptureError> {
-        let mut more = false;
+        self.more = false;
         for index in 0..self.taps.len() {
-            more |= self.read(index)? == Reading::More;
+            self.more |= self.read(index)? == Reading::More;
         }
-        if !more && !self.plan.output.compress || self.flushed.elapsed() >= TICK {
+        if !self.more && !self.plan.output.compress || self.flushed.elapsed() >= TICK {
             self.recorder.flush()?;
             self.flushed = Instant::now();
         }
@@ -420,10 +444,17 @@ impl<'a> Session<'a> {
             (self.recorder.is_complete(), End::Count),
             (too_large, End::Size),
             (self.no_room, End::Room),
-            (self.taps.iter().all(|tap| tap.gone), End::Gone),
+            (self.is_gone(), End::Gone),
         ]
         .into_iter()
         .find_map(|(over, end)| over.then_some(end))
+    }
+
+    /// A namespace that is held open keeps its loopback interface when its pod is deleted: it ends with the others.
+    fn is_gone(&self) -> bool {
+        let lasting = self.taps.iter().filter(|tap| !tap.gone);
+        let mut lasting = lasting.peekable();
+        lasting.peek().is_none() || (self.taps.iter().any(|tap| tap.gone) && lasting.all(|tap| tap.link.is_loopback()))
     }
 
     /// Gets everything out of the rings, and ends the files.

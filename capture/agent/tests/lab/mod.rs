@@ -75,7 +75,7 @@ impl Lab {
     pub(crate) fn tcpdump(&self, folder: &Path, arguments: &[&str]) -> Running {
         let log = folder.join("tcpdump.log");
         let started = Command::new("ip")
-            .args(["netns", "exec", &self.a, "tcpdump", "--time-stamp-precision=nano", "-U", "--immediate-mode"])
+            .args(["netns", "exec", &self.a, "tcpdump", "--time-stamp-precision=nano", "-U"])
             .args(["-B", "32768", "-Z", "root"])
             .args(arguments)
             .current_dir(folder)

@@ -1,0 +1,102 @@
+//! `kcap conntrack`: what the node tracks of a pod's addresses, and what changes.
+
+use super::failure;
+use crate::args::ConntrackArgs;
+use crate::exit::{Exit, Failure};
+use crate::stream::Streams;
+use anstream::eprintln;
+use kcap_file::note::{ConntrackNote, Tuple};
+use kcap_node::conntrack::{Changes, Snapshot, counters, of_places};
+use std::fmt::Write as _;
+
+pub(crate) fn run(args: &ConntrackArgs, streams: &Streams) -> Result<Exit, Failure> {
+    let resolved = kcap_node::resolve(&args.targets, &args.pods).map_err(failure)?;
+    let snapshot = of_places(&resolved.places).map_err(failure)?;
+    for missing in &snapshot.missing {
+        eprintln!("kcap: {} not collected: {}", missing.what, missing.why);
+    }
+    streams.print(describe(&snapshot).as_bytes())?;
+    let Some(duration) = args.duration else { return Ok(exit(&snapshot)) };
+    std::thread::sleep(duration);
+    let later = of_places(&resolved.places).map_err(failure)?;
+    streams.print(differences(&snapshot.until(&later)).as_bytes())?;
+    Ok(exit(&later))
+}
+
+fn exit(snapshot: &Snapshot) -> Exit {
+    if snapshot.missing.is_empty() { Exit::Done } else { Exit::Incomplete }
+}
+
+fn describe(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    for entry in &snapshot.entries {
+        // Writing to a string does not fail, here and below.
+        let _ = writeln!(text, "  {}", shown(entry));
+    }
+    if let Some(stats) = &snapshot.stats {
+        let max = stats.max.map_or(String::new(), |max| format!(" of {max}"));
+        let _ = writeln!(text, "{} entries here, {}{max} on the node", snapshot.entries.len(), stats.entries);
+        for (name, value) in counters(stats).into_iter().filter(|(_, value)| *value > 0) {
+            let _ = writeln!(text, "{name} {value}");
+        }
+    }
+    text
+}
+
+fn differences(changes: &Changes) -> String {
+    let mut text = String::new();
+    for (sign, entries) in [('+', &changes.new), ('-', &changes.gone)] {
+        for entry in entries {
+            let _ = writeln!(text, "{sign} {}", shown(entry));
+        }
+    }
+    for (name, by) in &changes.counters {
+        let _ = writeln!(text, "{name} +{by}");
+    }
+    if text.is_empty() { "nothing changed\n".to_owned() } else { text }
+}
+
+fn shown(entry: &ConntrackNote) -> String {
+    let protocol = match entry.protocol {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmp6".to_owned(),
+        132 => "sctp".to_owned(),
+        other => format!("proto {other}"),
+    };
+    let state = entry.tcp_state.and_then(|state| TCP_STATES.get(usize::from(state))).copied().unwrap_or_default();
+    // IPS_SEEN_REPLY of linux/netfilter/nf_conntrack_common.h.
+    let unreplied = if entry.status & 2 == 0 { " UNREPLIED" } else { "" };
+    let translated = if mirrored(entry) { String::new() } else { format!(", answers {}", ends(&entry.reply)) };
+    format!("{protocol} {} {state}{unreplied}{translated} ({} s left)", ends(&entry.original), entry.timeout)
+}
+
+/// `TCP_CONNTRACK_*` of `linux/netfilter/nf_conntrack_tcp.h`.
+const TCP_STATES: [&str; 10] = [
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "SYN_SENT2",
+];
+
+/// Whether answers come as the first packet went: nothing is translated.
+fn mirrored(entry: &ConntrackNote) -> bool {
+    let Tuple { source, destination, .. } = entry.reply;
+    source == entry.original.destination && destination == entry.original.source
+}
+
+fn ends(tuple: &Tuple) -> String {
+    let end = |address: Option<std::net::IpAddr>, port| match address {
+        Some(std::net::IpAddr::V6(address)) => format!("[{address}]:{port}"),
+        Some(address) => format!("{address}:{port}"),
+        None => "?".to_owned(),
+    };
+    format!("{} → {}", end(tuple.source, tuple.source_port), end(tuple.destination, tuple.destination_port))
+}
