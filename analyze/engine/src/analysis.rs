@@ -225,6 +225,9 @@ fn write_tables(
     findings: &[Finding],
 ) -> Result<BTreeMap<&'static str, TableSummary>, SinkError> {
     let names = &collector.names;
+    let kept = &collector.facts.servers.kept;
+    let spans = world(finished, collector, false, &[]).unit_spans();
+    let (clocks, segments) = path::rows::between_units(kept, &spans, names);
     let mut late = vec![
         rows(finished.captures.iter().enumerate().map(|(at, info)| capture_row(at, info, names))),
         rows((0..names.points.len()).map(|at| point_row(at, finished, names))),
@@ -232,8 +235,11 @@ fn write_tables(
         rows((1..names.tunnels.len()).filter_map(|at| tunnel_row(at, finished, names))),
         rows(collector.facts.lookups.clients().into_iter().flat_map(|client| what_if_rows(client, names))),
         rows(findings.iter().map(finding_row)),
-        rows(path::rows::nat_bindings(&collector.facts.servers.kept, names)),
-        rows(path::rows::endpoint_rows(&collector.facts.servers.kept, names).into_iter()),
+        rows(path::rows::nat_bindings(kept, names)),
+        rows(path::rows::endpoint_rows(kept, names).into_iter()),
+        rows(path::rows::hop_rows(kept, names)),
+        rows(clocks.into_iter()),
+        rows(segments.into_iter()),
     ];
     let outputs = &collector.outputs;
     let mut counts: BTreeMap<&'static str, i64> = BTreeMap::from([

@@ -45,7 +45,7 @@ const MARGIN_NS: i64 = 2_000_000_000;
 pub(super) fn lost<'a>(world: &'a World<'a>) -> Vec<Lost<'a>> {
     let kept = &world.facts.servers.kept;
     let usual = usual(world);
-    let spans = unit_spans(world);
+    let spans = world.unit_spans();
     let mut all = Vec::new();
     for connection in kept.connections() {
         let front = connection.front();
@@ -100,18 +100,6 @@ fn usual(world: &World<'_>) -> BTreeMap<Way, Usual> {
         usual.span_ns = Some((first.min(pre.first_ns), last.max(pre.first_ns)));
     }
     all
-}
-
-/// From when to when each unit saw something.
-fn unit_spans(world: &World<'_>) -> BTreeMap<u32, (i64, i64)> {
-    let mut spans: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
-    for (at, point) in world.points.iter().enumerate() {
-        if let Some((first, last)) = world.decoded.at(at).and_then(|counts| counts.span_ns) {
-            let span = spans.entry(point.unit).or_insert((first, last));
-            *span = (span.0.min(first), span.1.max(last));
-        }
-    }
-    spans
 }
 
 impl Lost<'_> {

@@ -176,6 +176,18 @@ impl World<'_> {
         self.findings.iter().filter(about).any(|finding| finding.subjects.iter().any(|s| s.address == address))
     }
 
+    /// From when to when each unit saw something.
+    pub(crate) fn unit_spans(&self) -> BTreeMap<u32, (i64, i64)> {
+        let mut spans: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
+        for (at, point) in self.points.iter().enumerate() {
+            if let Some((first, last)) = self.decoded.at(at).and_then(|counts| counts.span_ns) {
+                let span = spans.entry(point.unit).or_insert((first, last));
+                *span = (span.0.min(first), span.1.max(last));
+            }
+        }
+        spans
+    }
+
     /// A file by its number.
     pub(crate) fn capture_name(&self, capture: u32) -> &str {
         self.captures.get(capture as usize).map_or("?", |info| &info.name)

@@ -2,12 +2,15 @@
 //!
 //! Works on what is left of connections when they end, so it costs by the connection and not by the packet.
 
+pub(crate) mod clock;
 mod connection;
 pub(crate) mod endpoints;
+mod hops;
 mod join;
 mod kept;
 mod nat;
 pub(crate) mod rows;
+pub(crate) mod segments;
 
 pub(crate) use connection::{Connection, Stage};
 pub(crate) use kept::Kept;

@@ -1,9 +1,12 @@
 //! Rows of the tables about paths.
 
+use super::clock::{Clock, clocks};
 use super::endpoints::{Pairing, Usage, endpoints};
+use super::hops::{Place, hops, lost};
+use super::segments::{Segment, Spans, segments};
 use super::{Binding, Connection, Kept, Stage};
 use crate::collect::Names;
-use crate::table::{EndpointRow, NatBindingRow, Time};
+use crate::table::{ClockRow, EndpointRow, HopRow, NatBindingRow, SegmentRow, Time};
 use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::collections::BTreeMap;
@@ -95,4 +98,70 @@ fn endpoint(pairing: Pairing, usage: &Usage, total: u64, names: &Names) -> Endpo
         packets: usage.packets as i64,
         retransmitted_packets: usage.retransmitted as i64,
     }
+}
+
+/// Steps through the points of a unit.
+pub(crate) fn hop_rows<'a>(kept: &'a Kept, names: &'a Names) -> impl Iterator<Item = HopRow> {
+    let hops = kept.connections().iter().flat_map(|connection| hops(connection, kept));
+    hops.map(|(from, to)| hop(from, to, names))
+}
+
+fn hop(from: Place<'_>, to: Place<'_>, names: &Names) -> HopRow {
+    let (flow, here, there) = (from.flow, from.leg, to.leg);
+    let ttl_drop = here.orig_ttl.zip(there.orig_ttl).map(|(a, b)| i32::from(a) - i32::from(b));
+    HopRow {
+        capture: names.capture(flow.first.capture),
+        point: names.point(here.point),
+        first_frame: flow.first.frame as i64,
+        next_point: names.point(there.point),
+        ts_ns: here.first_ns,
+        ts: Time(here.first_ns),
+        proto: flow.proto.into(),
+        orig_addr: flow.orig.addr,
+        orig_port: flow.orig.port.into(),
+        resp_addr: flow.resp.addr,
+        resp_port: flow.resp.port.into(),
+        next_tunnel: names.tunnel(there.tunnel).map(|tunnel| tunnel.kind.name()),
+        translated: (flow.orig, flow.resp) != (to.flow.orig, to.flow.resp),
+        orig_packets: here.orig_packets as i64,
+        next_orig_packets: there.orig_packets as i64,
+        orig_lost: lost((here.orig_packets, here.orig_payload), (there.orig_packets, there.orig_payload)) as i64,
+        next_resp_packets: there.resp_packets as i64,
+        resp_packets: here.resp_packets as i64,
+        resp_lost: lost((there.resp_packets, there.resp_payload), (here.resp_packets, here.resp_payload)) as i64,
+        delay_us: there.first_ns.saturating_sub(here.first_ns) as f64 / 1000.0,
+        ttl_drop,
+    }
+}
+
+/// Clocks of pairs of units, and what was lost between them.
+pub(crate) fn between_units(kept: &Kept, spans: &Spans, names: &Names) -> (Vec<ClockRow>, Vec<SegmentRow>) {
+    let clocks = clocks(kept);
+    let micros = |ns: i64| ns as f64 / 1000.0;
+    let capture = |unit: u32| {
+        let point = names.points.iter().find(|point| point.unit == unit);
+        point.map(|point| names.capture(point.capture)).unwrap_or_default()
+    };
+    let clock = |((a, b), clock): (&(u32, u32), &Clock)| ClockRow {
+        capture: capture(*a),
+        other_capture: capture(*b),
+        offset_us: micros(clock.offset_ns),
+        bound_us: micros(clock.bound_ns),
+        drift_ppm: clock.drift_ppm,
+        samples: (clock.samples.0 + clock.samples.1) as i64,
+    };
+    let segment = |((from, to), segment): (&(u32, u32), &Segment)| SegmentRow {
+        capture: capture(*from),
+        other_capture: capture(*to),
+        lanes: segment.lanes as i64,
+        sent_packets: segment.sent as i64,
+        seen_packets: segment.seen as i64,
+        lost_packets: segment.lost as i64,
+        lost: segment.lost as f64 / segment.sent.max(1) as f64,
+        delay_p50_us: segment.delay_ns(0.5).map(micros),
+        delay_p99_us: segment.delay_ns(0.99).map(micros),
+        delay_bound_us: micros(segment.bound_ns),
+    };
+    let segments = segments(kept, &clocks, spans);
+    (clocks.iter().map(clock).collect(), segments.iter().map(segment).collect())
 }

@@ -43,6 +43,7 @@ macro_rules! table {
 }
 mod captures;
 mod cell;
+mod clocks;
 mod column;
 mod decode;
 mod dns_lookups;
@@ -51,12 +52,14 @@ mod endpoints;
 mod findings;
 mod flows;
 mod fragments;
+mod hops;
 mod icmp_echo;
 mod icmp_errors;
 mod intervals;
 mod nat_bindings;
 mod packets;
 mod points;
+mod segments;
 mod tcp_compat;
 mod tcp_events;
 mod tunnels;
@@ -65,6 +68,7 @@ mod turns;
 pub use captures::CaptureRow;
 
 pub use cell::{Cell, Label, Time};
+pub use clocks::ClockRow;
 pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
 pub use decode::DecodeRow;
 pub use dns_lookups::{DnsLookupRow, DnsWhatIfRow};
@@ -73,12 +77,14 @@ pub use endpoints::EndpointRow;
 pub use findings::FindingRow;
 pub use flows::FlowRow;
 pub use fragments::FragmentRow;
+pub use hops::HopRow;
 pub use icmp_echo::IcmpEchoRow;
 pub use icmp_errors::IcmpErrorRow;
 pub use intervals::IntervalRow;
 pub use nat_bindings::NatBindingRow;
 pub use packets::PacketRow;
 pub use points::PointRow;
+pub use segments::SegmentRow;
 pub use tcp_compat::TcpCompatRow;
 pub use tcp_events::TcpEventRow;
 pub use tunnels::TunnelRow;
@@ -96,6 +102,9 @@ pub const TABLES: &[TableSpec] = &[
     TcpEventRow::SPEC,
     NatBindingRow::SPEC,
     EndpointRow::SPEC,
+    HopRow::SPEC,
+    ClockRow::SPEC,
+    SegmentRow::SPEC,
     TunnelRow::SPEC,
     DnsTransactionRow::SPEC,
     IcmpErrorRow::SPEC,

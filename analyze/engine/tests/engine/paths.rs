@@ -65,3 +65,29 @@ fn endpoints_share_the_connections_of_their_service() {
     let dead = rows.iter().find(|row| row["endpoint_addr"] == "10.244.2.15").expect("the dead one");
     assert_eq!((dead["refused"].as_str(), dead["established"].as_str()), ("36", "0"));
 }
+
+#[test]
+fn clocks_of_points_on_one_machine_agree() {
+    let outcome = sample("one-connection-six-points", &SIX);
+    let number = |row: &Line, column: &str| row[column].parse::<f64>().unwrap();
+    let clocks = outcome.rows.rows("clocks");
+    assert_eq!(clocks.len(), 15);
+    for row in clocks {
+        let (offset, bound) = (number(row, "offset_us"), number(row, "bound_us"));
+        assert!(offset.abs() <= bound && bound < 1000.0, "{row:?}");
+    }
+    let lost: i64 = outcome.rows.sum("segments", "lost_packets");
+    assert_eq!((outcome.rows.rows("segments").len(), lost), (30, 0));
+}
+
+#[test]
+fn hops_are_in_the_order_of_the_way() {
+    let outcome = sample("one-connection-six-points", &SIX[1..2]);
+    let hops = outcome.rows.rows("hops");
+    assert!(hops.iter().all(|row| row["orig_lost"] == "0" && row["resp_lost"] == "0"), "{hops:?}");
+    let of_connection: Vec<&Line> = hops.iter().filter(|row| row["orig_port"] == "37500").collect();
+    // veth, bridge behind the translation, tunnel device, and the node's interface inside VXLAN.
+    let translated: Vec<&str> = of_connection.iter().map(|row| row["translated"].as_str()).collect();
+    assert_eq!(translated, ["true", "false", "false"]);
+    assert_eq!(of_connection.last().unwrap()["next_tunnel"], "vxlan");
+}

@@ -92,9 +92,9 @@ fn rows_say_where_they_come_from() {
     for table in TABLES {
         let has = |name: &str| table.columns.iter().any(|column| column.name == name);
         assert!(has("capture"), "{} does not name the file", table.name);
-        let whole_file = ["captures", "findings", "tunnels"];
+        let whole_file = ["captures", "clocks", "findings", "segments", "tunnels"];
         assert!(has("point") || whole_file.contains(&table.name), "{} does not name the point", table.name);
-        let of_many_frames = ["captures", "points", "decode", "intervals"];
+        let of_many_frames = ["captures", "clocks", "points", "decode", "intervals", "segments"];
         let framed = has("frame") || has("first_frame");
         assert!(framed || of_many_frames.contains(&table.name), "{} does not name a frame", table.name);
     }
