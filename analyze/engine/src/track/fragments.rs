@@ -190,6 +190,8 @@ struct Pending {
     closed_ns: Option<i64>,
     /// Sorted, without overlaps.
     parts: Vec<Part>,
+    /// Payload bytes of the parts.
+    held: u32,
     /// Payload length, once the last part has come.
     end: Option<u32>,
     proto: u8,
@@ -362,7 +364,7 @@ impl Reassembler {
 impl Pending {
     fn new(born: (i64, u64), seen: Seen, proto: u8) -> Self {
         let (parts, last_ns, cost) = (Vec::new(), seen.ns, DATAGRAM_COST);
-        Self { born, closed_ns: None, parts, end: None, proto, snapped: false, cost, seen, last_ns }
+        Self { born, closed_ns: None, parts, held: 0, end: None, proto, snapped: false, cost, seen, last_ns }
     }
 
     /// Takes note of a part's time, and of what the first part tells.
@@ -383,7 +385,7 @@ impl Pending {
             seen: self.seen,
             last_ns: self.last_ns,
             parts: self.parts.len() as u32,
-            bytes: self.parts.iter().map(|part| part.end - part.start).sum(),
+            bytes: self.held,
             whole: self.end,
             has_first: self.parts.first().is_some_and(|part| part.start == 0),
             fate,
@@ -448,13 +450,13 @@ impl Pending {
 
     fn add(&mut self, at: usize, part: Part) {
         self.cost += PART_COST + part.bytes.len();
+        self.held += part.end - part.start;
         self.snapped |= part.bytes.len() < (part.end - part.start) as usize;
         self.parts.insert(at, part);
     }
 
     fn is_complete(&self) -> bool {
-        let held: u32 = self.parts.iter().map(|part| part.end - part.start).sum();
-        self.end == Some(held)
+        self.end == Some(self.held)
     }
 
     fn datagram(&self) -> Datagram {

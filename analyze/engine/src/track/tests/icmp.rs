@@ -198,6 +198,22 @@ fn who_asks_is_there_too() {
 }
 
 #[test]
+fn two_answers_to_one_question_are_a_conflict() {
+    let other = Arp::reply((mac(9), Ipv4Addr::from(B)), (mac(1), Ipv4Addr::from(A)));
+    let other = |seconds: f64| {
+        Frame::new(START_NS + (seconds * 1e9) as u64, build(&[Ethernet::new(9, 1).into(), other.into()], b""))
+    };
+    let facts =
+        tracked(vec![request(0.0, A, B), reply(0.001, B, A), other(0.002), request(9.0, A, B), reply(9.1, B, A)]);
+    let [conflict] = facts.conflicts.as_slice() else { panic!("one conflict: {:?}", facts.conflicts) };
+    assert_eq!((conflict.addr.to_string().as_str(), conflict.owners.len()), ("10.0.0.2", 2));
+    assert_eq!((conflict.double_answers, conflict.returns), (1, 1));
+    // Passing from one to the next is a failover.
+    let moved = tracked(vec![request(0.0, A, B), reply(0.001, B, A), request(9.0, A, B), other(9.1)]);
+    assert_eq!((moved.conflicts[0].double_answers, moved.conflicts[0].returns), (0, 0));
+}
+
+#[test]
 fn probes_announcements_and_copies_are_no_questions() {
     // RFC 5227: a probe has no sender, an announcement asks for itself. Copies at another point come at once.
     let quiet = tracked(vec![request(0.0, [0; 4], B), request(1.0, [0; 4], B), request(2.0, B, B)]);

@@ -193,3 +193,44 @@ fn data_in_the_syn_counts() {
          expect resp.retransmitted=0",
     );
 }
+
+#[test]
+fn a_segment_that_is_never_acknowledged_stalls_its_side() {
+    let facts = check(
+        "0.000 > S\n0.010 < SA\n0.011 > A
+         0.020 > A len=1448
+         0.230 > A seq=1 len=1448
+         0.650 > A seq=1 len=1448
+         1.500 > A seq=1 len=1448
+         5.000 < FA ack=1
+         expect orig.retransmitted=3",
+    );
+    let stall = facts.flows[0].stall.as_deref().expect("its peer lives and does not acknowledge");
+    assert!(stall.by_orig && stall.peer_lives);
+    assert_eq!((stall.resent, stall.missing, stall.ip_len), (3, 0, 1448 + 20 + 20));
+}
+
+#[test]
+fn an_empty_segment_ahead_of_all_shows_what_never_came() {
+    let facts = check(
+        "0.000 > S\n0.010 < SA\n0.011 > A
+         9.000 < FA ack=1
+         9.100 > A seq=4345
+         expect orig.retransmitted=0",
+    );
+    let stall = facts.flows[0].stall.as_deref().expect("bytes are missing");
+    assert_eq!((stall.resent, stall.missing), (0, 4344));
+}
+
+#[test]
+fn what_was_acknowledged_in_the_end_stalls_nothing() {
+    let facts = check(
+        "0.000 > S\n0.010 < SA\n0.011 > A
+         0.020 > A len=1000
+         0.230 > A seq=1 len=1000
+         0.650 > A seq=1 len=1000
+         0.660 < A
+         expect orig.retransmitted=2",
+    );
+    assert!(facts.flows[0].stall.is_none());
+}
