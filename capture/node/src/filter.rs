@@ -75,3 +75,41 @@ fn program_of(compiled: &BpfProgram) -> Result<Program, kcap_filter::ProgramErro
     let instructions = compiled.get_instructions().iter().map(ToString::to_string).enumerate();
     Program::from_instructions(instructions.map(parse).collect::<Result<_, _>>()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kcap_filter::Ancillary;
+
+    /// Ethernet, IPv4, UDP from port 53 to 4242.
+    fn frame() -> Vec<u8> {
+        let mut frame = vec![0; 12];
+        frame.extend([0x08, 0x00, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0, 53, 0x10, 0x92, 0, 8, 0, 0]);
+        frame
+    }
+
+    fn keeps(port: &str, expression: &str) -> bool {
+        let spec = Spec { ports: vec![port.parse().unwrap()], ..Spec::default() };
+        let wanted = Wanted { spec, expression: Some(expression.to_owned()), snaplen: 96, inside: true };
+        let program = wanted.explain(LinkType::ETHERNET, false).unwrap();
+        program.run(&frame(), Ancillary::default()) == 96
+    }
+
+    #[test]
+    fn options_and_expression_must_both_hold() {
+        assert!(keeps("53", "udp and src host 10.0.0.1"));
+        assert!(!keeps("54", "udp and src host 10.0.0.1"));
+        assert!(!keeps("53", "udp and src host 10.0.0.2"));
+        assert!(!keeps("53", "greater 1000"));
+        assert!(!keeps("tcp/53", "udp"));
+    }
+
+    #[test]
+    fn an_expression_that_is_none_is_refused_with_its_text() {
+        let wanted =
+            Wanted { spec: Spec::default(), expression: Some("tcp prot 80".to_owned()), snaplen: 96, inside: true };
+        let error = wanted.explain(LinkType::ETHERNET, false).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("tcp prot 80"));
+    }
+}
