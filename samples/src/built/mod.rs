@@ -10,6 +10,7 @@ mod nat;
 mod near_misses;
 mod paths;
 mod talk;
+mod trouble;
 mod tunnels;
 
 use std::path::Path;
@@ -47,6 +48,7 @@ pub fn all() -> io::Result<Vec<File>> {
     files.extend(nat::files());
     files.extend(lookups::files());
     files.extend(paths::files());
+    files.extend(trouble::files());
     Ok(files)
 }
 

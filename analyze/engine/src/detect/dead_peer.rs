@@ -71,7 +71,7 @@ fn goes_unanswered(flow: &Flow) -> Option<bool> {
     }
     let resent = flow.stall.as_deref().filter(|stall| {
         let side = if stall.by_orig { &flow.from_orig } else { &flow.from_resp };
-        let headers = if flow.orig.addr.is_v4() { 40 } else { 60 };
+        let headers = if flow.orig.addr.is_v4() { 52 } else { 72 };
         // What is longer than anything that arrived may be too long for the way.
         let arrives = stall.ip_len <= side.tcp.delivered_len + headers || stall.ip_len < SMALL;
         let peer = if stall.by_orig { &flow.from_resp } else { &flow.from_orig };

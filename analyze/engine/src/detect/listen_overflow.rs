@@ -47,6 +47,8 @@ struct Attempts {
     /// Handshakes whose end the server ignored.
     ignored: u64,
     clients: BTreeSet<Addr>,
+    /// Addresses in front of the server.
+    services: BTreeSet<Endpoint>,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
 }
@@ -90,6 +92,7 @@ impl Attempts {
     }
 
     fn add(&mut self, orig: Endpoint, flows: &[&Flow], near: &BTreeSet<(u16, Endpoint)>) {
+        self.services.extend(flows.first().map(|flow| flow.resp));
         self.established += u64::from(flows.iter().any(|flow| flow.from_resp.packets > flow.from_resp.syns));
         let ignored = flows.iter().any(|flow| flow.ignored > 0);
         let next_to = flows.iter().find(|flow| near.contains(&(flow.leg.point, flow.resp)));
@@ -143,6 +146,8 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
         finding.capture_next = Some(format!("in the pod of {server}: whether the SYNs arrive there"));
     }
     finding.about(Role::Server, &server);
+    let services = attempts.services.iter().filter(|service| **service != server);
+    services.take(4).for_each(|service| finding.about(Role::Service, service));
     attempts.clients.iter().take(8).for_each(|client| finding.about(Role::Client, client));
     finding.counts.insert("attempts", hit as i64);
     finding.counts.insert("dropped_syns", attempts.dropped_syns as i64);

@@ -21,8 +21,6 @@ pub(crate) struct Lossy {
     pub(crate) packets: u64,
     /// Packets that came twice on one interface.
     pub(crate) duplicates: u64,
-    /// Bytes of the longest segment that arrived at the first try.
-    pub(crate) delivered_len: u32,
     /// Whether its receiver did not take the end of the handshake though it came, so that it drops what follows.
     pub(crate) ignored: bool,
     pub(crate) tunnels: Vec<u32>,
@@ -87,7 +85,6 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
         losses: losses.unwrap_or_else(|| Losses::at(View::default())),
         packets: sides().map(|side| side.tcp.data_packets.into()).max().unwrap_or(0),
         duplicates,
-        delivered_len: sides().map(|side| side.tcp.delivered_len).max().unwrap_or(0),
         ignored: false,
         tunnels: legs.map(|leg| leg.tunnel).filter(|tunnel| *tunnel != 0).collect(),
         span_ns: losses.and_then(|losses| losses.near.sum.span_ns).unwrap_or((first, last)),

@@ -23,8 +23,8 @@ pub(super) const ABOUT: About = About {
     false_positives: "Not counted are needless resends (proven by D-SACK, timestamps or an acknowledgement that came too \
                       early), reordering (IP identification or timestamp is older than that of the segments before), \
                       copies that the network or the capture made, keep-alive and zero window probes, repeated SYNs, \
-                      data that a server drops whose backlog is full, what ICMP asked to be sent in smaller pieces, and \
-                      segments longer than any that arrives.",
+                      data that a server drops whose backlog is full, what is \
+                      sent again in smaller pieces, and full segments between hosts where large packets do not pass.",
     fix: "Look for errors and drops on the way named here: network card and link counters, queues and policers, an \
           overloaded node.",
     filter: "tcp.analysis.retransmission || tcp.analysis.out_of_order",
@@ -43,8 +43,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// Whether chance explains it, and not something that is another finding's matter.
 fn is_loss(lossy: &Lossy, world: &World<'_>) -> bool {
-    let too_long = lossy.losses.near.sum.shortest_lost > lossy.delivered_len && lossy.delivered_len > 0;
-    let sizes_matter = too_long || lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
+    let sizes_matter = lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
     !lossy.ignored && !sizes_matter && !lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
 }
 
@@ -64,8 +63,8 @@ fn judge(group: &Group, world: &World<'_>) -> Finding {
     }
     count(&mut finding, group, lost, longest_ns);
     name(&mut finding, &pairs);
-    let (first, last) = group.span_ns();
-    finding.span(first, last);
+    let (begin, end) = group.span_ns();
+    finding.span(begin, end);
     finding.cite(world, frames(group), &Group::filter(&pairs));
     finding.explanation = explain(group, world, lost, &pairs, longest_ns);
     limit(&mut finding, group);

@@ -33,6 +33,8 @@ struct Halves {
     syns: u64,
     syn_acks: u64,
     clients: BTreeSet<Addr>,
+    /// Addresses in front of the server.
+    services: BTreeSet<Endpoint>,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
 }
@@ -43,7 +45,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         let over = flows.iter().any(|flow| flow.from_orig.packets > flow.from_orig.syns);
         let half = flows.iter().find(|flow| flow.is_half_open() && flow.from_orig.syns > 1 && !flow.syn_waited);
         if let Some(flow) = half.filter(|flow| !over && !is_in_broken_tunnel(flow, world)) {
-            servers.entry(resp).or_default().add(orig, flow);
+            let halves = servers.entry(resp).or_default();
+            halves.add(orig, flow);
+            halves.services.extend(flows.first().map(|flow| flow.resp));
         }
     }
     servers.iter().map(|(server, halves)| judge(*server, halves, world)).collect()
@@ -70,6 +74,8 @@ fn judge(server: Endpoint, halves: &Halves, world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("SYN-ACKs of {server} do not arrive ({attempts})"));
     finding.confidence = 0.85;
     finding.about(Role::Server, &server);
+    let services = halves.services.iter().filter(|service| **service != server);
+    services.take(4).for_each(|service| finding.about(Role::Service, service));
     halves.clients.iter().take(8).for_each(|client| finding.about(Role::Client, client));
     finding.counts.insert("attempts", halves.attempts as i64);
     finding.counts.insert("syns", halves.syns as i64);

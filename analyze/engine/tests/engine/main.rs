@@ -12,4 +12,5 @@ mod registry;
 mod restriction;
 mod sizes;
 mod support;
+mod tcp_truth;
 mod traffic;

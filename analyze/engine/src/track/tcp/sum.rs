@@ -36,8 +36,6 @@ pub struct Sum {
     pub tail: u32,
     /// Of those lost: shorter than a full segment.
     pub short: u32,
-    /// Payload bytes of the shortest lost segment; 0 where none was lost.
-    pub shortest_lost: u32,
     /// Time from the first transmission to the one that was needed, waits that overlap counted once, nanoseconds.
     pub stall_ns: i64,
     /// The longest of these waits, nanoseconds.
@@ -107,8 +105,6 @@ impl Sum {
             _ => {}
         }
         self.short += if resend.full { 0 } else { segments };
-        let len = resend.end.wrapping_sub(resend.start) / segments;
-        self.shortest_lost = if self.shortest_lost == 0 { len } else { self.shortest_lost.min(len) };
         self.tail += if resend.tail { segments } else { 0 };
         self.lost_frames.push(resend.frame);
         let (first, _) = self.span_ns.unwrap_or((resend.ns, resend.ns));

@@ -36,7 +36,20 @@ struct Before {
     frame: FrameId,
     tsval: u32,
     ip_id: u16,
+    start: u32,
     end: u32,
+}
+
+/// Payload that every way passes (RFC 791: 576 bytes with headers).
+const SMALL: u32 = 512;
+
+impl Before {
+    /// Whether a segment was sent again in smaller pieces, though it was a single one: its sender has learned that it is
+    /// too long for the way (RFC 1191, 4821).
+    fn was_too_long(&self, resend: &Resend, mss: u32) -> bool {
+        let (before, now) = (self.end.wrapping_sub(self.start), resend.end.wrapping_sub(resend.start));
+        resend.start == self.start && now < before && before <= mss && before > SMALL && now > 1
+    }
 }
 
 impl Half {
@@ -114,7 +127,10 @@ impl Half {
         if before.is_some_and(|before| is_copy(packet, &resend, &before)) {
             return Resend { verdict: Verdict::Duplicate, ..resend };
         }
-        let trigger = self.trigger(&resend, packet, range, context);
+        let trigger = match before {
+            Some(before) if before.was_too_long(&resend, context.handshake.segment_len(packet)) => Trigger::Pmtu,
+            _ => self.trigger(&resend, packet, range, context),
+        };
         let una = self.una;
         let quiet = self.trouble();
         quiet.forget_timeout();
@@ -141,11 +157,19 @@ impl Half {
             frame: resend.frame,
             tsval: resend.tsval,
             ip_id: resend.ip_id,
+            start: resend.start,
             end: resend.end,
         });
         again.or_else(|| {
             let sent = self.sent.find(seq)?;
-            Some(Before { ns: sent.ns, frame: sent.frame(), tsval: sent.tsval, ip_id: sent.ip_id, end: sent.end })
+            Some(Before {
+                ns: sent.ns,
+                frame: sent.frame(),
+                tsval: sent.tsval,
+                ip_id: sent.ip_id,
+                start: sent.start(),
+                end: sent.end,
+            })
         })
     }
 
