@@ -44,7 +44,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// Whether chance explains it, and not something that is another finding's matter.
 fn is_loss(lossy: &Lossy, world: &World<'_>) -> bool {
     let sizes_matter = lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
-    !lossy.ignored && !sizes_matter && !lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
+    // A server whose queue is full drops the first data together with the end of the handshake.
+    let ignored = lossy.ignored || world.knows(&["SVC006"], &lossy.to);
+    !ignored && !sizes_matter && !lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
 }
 
 /// Whether packets between the two are known to be too big, or to miss fragments.
