@@ -1,17 +1,19 @@
 //! TCP connections with trouble that no lab case has alone.
 
 use super::File;
-use super::talk::{CLIENT, From, MS, REQUEST, RESPONSE, S, SERVER, START_NS, Segment, frames};
+use super::talk::{CLIENT, From, MS, REQUEST, RESPONSE, S, SERVER, START_NS, Segment, frames, tcp};
 use crate::file::Frame;
 use crate::file::classic::Classic;
-use crate::packet::{Ethernet, flags};
+use crate::packet::{Ethernet, Ipv4, Tcp, build, flags};
+use std::net::Ipv4Addr;
 
-use flags::{ACK, PSH, SYN};
+use flags::{ACK, PSH, RST, SYN};
 
 pub(super) fn files() -> Vec<File> {
     let file = |frames: &[Frame]| Classic::new(1).file(frames);
     vec![
         File::new("net007-duplication", "twice.pcap", file(&twice())),
+        File::new("nat007-idle-reset", "forgotten.pcap", file(&forgotten())),
         File::new("app005-dead-peer", "silent.pcap", file(&silent())),
         File::new("app005-dead-peer", "answers-late.pcap", file(&answers_late())),
     ]
@@ -79,4 +81,44 @@ fn asked_again(times: u32) -> Vec<Frame> {
         frame.ts_ns = START_NS + S + waited;
     }
     frames
+}
+
+const POD: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+/// Two connections to the outside are silent for 350 s. The gateway between resets them at the next request; it is
+/// nearer than the server.
+fn forgotten() -> Vec<Frame> {
+    let (request, response) = (REQUEST.len() as u32, 3 * RESPONSE.len() as u32);
+    let mut segments = talk();
+    segments.push((From::Client, ACK | PSH, 1 + request, 1 + response, REQUEST));
+    segments.push((From::Server, RST, 1 + response, 0, b""));
+    let mut all: Vec<Frame> = Vec::new();
+    for (port, start) in [(40_001, START_NS), (40_002, START_NS + S)] {
+        for (number, segment) in (0_u32..).zip(&segments) {
+            let idle = if number >= 10 { 350 * S } else { 0 };
+            let at = start + idle + u64::from(number) * 5 * MS;
+            all.push(Frame::new(at, outside(*segment, number, port)));
+        }
+    }
+    all.sort_by_key(|frame| frame.ts_ns);
+    all
+}
+
+fn outside(segment: Segment, number: u32, port: u16) -> Vec<u8> {
+    let client = segment.0 == From::Client;
+    let header = tcp(segment, number);
+    // Each connection has numbers of its own.
+    let own = u32::from(port) * 1000;
+    let ack = if header.ack == 0 { 0 } else { header.ack + own };
+    let header = Tcp { seq: header.seq + own, ack, ..header };
+    let header = if client { Tcp { src: port, dst: 443, ..header } } else { Tcp { src: 443, dst: port, ..header } };
+    let ttl = match (client, segment.1 & RST != 0) {
+        (true, _) => 64,
+        (false, true) => 253,
+        (false, false) => 48,
+    };
+    let (src, dst) = if client { (POD, OUTSIDE) } else { (OUTSIDE, POD) };
+    let layers = [Ethernet::new(1, 2).into(), Ipv4 { ttl, ..Ipv4::new(src, dst) }.into(), header.into()];
+    build(&layers, segment.4)
 }

@@ -192,6 +192,13 @@ fn limit(finding: &mut Finding, group: &Group) {
         );
     }
     let between = group.sum(|lossy| lossy.losses.between().into());
+    let timed = group.near(|sum| sum.by_rto + sum.by_tlp);
+    if between == 0 && timed > 0 {
+        finding.limits.push(format!(
+            "{timed} of them were sent again because nothing was heard: where the acknowledgement was lost instead and no \
+             D-SACK told so, the segment had arrived",
+        ));
+    }
     if between == 0 {
         finding.confidence = 0.85;
         let side = if before > 0 { "between the senders and" } else { "between here and the receivers, beyond" };
