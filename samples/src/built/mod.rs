@@ -1,5 +1,6 @@
 //! The captures of the cases that no lab can make, or that are too simple to need one.
 
+mod apps;
 mod damaged;
 mod foreign;
 mod formats;
@@ -46,6 +47,7 @@ pub fn all() -> io::Result<Vec<File>> {
     files.extend(foreign::files());
     files.extend(near_misses::files());
     files.extend(nat::files());
+    files.extend(apps::files());
     files.extend(lookups::files());
     files.extend(paths::files());
     files.extend(trouble::files());

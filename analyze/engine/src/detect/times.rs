@@ -3,6 +3,7 @@
 pub(crate) struct Times {
     counts: Vec<u32>,
     total: u64,
+    longest_ns: i64,
 }
 
 /// Steps an octave, as bits.
@@ -19,6 +20,7 @@ impl Times {
         }
         self.counts[step] = self.counts[step].saturating_add(1);
         self.total += 1;
+        self.longest_ns = self.longest_ns.max(ns);
     }
 
     /// Durations counted.
@@ -34,7 +36,7 @@ impl Times {
             seen += u64::from(*count);
             seen >= rank
         });
-        at.filter(|_| self.total > 0).map(upper)
+        at.filter(|_| self.total > 0).map(|step| upper(step).min(self.longest_ns))
     }
 }
 

@@ -165,11 +165,12 @@ impl ServerTurns {
 const GATEWAY_TIMEOUT: u16 = 504;
 
 impl Turn {
-    /// Whether it is a request that is answered before the next, so that a late answer is a slow one. Of what is
+    /// Whether it is a request that is answered before the next, so that a late answer is a slow one; one that could
+    /// not be read may be any, such as a blocking read. Of what is
     /// encrypted that is known where HTTP/2 was not offered; the first turn is the handshake's.
     fn is_understood(&self) -> bool {
         let readable = self.protocol == Protocol::Tls && !self.interleaves && self.number > 2;
-        readable || self.protocol.is_answered_in_turn()
+        readable || self.protocol.is_answered_in_turn() && !self.asked.text.is_empty()
     }
 
     /// Whether the server took at least 70 % of the turn's time.

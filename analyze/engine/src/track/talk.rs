@@ -52,8 +52,20 @@ pub(crate) struct Talk {
     goodbyes: [Option<Parting>; 2],
     /// Whether the client reset what came after its own FIN.
     refused_answer: bool,
-    /// Whether the server answered, but not so that this point saw it.
-    answer_lost: bool,
+    /// What the server still said when the client had left.
+    after: After,
+}
+
+/// What a server still says when its client has left while it waited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum After {
+    /// Nothing so far.
+    #[default]
+    Nothing,
+    /// It knows, and had not answered.
+    Silence,
+    /// It had answered, but not so that this point saw it.
+    LostAnswer,
 }
 
 /// A FIN or RST.
@@ -207,7 +219,7 @@ impl Talk {
             rtt_ns,
             goodbyes: [None; 2],
             refused_answer: false,
-            answer_lost: false,
+            after: After::default(),
         }
     }
 
@@ -339,9 +351,12 @@ impl Talk {
     /// An empty segment of the server whose sequence number is ahead of what this point saw of it: it had answered, and
     /// the answer was lost on the way here.
     fn reveal(&mut self, hot: &Hot, heard: &Heard<'_>) {
-        let next = hot.lanes[heard.end as usize].next_seq;
+        if hot.talk & Bit::LEFT == 0 || heard.end == hot.client() || self.after == After::LostAnswer {
+            return;
+        }
         let fin = u32::from(heard.packet.flags.any(TcpFlags::FIN));
-        self.answer_lost |= heard.end != hot.client() && after(heard.packet.seq.wrapping_add(fin), next);
+        let ahead = after(heard.packet.seq.wrapping_add(fin), hot.lanes[heard.end as usize].next_seq);
+        self.after = if ahead { After::LostAnswer } else { After::Silence };
     }
 
     fn part(&mut self, heard: &Heard<'_>, client: End) {
@@ -396,7 +411,7 @@ impl Talk {
             };
         }
         match (own, peer) {
-            _ if self.answer_lost => Fate::Unseen,
+            _ if self.after == After::LostAnswer => Fate::Unseen,
             (_, Some(peer)) if after(peer.seq, self.position[client.other() as usize]) => Fate::Unseen,
             (None, None) => Fate::GoesOn,
             (Some(own), None) => self.left(own),
@@ -407,7 +422,12 @@ impl Talk {
 
     /// The client left without an answer.
     fn left(&self, own: Parting) -> Fate {
-        if self.are_last_words(own) { Fate::Finished } else { Fate::GaveUp }
+        match self.after {
+            _ if self.are_last_words(own) => Fate::Finished,
+            // Only what the server says next tells whether it had answered.
+            After::Nothing if !own.goodbye.reset => Fate::GoesOn,
+            _ => Fate::GaveUp,
+        }
     }
 
     fn are_last_words(&self, own: Parting) -> bool {

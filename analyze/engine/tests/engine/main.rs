@@ -1,6 +1,7 @@
 //! The engine from capture to report, through its public interface.
 #![cfg(test)]
 
+mod apps;
 mod captures;
 mod compat;
 mod findings;

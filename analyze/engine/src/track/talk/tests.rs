@@ -86,6 +86,7 @@ fn who_leaves_while_a_request_waits() {
     assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n7.010 < A"), Fate::GaveUp);
     assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n8.000 < PA len=9\n8.000 > R"), Fate::GaveUp);
     assert_eq!(fate("2.000 > PA len=100\n2.001 > FA\n2.010 < A\n8.000 < PA len=9\n8.000 > A"), Fate::Finished);
+    assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA"), Fate::GoesOn, "the server's word is not known yet");
     // The server answered, but the answer was lost on the way here.
     assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n7.010 < A seq=4000"), Fate::Unseen);
 }

@@ -43,7 +43,9 @@ pub(super) fn request(bytes: &[u8]) -> Option<Said> {
     let (query, path) = path(rest).ok()?;
     let mut text = Text::of(method);
     text.append(path);
-    let waits = WAITING_PATHS.iter().any(|word| contains(path, word)) || waits(query);
+    // What the capture cut off may be the parameter that asks to wait.
+    let cut = !query.iter().any(u8::is_ascii_whitespace);
+    let waits = cut || WAITING_PATHS.iter().any(|word| contains(path, word)) || waits(query);
     Some(Said::new(text).with(Traits::WAITS.only_if(waits)).with(Traits::STREAM.only_if(is_connect)))
 }
 

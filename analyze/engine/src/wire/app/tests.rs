@@ -23,6 +23,7 @@ fn requests_that_ask_to_wait_are_known() {
     let waits = |bytes: &[u8]| request(bytes).unwrap().1.traits.has(Traits::WAITS);
     assert!(waits(b"GET /api/v1/pods?watch=true HTTP/1.1\r\n"));
     assert!(waits(b"GET /v1/kv/a?index=7&wait=60s HTTP/1.1\r\n"));
+    assert!(waits(b"GET /v1/kv/a?ind"), "what was cut off may ask to wait");
     assert!(!waits(b"GET /items HTTP/1.1\r\nX: ?watch=1\r\n"));
 }
 

@@ -118,7 +118,8 @@ pub(crate) fn alert_name(code: u8) -> &'static str {
 
 fn client_hello(body: &[u8]) -> Option<Said> {
     let (_, extensions) = hello(body, CLIENT_HELLO).ok()?;
-    let said = Said::default().with(Traits::HELLO);
+    // What the capture, or the segment, cut off may be the offer of HTTP/2.
+    let said = Said::default().with(Traits::HELLO).with(Traits::INTERLEAVES.only_if(extensions.cut));
     Some(extensions.fold(said, |said, (kind, value)| match kind {
         SERVER_NAME => Said { text: Text::of(server_name(value).unwrap_or_default()), ..said },
         ALPN if value.windows(3).any(|window| window == b"\x02h2") => said.with(Traits::INTERLEAVES),
@@ -166,17 +167,24 @@ fn hello(bytes: &[u8], kind: u8) -> IResult<&[u8], Extensions<'_>> {
     } else {
         take(3usize).parse(bytes)?.0
     };
-    Ok((bytes, Extensions(bytes.get(2..).unwrap_or_default())))
+    let len: IResult<&[u8], u16> = be_u16.parse(bytes);
+    let len = len.map_or(usize::from(u16::MAX), |(_, len)| len.into());
+    let rest = bytes.get(2..).unwrap_or_default();
+    Ok((bytes, Extensions { rest, cut: rest.len() < len }))
 }
 
-struct Extensions<'a>(&'a [u8]);
+struct Extensions<'a> {
+    rest: &'a [u8],
+    /// Whether some are missing.
+    cut: bool,
+}
 
 impl<'a> Iterator for Extensions<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (rest, extension) = extension(self.0).ok()?;
-        self.0 = rest;
+        let (rest, extension) = extension(self.rest).ok()?;
+        self.rest = rest;
         Some(extension)
     }
 }

@@ -1,0 +1,102 @@
+//! What is said of requests does not depend on where a capture ends, nor on how much of each frame it has.
+
+use crate::support::{run, source};
+use kcap_analyze::Options;
+use kcap_analyze::finding::Finding;
+use kcap_file::Inputs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+const HEADER: usize = 24;
+const RECORD: usize = 16;
+
+/// The classic captures of the cases about requests, with their names.
+fn captures() -> Vec<(String, Vec<u8>)> {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/cases");
+    let folders =
+        std::fs::read_dir(cases).expect("the cases are there").filter_map(Result::ok).map(|entry| entry.path());
+    let about = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned).unwrap_or_default();
+    let requests = folders.filter(|path| about(path).starts_with("app00") || about(path).starts_with("svc008"));
+    let files = requests.flat_map(|folder| std::fs::read_dir(folder).expect("a case is a folder"));
+    let pcaps = files.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| about(path).ends_with(".pcap"));
+    pcaps.map(|path| (about(&path), std::fs::read(&path).expect("a capture can be read"))).collect()
+}
+
+/// Where each record begins, and the end.
+fn records(file: &[u8]) -> Vec<usize> {
+    let mut starts = vec![HEADER];
+    while let Some(len) = starts.last().and_then(|at| file.get(at + 8..at + 12)) {
+        let len = u32::from_le_bytes(len.try_into().expect("four bytes")) as usize;
+        starts.push(starts[starts.len() - 1] + RECORD + len);
+    }
+    starts
+}
+
+/// Codes of what is no mere information, those about the capture itself left out.
+fn alarms(file: &[u8]) -> BTreeSet<&'static str> {
+    let findings = run(source(file.to_vec()), Options::default()).report.findings;
+    let alarms = findings.iter().filter(|finding| finding.severity.name() != "info");
+    alarms.map(|finding| finding.code).filter(|code| !code.starts_with("CAP")).collect()
+}
+
+/// Those of them that are said about requests.
+fn about_requests(codes: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+    codes.iter().copied().filter(|code| code.starts_with("APP00") && *code != "APP003" || *code == "SVC008").collect()
+}
+
+#[test]
+fn a_capture_that_ends_earlier_says_nothing_new() {
+    for (name, file) in captures() {
+        let whole = about_requests(&alarms(&file));
+        let starts = records(&file);
+        let step = starts.len() / 60 + 1;
+        for end in starts.iter().step_by(step) {
+            let part = about_requests(&alarms(&file[..*end]));
+            assert!(part.is_subset(&whole), "{name} cut at byte {end}: {part:?}, whole {whole:?}");
+        }
+    }
+}
+
+#[test]
+fn a_capture_of_short_frames_says_nothing_new() {
+    for (name, file) in captures() {
+        let whole = about_requests(&alarms(&file));
+        for snap in [60, 68, 80, 96, 110, 128] {
+            let part = about_requests(&alarms(&snapped(&file, snap)));
+            assert!(part.is_subset(&whole), "{name} snapped to {snap}: {part:?}, whole {whole:?}");
+        }
+    }
+}
+
+fn snapped(file: &[u8], snap: usize) -> Vec<u8> {
+    let starts = records(file);
+    let mut short = file[..HEADER].to_vec();
+    for record in starts.windows(2) {
+        let (header, frame) = file[record[0]..record[1]].split_at(RECORD);
+        let kept = frame.len().min(snap);
+        short.extend([&header[..8], &(kept as u32).to_le_bytes(), &header[12..], &frame[..kept]].concat());
+    }
+    short
+}
+
+/// What is said about requests, with its counts.
+fn said(findings: &[Finding]) -> Vec<(&'static str, BTreeMap<&'static str, i64>)> {
+    let mut said: Vec<_> = findings.iter().map(|finding| (finding.code, finding.counts.clone())).collect();
+    said.retain(|(code, _)| !about_requests(&BTreeSet::from([*code])).is_empty());
+    said.sort();
+    said
+}
+
+#[test]
+fn one_fault_in_two_files_is_one_finding() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, file) in captures() {
+        let paths = ["a.pcap", "other.pcap"].map(|name| folder.path().join(name));
+        for path in &paths {
+            std::fs::write(path, &file).expect("the file can be written");
+        }
+        let twice = run(Box::new(Inputs::open(&paths)), Options::default()).report.findings;
+        let once = run(source(file), Options::default()).report.findings;
+        assert_eq!(said(&twice), said(&once), "{name}");
+    }
+}
