@@ -10,16 +10,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 if [ "${2:-}" != inside ]; then
     "$here/image.py" "$folder/pause.tar" kcap.local/pause:1 --entry /bin/sleep --entry infinity /bin/sleep=/bin/sleep
-    unshare -m -n -u -p --fork --kill-child --propagation private "$0" "$folder" inside &
-    child=$!
-    trap 'kill -9 $child' TERM INT
-    # The first process inside is the one child that unshare has.
-    until inside=$(cat "/proc/$child/task/$child/children") && [ -n "$inside" ]; do sleep 0.05; done
-    echo "${inside%% *}" >"$folder/pid"
-    wait $child
-    exit
+    # Becomes unshare itself: whoever kills this process kills all that is inside.
+    exec unshare -m -n -u -p --fork --kill-child --propagation private "$0" "$folder" inside
 fi
 
+# Read by the shell itself, from the outer /proc: its process as seen from outside.
+read -r pid _ </proc/self/stat
+echo "$pid" >"$folder/pid"
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns /run/containerd "$folder"/{lib,sys,cni} /var/lib/containerd /var/lib/cni

@@ -88,8 +88,9 @@ struct CreateContainer {
 
 /// A node.
 pub(crate) struct Node {
-    folder: tempfile::TempDir,
+    /// Ends before its files are removed.
     _running: Running,
+    folder: tempfile::TempDir,
     pid: String,
 }
 
@@ -119,7 +120,7 @@ impl Node {
         let ready = folder.path().join("ready");
         until("containerd runs", || ready.exists());
         let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap().trim().to_owned();
-        Some(Self { folder, _running: running, pid })
+        Some(Self { _running: running, folder, pid })
     }
 
     pub(crate) fn folder(&self) -> &Path {
