@@ -79,7 +79,9 @@ impl Conntrack {
                     self.take_stats(std::mem::take(&mut counted));
                 }
                 processors += 1;
-                counts.into_iter().for_each(|(name, value)| *counted.entry(name).or_default() += value);
+                for (name, value) in counts {
+                    *counted.entry(name).or_default() += value;
+                }
             } else if !line.starts_with("conntrack v") {
                 self.left_out += 1;
             }
@@ -195,7 +197,7 @@ fn time_ns(words: &[Word<'_>]) -> Option<i64> {
     let Some(Word::Flag(text)) = words.first() else { return None };
     let (seconds, fraction) = text.split_once('.')?;
     let digits = format!("{fraction:0<9}");
-    Some(seconds.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(digits.get(..9)?.parse().ok()?)?)
+    seconds.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(digits.get(..9)?.parse().ok()?)
 }
 
 /// Ends of a tuple; pings have an identifier instead of ports.

@@ -132,9 +132,8 @@ pub(super) fn concern(finding: &mut Finding, lost: &[&Lost<'_>], world: &World<'
     finding.counts.insert("connections", lost.len() as i64);
     finding.counts.insert("clients", clients.len() as i64);
     finding.counts.insert("lost_syns", lost.iter().map(|lost| lost.syns as i64).sum());
-    let (first, last) =
-        (lost.iter().map(|lost| lost.pre.first_ns).min(), lost.iter().map(|lost| lost.pre.first_ns).max());
-    finding.span(first.unwrap_or_default(), last.unwrap_or_default());
+    let times = || lost.iter().map(|lost| lost.pre.first_ns);
+    finding.span(times().min().unwrap_or_default(), times().max().unwrap_or_default());
     finding.cite(world, lost.iter().flat_map(|lost| lost.frames()).collect::<Vec<_>>(), filter);
 }
 
@@ -147,6 +146,7 @@ pub(super) fn confirm(finding: &mut Finding, world: &World<'_>, counter: &'stati
         finding.limits.push(format!("the listing of conntrack's counters has {counter}=0"));
     } else {
         finding.confidence = finding.confidence.max(0.97);
-        finding.explanation.push_str(&format!(" conntrack counts {counter}={value}."));
+        let confirmed = [" conntrack counts ", counter, "=", &value.to_string(), "."];
+        finding.explanation.extend(confirmed);
     }
 }

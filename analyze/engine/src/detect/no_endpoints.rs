@@ -60,15 +60,15 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
         some_of(&failing.clients, 3),
         some_of(&hops, 3),
     );
-    match known {
-        Some(false) => finding.explanation.push_str(" The objects given say the same: it has no ready endpoint."),
-        Some(true) => {
-            finding.limits.push("the objects given list endpoints of it: they are of another moment".to_owned())
+    let doubt = match known {
+        Some(false) => {
+            finding.explanation.push_str(" The objects given say the same: it has no ready endpoint.");
+            None
         }
-        None => {
-            finding.limits.push("a firewall rule of the node that rejects with this code looks the same".to_owned())
-        }
-    }
+        Some(true) => Some("the objects given list endpoints of it: they are of another moment"),
+        None => Some("a firewall rule of the node that rejects with this code looks the same"),
+    };
+    finding.limits.extend(doubt.map(str::to_owned));
     finding.rule_out("SVC003", "no server was asked: a server that does not listen answers with a reset");
     finding.rule_out("SVC002", "no connection to the service succeeds");
     finding

@@ -52,8 +52,8 @@ fn judge(server: Endpoint, lost: &[&Lost<'_>], world: &World<'_>) -> Finding {
     finding.counts.insert("translated_ports", distinct.len() as i64);
     finding.counts.insert("never_passed", lost.iter().filter(|lost| !lost.passed()).count() as i64);
     let range = match (distinct.first(), distinct.last()) {
-        (Some(first), Some(last)) => {
-            format!(" The translated ports seen are {} between {first} and {last}.", distinct.len())
+        (Some(low), Some(high)) => {
+            format!(" The translated ports seen are {} between {low} and {high}.", distinct.len())
         }
         _ => String::new(),
     };

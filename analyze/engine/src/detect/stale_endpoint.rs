@@ -191,14 +191,8 @@ fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
     let all_fail = failed.iter().all(|at| is_failure(connection(world, *at).outcome(kept(world))));
     let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
     let (endpoint, total) = (Some(server), draws.len() as u64);
-    (is_lot(&draws) && all_fail && !prohibited).then(|| Dead {
-        endpoint,
-        outcome,
-        failed,
-        total,
-        others,
-        confidence: 0.65,
-    })
+    let dead = Dead { endpoint, outcome, failed, total, others, confidence: 0.65 };
+    (is_lot(&draws) && all_fail && !prohibited).then_some(dead)
 }
 
 fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {

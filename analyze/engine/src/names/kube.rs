@@ -1,4 +1,4 @@
-//! Objects as the Kubernetes API writes them (v1 Node, Pod, Service, Endpoints; discovery.k8s.io/v1 EndpointSlice), as far
+//! Objects as the Kubernetes API writes them (v1 Node, Pod, Service, Endpoints; discovery.k8s.io/v1 `EndpointSlice`), as far
 //! as they say who has which address.
 
 use super::{Directory, Rank};
@@ -31,7 +31,9 @@ fn object(mut value: Value, listed: &str, into: &mut Directory) {
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or(listed).to_owned();
     if let Some(Value::Array(items)) = value.get_mut("items").map(Value::take) {
         let of = kind.strip_suffix("List").unwrap_or_default().to_owned();
-        items.into_iter().for_each(|item| object(item, &of, into));
+        for item in items {
+            object(item, &of, into);
+        }
         return;
     }
     let taken = match kind.as_str() {
@@ -179,15 +181,17 @@ struct ServiceSpec {
     cluster_ips: Option<Vec<String>>,
     #[serde(rename = "externalIPs")]
     external_ips: Option<Vec<String>>,
-    ports: Option<Vec<Port>>,
+    ports: Option<Vec<ServicePort>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Port {
+struct ServicePort {
     name: Option<String>,
-    port: Option<u16>,
-    node_port: Option<u16>,
+    #[serde(rename = "port")]
+    number: Option<u16>,
+    #[serde(rename = "nodePort")]
+    on_nodes: Option<u16>,
 }
 
 #[derive(Deserialize, Default)]
@@ -213,12 +217,12 @@ fn service(service: Service, into: &mut Directory) {
         into.host(*addr, Rank::Service, name.clone(), None);
     }
     for port in spec.ports.into_iter().flatten() {
-        let Some(number) = port.port else { continue };
+        let Some(number) = port.number else { continue };
         let label = port.name.filter(|name| !name.is_empty()).unwrap_or_else(|| number.to_string());
         for addr in &addresses {
             into.services.insert(Endpoint { addr: *addr, port: number }, format!("{name}:{label}"));
         }
-        if let Some(node_port) = port.node_port.filter(|port| *port != 0) {
+        if let Some(node_port) = port.on_nodes.filter(|port| *port != 0) {
             into.node_ports.insert(node_port, format!("{name}:{label} (NodePort)"));
         }
     }
@@ -238,7 +242,7 @@ struct Subset {
 
 fn endpoints(endpoints: Endpoints, into: &mut Directory) {
     let name = endpoints.metadata.full_name();
-    let all = endpoints.subsets.into_iter().flatten().flat_map(|subset| subset.addresses).flatten();
+    let all = endpoints.subsets.into_iter().flatten().filter_map(|subset| subset.addresses).flatten();
     for addr in all.filter_map(|address| addr(&address.ip)) {
         endpoint(addr, &name, into);
     }
@@ -276,7 +280,7 @@ fn slice(slice: Slice, into: &mut Directory) {
     let service = Metadata { name: owner.unwrap_or(slice.metadata.name), ..slice.metadata }.full_name();
     // "Unknown" is to be taken for ready (discovery.k8s.io/v1 EndpointConditions).
     let ready = slice.endpoints.into_iter().flatten().filter(|endpoint| endpoint.conditions.ready != Some(false));
-    for addr in ready.flat_map(|endpoint| endpoint.addresses).flatten().filter_map(|ip| addr(&ip)) {
+    for addr in ready.filter_map(|endpoint| endpoint.addresses).flatten().filter_map(|ip| addr(&ip)) {
         endpoint(addr, &service, into);
     }
 }

@@ -96,8 +96,8 @@ impl Samples {
         let level = |sample: &Sample| sample.difference_ns - (slope * (sample.at_ns - at_ns) as f64) as i64;
         let (high, low) = (self.from_a.iter().map(level).min()?, self.from_b.iter().map(level).max()?);
         Some(Clock {
-            offset_ns: low + (high - low) / 2,
-            bound_ns: ((high - low) / 2).abs().max(1),
+            offset_ns: low.midpoint(high),
+            bound_ns: (high.abs_diff(low) / 2).max(1) as i64,
             drift_ppm: drift.map(|slope| slope * 1e6),
             at_ns,
             samples: (self.from_a.len(), self.from_b.len()),
@@ -110,7 +110,7 @@ impl Samples {
         let mirrored: Vec<Sample> =
             self.from_b.iter().map(|sample| Sample { difference_ns: -sample.difference_ns, ..*sample }).collect();
         let lower = -slope_below(&mirrored, at_ns)?;
-        ((upper - lower).abs() * 1e6 <= DRIFT_PPM).then_some((upper + lower) / 2.0)
+        ((upper - lower).abs() * 1e6 <= DRIFT_PPM).then_some(upper.midpoint(lower))
     }
 }
 

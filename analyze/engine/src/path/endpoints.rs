@@ -41,7 +41,9 @@ pub(crate) fn endpoints(kept: &Kept) -> BTreeMap<Pairing, Usage> {
         let front: Vec<&Flow> = connection.front().flows(kept).collect();
         usage.add(connection.outcome(kept), &front);
     }
-    all.values_mut().for_each(|usage| usage.rtts_ns.sort_unstable());
+    for usage in all.values_mut() {
+        usage.rtts_ns.sort_unstable();
+    }
     all
 }
 

@@ -101,11 +101,11 @@ fn greetings(flow: &Flow) -> impl Iterator<Item = Greeting> {
 }
 
 fn by_greeting(flows: &[Box<Flow>], groups: &mut Groups) {
-    let of = |(at, flow): (u32, &Box<Flow>)| {
+    let of = |(at, flow): (u32, &Flow)| {
         let first_ns = flow.first_ns;
         greetings(flow).map(move |greeting| (greeting, first_ns, at)).collect::<Vec<_>>()
     };
-    let mut order: Vec<_> = (0u32..).zip(flows).flat_map(of).collect();
+    let mut order: Vec<_> = (0u32..).zip(flows.iter().map(AsRef::as_ref)).flat_map(of).collect();
     order.sort_unstable();
     for alike in order.chunk_by(|a, b| a.0 == b.0) {
         for (n, (greeting, _, at)) in alike.iter().enumerate() {
@@ -227,9 +227,9 @@ fn in_order(mut stages: Vec<Stage>, flows: &[Box<Flow>]) -> Vec<Stage> {
 
 /// Which of two stages a packet of the originator passes first: by time where one unit saw both, else by TTL.
 fn before(a: &Stage, b: &Stage, flows: &[Box<Flow>]) -> Ordering {
-    let of = |stage: &Stage| stage.seen.iter().map(|at| &flows[*at as usize]).collect::<Vec<_>>();
+    let of = |stage: &Stage| stage.seen.iter().map(|at| &*flows[*at as usize]).collect::<Vec<&Flow>>();
     let (of_a, of_b) = (of(a), of(b));
-    let asks = |flow: &&&Box<Flow>| flow.from_orig.packets > 0;
+    let asks = |flow: &&&Flow| flow.from_orig.packets > 0;
     let together =
         of_a.iter().filter(asks).find_map(|x| Some((x, of_b.iter().filter(asks).find(|y| y.unit == x.unit)?)));
     if let Some((x, y)) = together
@@ -237,7 +237,7 @@ fn before(a: &Stage, b: &Stage, flows: &[Box<Flow>]) -> Ordering {
     {
         return x.first_ns.cmp(&y.first_ns);
     }
-    let nearest = |of: &[&Box<Flow>]| of.iter().map(|flow| nearness(flow)).min();
+    let nearest = |of: &[&Flow]| of.iter().map(|flow| nearness(flow)).min();
     match (of_a.iter().any(|flow| asks(&flow)), of_b.iter().any(|flow| asks(&flow))) {
         (true, true) => nearest(&of_a).cmp(&nearest(&of_b)).then_with(|| first_ns(a, flows).cmp(&first_ns(b, flows))),
         // Answers alone lose their TTL on the way to the originator.
@@ -246,6 +246,6 @@ fn before(a: &Stage, b: &Stage, flows: &[Box<Flow>]) -> Ordering {
 }
 
 /// Farther from the responder is less.
-fn farthest(of: &[&Box<Flow>]) -> Option<u8> {
+fn farthest(of: &[&Flow]) -> Option<u8> {
     of.iter().flat_map(|flow| flow.legs()).filter_map(|leg| leg.resp_ttl).max()
 }

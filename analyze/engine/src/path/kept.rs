@@ -10,6 +10,7 @@ use std::cell::OnceCell;
 /// What is left of connections, as single units saw them, bounded.
 #[derive(Debug)]
 pub(crate) struct Kept {
+    #[expect(clippy::vec_box, reason = "they come boxed: taking them out would copy, and growing would copy again")]
     flows: Vec<Box<Flow>>,
     cap: usize,
     joined: OnceCell<Vec<Connection>>,
@@ -60,7 +61,9 @@ impl Kept {
     pub(crate) fn connections(&self) -> &[Connection] {
         self.joined.get_or_init(|| {
             let mut connections = join::join(&self.flows);
-            connections.iter_mut().for_each(|connection| connection.listed = self.listed(connection));
+            for connection in &mut connections {
+                connection.listed = self.listed(connection);
+            }
             connections
         })
     }

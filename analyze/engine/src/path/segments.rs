@@ -41,7 +41,9 @@ pub(crate) fn segments(
             }
         }
     }
-    all.values_mut().for_each(|segment| segment.delays_ns.sort_unstable());
+    for segment in all.values_mut() {
+        segment.delays_ns.sort_unstable();
+    }
     all
 }
 
