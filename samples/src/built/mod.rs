@@ -2,6 +2,7 @@
 
 mod apps;
 mod damaged;
+mod dns;
 mod foreign;
 mod formats;
 mod ip;
@@ -51,6 +52,7 @@ pub fn all() -> io::Result<Vec<File>> {
     files.extend(lookups::files());
     files.extend(paths::files());
     files.extend(trouble::files());
+    files.extend(dns::files());
     Ok(files)
 }
 

@@ -380,3 +380,6 @@ fn mix(hash: u64, word: u64) -> u64 {
     let product = u128::from(hash ^ (word | LOWER)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (product as u64 ^ (product >> 64) as u64).rotate_left(29)
 }
+
+#[cfg(test)]
+mod tests;

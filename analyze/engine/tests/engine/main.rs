@@ -4,6 +4,7 @@
 mod apps;
 mod captures;
 mod compat;
+mod dns;
 mod findings;
 mod paths;
 mod pipeline;

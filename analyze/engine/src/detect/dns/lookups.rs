@@ -19,7 +19,7 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
-    fn goes_on(&self, query: &Query, name: &str) -> bool {
+    fn goes_on(&self, query: &Query, name: &str, one_port: bool) -> bool {
         let since_ns = query.first_ns.saturating_sub(self.last.last_ns);
         let same_port = self.last.client.port == query.client.port;
         if since_ns >= RETRY_NS {
@@ -27,34 +27,44 @@ impl Open<'_> {
         }
         if self.last.name == query.name {
             let apart_ns = query.first_ns.saturating_sub(self.last.first_ns);
-            let pair = apart_ns < PAIR_NS && self.last.qtype != query.qtype;
-            return pair || same_port || !self.last.is_answered();
+            let pair = !one_port && apart_ns < PAIR_NS && self.last.qtype != query.qtype;
+            return pair || same_port || self.last.attempts == 1 && !self.last.is_answered();
         }
         let candidate = name.starts_with(self.name) || self.name.starts_with(name);
         candidate && !self.names.contains(&query.name)
     }
 }
 
+/// Lookups of one client and first label that may go on at once: threads look up side by side.
+const SIDE_BY_SIDE: usize = 8;
+
 /// How many lookups these queries are, in order of client and time.
 pub(super) fn lookups<'a>(queries: impl IntoIterator<Item = &'a Query>, dns: &'a Dns) -> u64 {
-    let mut open: BTreeMap<(Addr, &str), Open<'_>> = BTreeMap::new();
+    let mut open: BTreeMap<(Addr, &str), Vec<Open<'_>>> = BTreeMap::new();
+    let one_port = dns.one_port();
     let mut count = 0;
     for query in queries {
         let name = dns.story(query).map_or("", |story| &*story.name);
         let stem = name.split_once('.').map_or(name, |(first, _)| first);
-        match open.get_mut(&(query.client.addr, stem)) {
-            Some(lookup) if lookup.goes_on(query, name) => {
-                lookup.names.insert(query.name);
-                (lookup.last, lookup.name) = (query, name);
-            }
-            _ => {
-                count += 1;
-                let lookup = Open { last: query, name, names: BTreeSet::from([query.name]) };
-                open.insert((query.client.addr, stem), lookup);
-            }
+        let of_stem = open.entry((query.client.addr, stem)).or_default();
+        let one_port = one_port.contains(&query.client.addr);
+        if let Some(lookup) = of_stem.iter_mut().rev().find(|lookup| lookup.goes_on(query, name, one_port)) {
+            lookup.names.insert(query.name);
+            (lookup.last, lookup.name) = (query, name);
+            continue;
         }
+        count += 1;
+        if of_stem.len() == SIDE_BY_SIDE {
+            of_stem.remove(0);
+        }
+        of_stem.push(Open { last: query, name, names: BTreeSet::from([query.name]) });
     }
     count
+}
+
+/// Clients whose resolver asks for both families from one port (glibc, musl), not from one each (Go).
+pub(super) fn one_port(queries: &[Query]) -> BTreeSet<Addr> {
+    pairs(queries).iter().map(|(first, _)| first.client.addr).collect()
 }
 
 /// The two families of a name, asked for from one port at a time: in order of being asked.

@@ -1,12 +1,15 @@
 use super::cite::{clients, is_symptom, names, server_filter};
 use super::lookups::lookups;
+use super::slow::took_ns;
 use super::{Query, blocked, conntrack_race, family, rate_limited, stale_backend, upstream};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
+use crate::track::dns::transaction::rcode::{NOERROR, NXDOMAIN};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 pub(crate) const ABOUT: About = About {
     code: "DNS004",
@@ -31,6 +34,10 @@ pub(crate) const ABOUT: About = About {
 /// Losses before they are called an error, and their share of attempts in per mille.
 const PATTERN: u32 = 2;
 const PER_MILLE: u64 = 5;
+/// Resolvers ask as often from one port; what asks more often repeats itself by design, as checks of health do.
+const TRIES: u32 = 3;
+/// How long resolvers wait before they ask again: musl 2.5 s, c-ares 3 s and more, glibc 5 s.
+const RESOLVER_NS: RangeInclusive<i64> = 2_000_000_000..=6_500_000_000;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let cases = [blocked::cases, conntrack_race::cases, family::cases, stale_backend::cases];
@@ -42,13 +49,94 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         .map(|query| (query.identity, query.first_ns))
         .collect();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
+    let (slowest, end_ns) = (slowest(world), end_ns(world));
     for query in world.facts.dns.queries() {
+        // A server that is known to answer late may have answered behind the end of the capture.
+        let due_ns = slowest.get(&query.server).map_or(i64::MIN, |took| query.first_ns.saturating_add(*took));
+        if query.is_silent() && due_ns >= end_ns {
+            continue;
+        }
         let known = explained.contains(&(query.identity, query.first_ns));
         if query.unanswered > 0 && !query.rejected && !query.tcp && !known && !world.is_broken(query.tunnel) {
             servers.entry(query.server).or_default().push(*query);
         }
     }
-    servers.iter().map(|(server, queries)| judge(*server, queries, world)).collect()
+    let direct = servers.iter().map(|(server, queries)| judge(*server, queries, world));
+    let again =
+        asked_again(world).into_iter().filter(|(server, _)| !servers.contains_key(server) && explained.is_empty());
+    direct.chain(again.map(|(server, queries)| judge_again(server, &queries, world))).collect()
+}
+
+/// Questions that were answered and yet asked again with the same identification, from the same port: between this
+/// point and the client their answer was lost, or that of the other question from this port.
+fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
+    let mut last: BTreeMap<(u64, Endpoint), &Query> = BTreeMap::new();
+    let mut times: BTreeMap<(u64, Endpoint), u32> = BTreeMap::new();
+    let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
+    for query in world.facts.dns.queries().iter().filter(|query| !query.tcp && query.unanswered == 0) {
+        let before = last.insert((query.identity, query.client), query);
+        *times.entry((query.identity, query.client)).or_default() += 1;
+        let waited = |before: &Query| query.first_ns.saturating_sub(before.last_ns);
+        let fine = |before: &Query| matches!(before.rcode, Some(NOERROR | NXDOMAIN)) && !before.truncated;
+        if before.is_some_and(|before| fine(before) && RESOLVER_NS.contains(&waited(before))) {
+            servers.entry(query.server).or_default().push(*query);
+        }
+    }
+    let tries = |query: &Query| times.get(&(query.identity, query.client)).is_some_and(|times| *times <= TRIES);
+    servers.values_mut().for_each(|queries| queries.retain(tries));
+    servers.retain(|_, queries| !queries.is_empty());
+    servers
+}
+
+fn judge_again(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
+    let dns = &world.facts.dns;
+    let ports: BTreeSet<Endpoint> = queries.iter().map(|query| query.client).collect();
+    let stalled = ports.len() as u64;
+    let lookups = count_of(stalled, "lookup");
+    let all = dns.queries().iter().filter(|query| query.server == server).count();
+    let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again although it had answered"));
+    if stalled < u64::from(PATTERN) || stalled * 1000 < all as u64 * PER_MILLE {
+        finding.severity = Severity::Warning;
+    }
+    if is_symptom(world) {
+        finding.severity = Severity::Info;
+    }
+    finding.confidence = 0.75;
+    finding.of_queries(queries, &server_filter(server), world);
+    finding.counts.insert("queries", all as i64);
+    finding.counts.insert("asked_again", queries.len() as i64);
+    finding.counts.insert("stalled_lookups", stalled as i64);
+    finding.counts.insert("lookups", stalled as i64);
+    finding.explanation = format!(
+        "{} of {server} passed here, and seconds later {} asked the same again from the same port. A resolver does that          when an answer did not reach it, or that to its other question: {lookups} stalled, and the loss is between this          point and the client.",
+        count_of(queries.len() as u64, "answer"),
+        some_of(clients(queries), 3),
+    );
+    finding.rule_out("DNS008", "the answers pass here in time");
+    finding.limits.push("which packet was lost is not seen from here: query, answer, or those of the pair".to_owned());
+    finding.capture_next = Some("at the clients and on their node, at the same time".to_owned());
+    finding
+}
+
+/// Least time that is more than a server's usual one.
+const LATE_NS: i64 = 1_000_000_000;
+
+/// Servers that answer late, and how late at most, somewhat more added.
+fn slowest(world: &World<'_>) -> BTreeMap<Endpoint, i64> {
+    let mut slowest: BTreeMap<Endpoint, i64> = BTreeMap::new();
+    for query in world.facts.dns.queries() {
+        if let Some(took) = took_ns(query).filter(|took| *took >= LATE_NS) {
+            let of_server = slowest.entry(query.server).or_default();
+            *of_server = took.saturating_add(LATE_NS).max(*of_server);
+        }
+    }
+    slowest
+}
+
+/// Last time that anything of DNS was seen.
+fn end_ns(world: &World<'_>) -> i64 {
+    let queries = world.facts.dns.queries().iter();
+    queries.map(|query| query.last_ns.max(query.first_ns + query.rtt_ns.unwrap_or_default())).max().unwrap_or_default()
 }
 
 /// Where attempts were lost.

@@ -112,6 +112,8 @@ pub(crate) struct Dns {
     stories: Vec<Story>,
     pub(super) over_tcp: BTreeMap<(Addr, Endpoint), OverTcp>,
     pub(super) elsewhere: BTreeMap<Addr, Elsewhere>,
+    /// Ports of clients about whose questions an ICMP error came, be its quote too short to tell which.
+    rejected: BTreeSet<Endpoint>,
     /// Points at which both a question and its answer were seen.
     pub(super) answering: BTreeSet<u16>,
     /// Answered queries that are not kept one by one any more, by client, server.
@@ -121,6 +123,7 @@ pub(crate) struct Dns {
     pub(crate) answered: u64,
     pub(crate) silent: u64,
     merged: OnceCell<Vec<Query>>,
+    one_port: OnceCell<BTreeSet<Addr>>,
     pub(crate) left_out: u64,
 }
 
@@ -195,8 +198,11 @@ impl Dns {
     pub(crate) fn flow(&mut self, flow: &Flow) {
         let two_way = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
         if flow.resp.port == PORT {
+            let unreachable = flow.rejection.is_some_and(|rejection| rejection.icmp.is_unreachable());
             if flow.proto == 6 {
                 self.tcp(flow);
+            } else if unreachable && self.rejected.len() < MAX_PAIRS {
+                self.rejected.insert(flow.orig);
             }
         } else if self.elsewhere.len() < MAX_PAIRS || self.elsewhere.contains_key(&flow.orig.addr) {
             let of_client = self.elsewhere.entry(flow.orig.addr).or_default();
@@ -230,7 +236,18 @@ impl Dns {
 
     /// All queries, each once whatever saw it: as its client saw it, with what others saw further on.
     pub(super) fn queries(&self) -> &[Query] {
-        self.merged.get_or_init(|| merge::merged(&self.queries))
+        self.merged.get_or_init(|| {
+            let mut merged = merge::merged(&self.queries);
+            for query in merged.iter_mut().filter(|query| query.is_silent() && self.rejected.contains(&query.client)) {
+                (query.rejected, query.outcome) = (true, Outcome::Rejected);
+            }
+            merged
+        })
+    }
+
+    /// Clients that ask for both families from one port.
+    pub(super) fn one_port(&self) -> &BTreeSet<Addr> {
+        self.one_port.get_or_init(|| lookups::one_port(self.queries()))
     }
 
     /// What is kept of a query in trouble.

@@ -38,7 +38,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// Time that the server and the way took for the answer: of the attempt answered; of the first where each attempt was
 /// answered in its turn, too late.
-fn took_ns(query: &Query) -> Option<i64> {
+pub(super) fn took_ns(query: &Query) -> Option<i64> {
     let late = query.answers >= query.attempts && query.attempts > 1;
     if late { query.rtt_ns } else { query.last_rtt_ns }
 }

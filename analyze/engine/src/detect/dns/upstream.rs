@@ -17,7 +17,7 @@ pub(crate) const ABOUT: About = About {
     why: "What this server does not know itself it cannot look up there: names outside of the cluster fail or are slow.",
     how: "Three or more questions for NS of the root to one server, at most 2 s apart, none of which is answered; an ICMP \
           error is no answer.",
-    false_positives: "Answered probes are recovery. Single questions for NS of the root are how any resolver begins.",
+    false_positives: "Once a probe is answered the server is back, and this is a warning only. Single questions for NS of the root are how any resolver begins.",
     fix: "Check the upstream's address in the forward plugin (or in the resolv.conf of the node that CoreDNS runs on), and \
           whether UDP and TCP port 53 reach it from the DNS pods.",
     filter: "dns.qry.name == \"<Root>\" && dns.qry.type == 2",
@@ -30,22 +30,25 @@ const NS: u16 = 2;
 const PATTERN: usize = 3;
 const APART_NS: i64 = 2_000_000_000;
 
-/// Probes that are not answered.
-pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
+/// Probes, answered or not.
+fn probes<'a>(world: &'a World<'_>) -> impl Iterator<Item = &'a Query> {
     let root = name_hash(b".");
-    let probe = |query: &&Query| query.qtype == NS && query.name == root;
-    let servers = by_server(world.facts.dns.queries().iter().filter(probe)).into_values();
-    servers.filter_map(unanswered_run).flatten().collect()
+    world.facts.dns.queries().iter().filter(move |query| query.qtype == NS && query.name == root)
 }
 
-/// The probes behind the last one that was answered, where they follow each other.
-fn unanswered_run(mut probes: Vec<Query>) -> Option<Vec<Query>> {
-    probes.sort_by_key(|query| query.first_ns);
-    let from = probes.iter().rposition(Query::is_answered).map_or(0, |last| last + 1);
-    probes.drain(..from);
+/// Probes that are not answered.
+pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
+    let silent = by_server(probes(world).filter(|query| !query.is_answered())).into_values();
+    silent.filter(|probes| is_series(probes)).flatten().collect()
+}
+
+/// Whether enough follow each other.
+fn is_series(probes: &[Query]) -> bool {
+    let mut times: Vec<i64> = probes.iter().map(|query| query.first_ns).collect();
+    times.sort_unstable();
     let decided = probes.iter().filter(|query| query.is_silent() || query.rejected).count();
-    let close = probes.windows(2).filter(|two| two[1].first_ns.saturating_sub(two[0].first_ns) < APART_NS).count();
-    (decided >= PATTERN && close + 1 >= PATTERN).then_some(probes)
+    let close = times.windows(2).filter(|two| two[1].saturating_sub(two[0]) < APART_NS).count();
+    decided >= PATTERN && close + 1 >= PATTERN
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -59,12 +62,19 @@ fn judge(server: Endpoint, probes: &[Query], world: &World<'_>) -> Finding {
     finding.of_queries(probes, &server_filter(server), world);
     finding.counts.insert("queries", probes.len() as i64);
     finding.counts.insert("unanswered", probes.iter().map(|query| i64::from(query.unanswered)).sum());
+    let last_ns = probes.iter().map(|query| query.first_ns).max().unwrap_or_default();
+    let is_back =
+        self::probes(world).any(|query| query.server == server && query.is_answered() && query.first_ns > last_ns);
+    if is_back {
+        finding.severity = Severity::Warning;
+    }
+    let then = if is_back { " After that it answered again." } else { "" };
     let others = world.facts.dns.queries().iter().filter(|query| query.server == server && query.qtype != NS);
     let lost = others.filter(|query| query.unanswered > 0).count();
     finding.counts.insert("other_queries_unanswered", lost as i64);
     finding.explanation = format!(
         "{} asked {server} for the root's name servers {} times without an answer: it checks whether a server that \
-         failed is back. Besides, {} to it went unanswered.",
+         failed is back. Besides, {} to it went unanswered.{then}",
         some_of(clients(probes), 3),
         probes.len(),
         count_of(lost as u64, "question"),

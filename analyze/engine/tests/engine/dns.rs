@@ -1,0 +1,121 @@
+//! What is said of built DNS captures, whole, cut and snapped.
+
+use crate::support::{Outcome, run, source};
+use kcap_analyze::Options;
+use kcap_analyze::finding::Severity;
+use kcap_samples::built;
+use std::collections::BTreeSet;
+
+/// A built capture.
+fn capture(case: &str, name: &str) -> Vec<u8> {
+    let files = built::all().expect("compressing in memory does not fail");
+    let file = files.into_iter().find(|file| (file.case, file.name) == (case, name));
+    file.unwrap_or_else(|| panic!("no {case}/{name}")).bytes
+}
+
+fn analyzed(bytes: Vec<u8>) -> Outcome {
+    run(source(bytes), Options::default())
+}
+
+/// Codes that alarm.
+fn alarms(outcome: &Outcome) -> BTreeSet<&'static str> {
+    let loud = outcome.report.findings.iter().filter(|finding| finding.severity >= Severity::Warning);
+    loud.map(|finding| finding.code).collect()
+}
+
+/// The captures, and the one code each must alarm with; none is healthy.
+const CASES: [(&str, &str, &[&str]); 13] = [
+    ("dns008-slow-server", "slow.pcap", &["DNS008"]),
+    ("dns008-slow-server", "late-for-the-resolver.pcap", &["DNS008"]),
+    ("dns008-slow-server", "far-away.pcap", &["NET006"]),
+    ("dns010-tcp-blocked", "blocked.pcap", &["DNS010"]),
+    ("dns010-tcp-blocked", "works.pcap", &[]),
+    ("dns012-dead-upstream", "dead.pcap", &["DNS012"]),
+    ("dns012-dead-upstream", "back.pcap", &["DNS012"]),
+    ("dns012-dead-upstream", "alive.pcap", &[]),
+    ("dns013-rate-limit", "limited.pcap", &["DNS013"]),
+    ("dns013-rate-limit", "random-loss.pcap", &["DNS004"]),
+    ("dns016-pinned-port", "pinned.pcap", &["DNS016"]),
+    ("dns017-server-down", "down.pcap", &["DNS017"]),
+    ("dns017-server-down", "late-answers.pcap", &[]),
+];
+
+#[test]
+fn each_cause_alarms_alone() {
+    for (case, name, codes) in CASES {
+        let found = alarms(&analyzed(capture(case, name)));
+        assert_eq!(found, codes.iter().copied().collect(), "{case}/{name}");
+    }
+}
+
+#[test]
+fn counts_are_those_of_the_script() {
+    let count = |case: &str, name: &str, code: &str, key: &str| {
+        let outcome = analyzed(capture(case, name));
+        *outcome.finding(code).counts.get(key).unwrap_or_else(|| panic!("{code} does not count {key}"))
+    };
+    assert_eq!(count("dns008-slow-server", "slow.pcap", "DNS008", "slow_answers"), 30);
+    assert_eq!(count("dns008-slow-server", "slow.pcap", "DNS008", "max_ms"), 800);
+    assert_eq!(count("dns010-tcp-blocked", "blocked.pcap", "DNS010", "tcp_unanswered"), 4);
+    assert_eq!(count("dns010-tcp-blocked", "works.pcap", "DNS009", "tcp_follow_truncation"), 4);
+    assert_eq!(count("dns013-rate-limit", "limited.pcap", "DNS013", "answers_per_s"), 250);
+    assert_eq!(count("dns013-rate-limit", "limited.pcap", "DNS013", "unanswered"), 950);
+    assert_eq!(count("dns016-pinned-port", "pinned.pcap", "DNS016", "queries"), 6);
+    assert_eq!(count("dns017-server-down", "down.pcap", "DNS017", "icmp_errors"), 7);
+}
+
+/// The records of a classic capture behind its header, as (start, end).
+fn records(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let (mut all, mut at) = (Vec::new(), 24);
+    while let Some(len) = bytes.get(at + 8..at + 12) {
+        let end = at + 16 + u32::from_le_bytes(len.try_into().expect("four bytes")) as usize;
+        all.push((at, end));
+        at = end;
+    }
+    all
+}
+
+/// The capture with at most `snaplen` bytes of each frame.
+fn snapped(bytes: &[u8], snaplen: usize) -> Vec<u8> {
+    let mut out = bytes[..24].to_vec();
+    for (start, end) in records(bytes) {
+        let kept = (end - start - 16).min(snaplen);
+        out.extend(&bytes[start..start + 8]);
+        out.extend((kept as u32).to_le_bytes());
+        out.extend(&bytes[start + 12..start + 16 + kept]);
+    }
+    out
+}
+
+/// Whether nothing alarms but what the whole capture alarms with; DNS004 is what any of the silent ones are before their
+/// pattern shows.
+fn assert_invents_nothing(part: Vec<u8>, codes: &[&str], what: &str) {
+    let silent = ["DNS003", "DNS012", "DNS013", "DNS016", "DNS010"];
+    let found = alarms(&analyzed(part));
+    let allowed =
+        |code: &&&str| codes.contains(*code) || **code == "DNS004" && codes.iter().any(|c| silent.contains(c));
+    let invented: Vec<_> = found.iter().filter(|code| !allowed(code)).collect();
+    assert!(invented.is_empty(), "{what}: {invented:?}");
+}
+
+#[test]
+fn cutting_a_capture_invents_nothing() {
+    for (case, name, codes) in CASES {
+        let bytes = capture(case, name);
+        let records = records(&bytes);
+        for part in [1, 4, 6] {
+            let (_, end) = records[records.len() * part / 8];
+            assert_invents_nothing(bytes[..end].to_vec(), codes, &format!("{case}/{name} cut at {part}/8"));
+        }
+    }
+}
+
+#[test]
+fn snapping_a_capture_invents_nothing() {
+    for (case, name, codes) in CASES {
+        for snaplen in [54, 96] {
+            let part = snapped(&capture(case, name), snaplen);
+            assert_invents_nothing(part, codes, &format!("{case}/{name} snapped to {snaplen}"));
+        }
+    }
+}
