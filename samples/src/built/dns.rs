@@ -8,6 +8,8 @@ use crate::file::classic::Classic;
 use crate::packet::{Ethernet, Icmp, Ipv4, Layer, Tcp, Udp, build, flags};
 use std::net::Ipv4Addr;
 
+use flags::{ACK, FIN, PSH, SYN};
+
 pub(super) fn files() -> Vec<File> {
     vec![
         client("dns008-slow-server", "slow.pcap", slow()),
@@ -121,13 +123,12 @@ fn web(number: u16, at: u64, rtt: u64) -> Vec<Frame> {
     let segment = |at: u64, out: bool, set: u8, (seq, ack): (u32, u32), payload: &[u8]| {
         let (src, dst, from, to) = if out { (POD, WEB, port, 80) } else { (WEB, POD, 80, port) };
         let (own, peer) = if out { (isn, isn / 2) } else { (isn / 2, isn) };
-        let ack = if set & flags::ACK == 0 { 0 } else { peer.wrapping_add(ack) };
+        let ack = if set & ACK == 0 { 0 } else { peer.wrapping_add(ack) };
         let tcp =
             Tcp { src: from, dst: to, seq: own.wrapping_add(seq), ack, flags: set, window: 64_240, options: vec![] };
         let header = Ipv4 { id: number, ttl: if out { 64 } else { 62 }, ..Ipv4::new(src, dst) };
         framed(at, vec![header.into(), tcp.into()], payload)
     };
-    use flags::{ACK, FIN, PSH, SYN};
     vec![
         segment(at, true, SYN, (0, 0), &[]),
         segment(at + rtt, false, SYN | ACK, (0, 1), &[]),
@@ -148,7 +149,7 @@ fn turns(count: u16, apart: u64, mut each: impl FnMut(u16, u64) -> Vec<Frame>) -
 /// Every fourth answer takes 0.8 s.
 fn slow() -> Vec<Frame> {
     turns(60, S / 5, |n, at| {
-        let rtt = if n % 4 == 0 { 800 * MS } else { MS };
+        let rtt = if n.is_multiple_of(4) { 800 * MS } else { MS };
         [lookup(n, "api.example.com", at, rtt), web(n, at + S / 20, MS)].concat()
     })
 }
@@ -181,19 +182,19 @@ fn truncated(works: bool) -> Vec<Frame> {
             let (asked, told) = (prefixed(&ask.message(QUESTION)), prefixed(&ask.message(PLAIN)));
             let (after, end) = (1 + asked.len() as u32, 1 + told.len() as u32);
             frames.extend([
-                segment(at + 2 * MS, true, flags::SYN, (0, 0), &[]),
-                segment(at + 3 * MS, false, flags::SYN | flags::ACK, (0, isn + 1), &[]),
-                segment(at + 4 * MS, true, flags::ACK, (1, isn + 1), &[]),
+                segment(at + 2 * MS, true, SYN, (0, 0), &[]),
+                segment(at + 3 * MS, false, SYN | ACK, (0, isn + 1), &[]),
+                segment(at + 4 * MS, true, ACK, (1, isn + 1), &[]),
                 // The length in a segment of its own, as some clients send it.
-                segment(at + 5 * MS, true, flags::ACK, (1, isn + 1), &asked[..2]),
-                segment(at + 6 * MS, true, flags::PSH | flags::ACK, (3, isn + 1), &asked[2..]),
-                segment(at + 7 * MS, false, flags::PSH | flags::ACK, (1, isn + after), &told),
-                segment(at + 8 * MS, true, flags::FIN | flags::ACK, (after, isn + end), &[]),
-                segment(at + 9 * MS, false, flags::FIN | flags::ACK, (end, isn + after + 1), &[]),
-                segment(at + 10 * MS, true, flags::ACK, (after + 1, isn + end + 1), &[]),
+                segment(at + 5 * MS, true, ACK, (1, isn + 1), &asked[..2]),
+                segment(at + 6 * MS, true, PSH | ACK, (3, isn + 1), &asked[2..]),
+                segment(at + 7 * MS, false, PSH | ACK, (1, isn + after), &told),
+                segment(at + 8 * MS, true, FIN | ACK, (after, isn + end), &[]),
+                segment(at + 9 * MS, false, FIN | ACK, (end, isn + after + 1), &[]),
+                segment(at + 10 * MS, true, ACK, (after + 1, isn + end + 1), &[]),
             ]);
         } else {
-            frames.extend([0, 1, 2, 3].map(|s| segment(at + 2 * MS + s * S, true, flags::SYN, (0, 0), &[])));
+            frames.extend([0, 1, 2, 3].map(|s| segment(at + 2 * MS + s * S, true, SYN, (0, 0), &[])));
         }
         frames.into_iter().chain(lookup(n + 100, "api.example.com", at + S / 5, MS)).chain(web(n, at + S, MS)).collect()
     })
@@ -259,7 +260,7 @@ fn pinned() -> Vec<Frame> {
 /// Every third lookup meets a backend that is gone: its host says that nobody listens.
 fn down() -> Vec<Frame> {
     turns(21, S, |n, at| {
-        if n % 3 != 0 {
+        if !n.is_multiple_of(3) {
             return [lookup(n, "api.example.com", at, MS), web(n, at + S / 2, MS)].concat();
         }
         let ask = Ask::new(n, "api.example.com");

@@ -83,7 +83,9 @@ fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
         }
     }
     let tries = |query: &Query| times.get(&(query.identity, query.client)).is_some_and(|times| *times <= TRIES);
-    servers.values_mut().for_each(|queries| queries.retain(tries));
+    for queries in servers.values_mut() {
+        queries.retain(tries);
+    }
     servers.retain(|_, queries| !queries.is_empty());
     servers
 }

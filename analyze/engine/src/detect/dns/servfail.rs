@@ -33,16 +33,13 @@ fn judge(errors: &Errors, world: &World<'_>) -> Finding {
     let mut finding = finding(&ABOUT, "SERVFAIL", errors, world);
     finding.counts.insert("servfail_answers", errors.failed.len() as i64);
     let of = some_of(clients(&errors.failed), 3);
-    let cause = match upstream(errors, world) {
-        Some((server, silent)) => {
-            let queries = count_of(silent, "question");
-            format!(" It asks {server} in its turn, which left {queries} unanswered: that is where it fails.")
-        }
-        None => {
-            let next = "whether their upstream servers answer shows only there";
-            finding.capture_next = Some(format!("in the pods behind {}: {next}", errors.server));
-            String::new()
-        }
+    let cause = if let Some((server, silent)) = upstream(errors, world) {
+        let queries = count_of(silent, "question");
+        format!(" It asks {server} in its turn, which left {queries} unanswered: that is where it fails.")
+    } else {
+        let next = "whether their upstream servers answer shows only there";
+        finding.capture_next = Some(format!("in the pods behind {}: {next}", errors.server));
+        String::new()
     };
     finding.explanation = format!("{} They were asked by {of}.{cause}", finding.explanation);
     finding.fix.commands = vec![
