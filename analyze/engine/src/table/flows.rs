@@ -94,7 +94,7 @@ table! {
         /// Silence before the reset in which nothing was on its way, microseconds, where there was one of a second or
         /// more.
         pub idle_before_reset_us: Option<f64>,
-        /// Who closed it first and how: orig_fin, resp_fin, orig_rst, resp_rst.
+        /// Who closed it first and how: `orig_fin`, `resp_fin`, `orig_rst`, `resp_rst`.
         pub closed_by: Option<&'static str>,
         /// Time from data to its acknowledgement by the originator, as seen from the first leg, delayed acknowledgements
         /// left out: median, microseconds.

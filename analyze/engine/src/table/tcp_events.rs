@@ -31,11 +31,12 @@ table! {
         pub len: i64,
         /// Segments with payload it stands for; an offloaded packet counts as what it is cut into.
         pub segments: i32,
-        /// What made the sender send: syn_rto, synack_rto, rto, rack_or_fast, tlp, persist, keepalive, pmtu, unknown.
+        /// What made the sender send: `syn_rto`, `synack_rto`, rto, `rack_or_fast`, tlp, persist, keepalive, pmtu,
+        /// unknown.
         pub trigger: &'static str,
-        /// lost_downstream, lost_upstream, reordered, duplicate, spurious, probe, unanswered, out_of_window.
+        /// `lost_downstream`, `lost_upstream`, reordered, duplicate, spurious, probe, unanswered, `out_of_window`.
         pub verdict: &'static str,
-        /// What shows it: dsack, eifel, frto, early_ack, acknowledged, ip_id, timestamp, too_soon.
+        /// What shows it: dsack, eifel, frto, `early_ack`, acknowledged, `ip_id`, timestamp, `too_soon`.
         pub proof: Option<&'static str>,
         /// Frame of the transmission before, or of the segment that overtook it.
         pub original_frame: Option<i64>,
