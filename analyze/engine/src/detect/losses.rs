@@ -82,7 +82,7 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
     Some(Lossy {
         from,
         to,
-        losses: losses.unwrap_or_else(|| Losses::at(View::default())),
+        losses: losses.unwrap_or_else(|| Losses::at(&View::default())),
         packets: sides().map(|side| side.tcp.data_packets.into()).max().unwrap_or(0),
         duplicates,
         ignored: false,

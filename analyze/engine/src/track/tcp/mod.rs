@@ -219,7 +219,7 @@ impl Watch {
     fn out_of_order(&mut self, packet: &Packet, end: End, taken: &Taken, context: &Context<'_>) -> Option<Resend> {
         let frame = context.source.frame(packet);
         match *taken {
-            Taken::Next => Some(self.probe_with_data(packet, end, frame)),
+            Taken::Next => self.probe_with_data(packet, end, frame),
             Taken::Jump { from } => {
                 let (mine, _) = self.pair(end);
                 let gap = Gap {
@@ -236,7 +236,7 @@ impl Watch {
                 None
             }
             Taken::Probe => self.probe(packet, end, frame),
-            Taken::Behind { next, old, filled } => self.behind(packet, end, context, (next, old, filled)),
+            Taken::Behind { next, old, filled } => Some(self.behind(packet, end, context, (next, old, filled))),
             Taken::OutOfWindow => Some(Resend::of(packet, frame, Trigger::Unknown, Verdict::OutOfWindow)),
             Taken::Copy | Taken::Nothing | Taken::Ahead => None,
         }
@@ -253,12 +253,12 @@ impl Watch {
         probes.then(|| Resend { gap_ns: Some(quiet_ns), ..Resend::of(packet, frame, trigger, Verdict::Probe) })
     }
 
-    /// Data into a closed window: a probe where it is a byte (RFC 9293 3.8.6.1), else a sender that knows better.
-    fn probe_with_data(&mut self, packet: &Packet, end: End, frame: FrameId) -> Resend {
+    /// Data into a closed window: a probe where it is a byte (RFC 9293 3.8.6.1), else it was on its way before.
+    fn probe_with_data(&mut self, packet: &Packet, end: End, frame: FrameId) -> Option<Resend> {
         let (mine, _) = self.pair(end);
         let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
         mine.push(Segment::of(packet, frame, len));
-        Resend::of(packet, frame, Trigger::Persist, Verdict::Probe)
+        (packet.payload_len == 1).then(|| Resend::of(packet, frame, Trigger::Persist, Verdict::Probe))
     }
 
     fn behind(
@@ -267,7 +267,7 @@ impl Watch {
         end: End,
         context: &Context<'_>,
         (next, old, filled): (u32, u32, u32),
-    ) -> Option<Resend> {
+    ) -> Resend {
         let frame = context.source.frame(packet);
         let rtt_ns = self.rtt_ns(end, context);
         let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
@@ -286,7 +286,7 @@ impl Watch {
         }
         mine.last_ns = packet.ts_ns;
         mine.packets += u32::from(old == len);
-        Some(resend)
+        resend
     }
 
     /// The whole round trip: the shortest seen, of both ways from this point.

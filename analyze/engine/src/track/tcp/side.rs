@@ -59,8 +59,8 @@ impl View {
 
 impl Losses {
     /// Of one place.
-    pub fn at(view: View) -> Self {
-        Self { near: view, far: view }
+    pub fn at(view: &View) -> Self {
+        Self { near: *view, far: *view }
     }
 
     /// Of two places, or two sets of them.
@@ -218,7 +218,7 @@ impl TcpSide {
             let view = View { sum: half.trouble().sum, point: leg.point, span, missed, answered };
             views.push((view, (end, leg.point, leg.tunnel, resends)));
         }
-        let losses = views.iter().map(|(view, _)| Losses::at(*view)).reduce(|a, b| a.with(&b));
+        let losses = views.iter().map(|(view, _)| Losses::at(view)).reduce(|a, b| a.with(&b));
         self.losses = losses.map(Box::new);
         let best = views.into_iter().reduce(|a, b| if b.0.nearness() > a.0.nearness() { b } else { a });
         told.extend(best.map(|(_, ranges)| ranges).filter(|ranges| !ranges.3.is_empty()));

@@ -147,8 +147,9 @@ impl Trouble {
         if timeout.advanced >= 2 {
             let start = timeout.start;
             self.timeout = None;
-            let resend = self.pending.iter_mut().rev().find(|resend| resend.start == start);
-            resend.into_iter().for_each(|resend| resend.excuse(Proof::Frto));
+            if let Some(resend) = self.pending.iter_mut().rev().find(|resend| resend.start == start) {
+                resend.excuse(Proof::Frto);
+            }
         }
     }
 
@@ -163,8 +164,9 @@ impl Trouble {
             let needless = matches!(resend.verdict, Verdict::LostDownstream | Verdict::LostUpstream);
             needless && after(end, resend.start) && after(resend.end, start)
         };
-        let resend = self.pending.iter_mut().rev().find(meant);
-        resend.into_iter().for_each(|resend| resend.excuse(Proof::Dsack));
+        if let Some(resend) = self.pending.iter_mut().rev().find(meant) {
+            resend.excuse(Proof::Dsack);
+        }
     }
 
     /// Bytes held.
