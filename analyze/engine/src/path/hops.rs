@@ -8,13 +8,23 @@ use crate::track::event::{Flow, LegSeen};
 pub(crate) struct Place<'a> {
     pub(crate) flow: &'a Flow,
     pub(crate) leg: &'a LegSeen,
+    /// Packets and payload bytes of the responder there, under whatever addresses.
+    pub(crate) resp: (u64, u64),
 }
 
 /// Places of a connection that follow each other on the originator's way, unit by unit.
 pub(crate) fn hops<'a>(connection: &'a Connection, kept: &'a Kept) -> Vec<(Place<'a>, Place<'a>)> {
-    let mut places: Vec<Place<'a>> =
-        connection.flows(kept).flat_map(|flow| flow.legs().map(move |leg| Place { flow, leg })).collect();
+    let mut places: Vec<Place<'a>> = connection
+        .flows(kept)
+        .flat_map(|flow| flow.legs().map(move |leg| Place { flow, leg, resp: (leg.resp_packets, leg.resp_payload) }))
+        .collect();
     // Who was seen by the responder's packets alone has no place on this way.
+    // A bridge that translates shows answers under the addresses of the other side.
+    let all = places.clone();
+    for place in places.iter_mut().filter(|place| place.resp.0 == 0) {
+        let here = |other: &&Place<'_>| (other.flow.unit, other.leg.point) == (place.flow.unit, place.leg.point);
+        place.resp = all.iter().filter(here).map(|other| other.resp).max().unwrap_or_default();
+    }
     places.retain(|place| place.leg.orig_packets > 0);
     places.sort_by_key(|place| (place.flow.unit, place.leg.first_ns));
     let pairs = places.windows(2).filter(|pair| pair[0].flow.unit == pair[1].flow.unit);

@@ -126,9 +126,9 @@ fn hop(from: Place<'_>, to: Place<'_>, names: &Names) -> HopRow {
         orig_packets: here.orig_packets as i64,
         next_orig_packets: there.orig_packets as i64,
         orig_lost: lost((here.orig_packets, here.orig_payload), (there.orig_packets, there.orig_payload)) as i64,
-        next_resp_packets: there.resp_packets as i64,
-        resp_packets: here.resp_packets as i64,
-        resp_lost: lost((there.resp_packets, there.resp_payload), (here.resp_packets, here.resp_payload)) as i64,
+        next_resp_packets: to.resp.0 as i64,
+        resp_packets: from.resp.0 as i64,
+        resp_lost: lost(to.resp, from.resp) as i64,
         delay_us: there.first_ns.saturating_sub(here.first_ns) as f64 / 1000.0,
         ttl_drop,
     }

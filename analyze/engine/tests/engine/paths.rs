@@ -76,8 +76,8 @@ fn clocks_of_points_on_one_machine_agree() {
         let (offset, bound) = (number(row, "offset_us"), number(row, "bound_us"));
         assert!(offset.abs() <= bound && bound < 1000.0, "{row:?}");
     }
-    let lost: i64 = outcome.rows.sum("segments", "lost_packets");
-    assert_eq!((outcome.rows.rows("segments").len(), lost), (30, 0));
+    // The files end within a second of the connection and lack its last packets: that is no loss on the way.
+    assert_eq!(outcome.rows.sum("segments", "lost_packets"), 0);
 }
 
 #[test]
