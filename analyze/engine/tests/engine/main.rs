@@ -6,6 +6,7 @@ mod captures;
 mod compat;
 mod dns;
 mod findings;
+mod lookups;
 mod paths;
 mod pipeline;
 #[path = "../recorded/files.rs"]

@@ -1,7 +1,7 @@
 //! The same question seen from several units: one counts, and the clocks of the units are brought together.
 
 use super::query::{Query, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Clocks of hosts that differ by more are not compared.
 const MOST_OFFSET_NS: i64 = 30_000_000_000;
@@ -127,4 +127,46 @@ fn is_within(inner: &Query, outer: &Query) -> bool {
         && inner.first_ns >= outer.first_ns - NESTED_SLACK_NS
         && inner.first_ns <= outer.end_ns
         && inner.end_ns <= outer.end_ns.saturating_add(NESTED_SLACK_NS)
+}
+
+/// Questions of other clients that one may be asked on behalf of.
+const OUTER: usize = 8;
+/// A forwarder has at least so many questions that are asked on behalf of others, and four in five of all are.
+const FORWARDED: u64 = 5;
+
+/// Clients that ask on behalf of others: nearly all their questions are asked and answered while another client waits
+/// for the same name from another server, one question for each.
+pub(crate) fn forwarders(queries: &mut [Query]) -> BTreeSet<u32> {
+    queries
+        .sort_by_key(|query| (query.name, query.kind, query.first_ns, std::cmp::Reverse(query.end_ns), query.client));
+    let mut counts: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for group in queries.chunk_by(|a, b| (a.name, a.kind) == (b.name, b.kind)) {
+        let mut outer: Vec<&Query> = Vec::new();
+        for query in group {
+            let (forwarded, all) = counts.entry(query.client).or_default();
+            *all += 1;
+            if let Some(at) = outer.iter().position(|outer| serves(query, outer)) {
+                outer.remove(at);
+                *forwarded += 1;
+            }
+            if outer.len() >= OUTER {
+                outer.remove(0);
+            }
+            outer.push(query);
+        }
+    }
+    let is_forwarder = |(_, (forwarded, all)): &(u32, (u64, u64))| *forwarded >= FORWARDED && forwarded * 5 >= all * 4;
+    counts.into_iter().filter(is_forwarder).map(|(client, _)| client).collect()
+}
+
+fn serves(inner: &Query, outer: &Query) -> bool {
+    let answered = !inner.verdict.is_silence() && !outer.verdict.is_silence();
+    let apart = inner.client != outer.client && !is_same_server(inner, outer);
+    answered && apart && inner.first_ns >= outer.first_ns && inner.end_ns <= outer.end_ns
+}
+
+/// Whether both ask the same server, as addressed or behind DNAT.
+fn is_same_server(a: &Query, b: &Query) -> bool {
+    let (servers, backends) = (a.server == b.server, a.backend != 0 && a.backend == b.backend);
+    servers || backends || a.backend == b.server || b.backend == a.server
 }

@@ -166,10 +166,12 @@ impl Lookups {
             self.servers.insert(self.addrs.addr(query.server));
             self.servers.insert(self.addrs.addr(query.backend));
         }
+        let forwarders = merge::forwarders(&mut queries);
         queries.sort_by_key(|query| (query.client, query.first_ns, query.frame, query.kind));
         let mut kept = Vec::new();
         for of_client in queries.chunk_by(|a, b| a.client == b.client) {
-            self.tell_client(of_client, cut, &mut kept, listener);
+            let forwards = of_client.first().is_some_and(|query| forwarders.contains(&query.client));
+            self.tell_client(of_client, forwards, cut, &mut kept, listener);
         }
         self.tell_names(&mut queries, cut, listener);
         for query in &mut kept {
@@ -178,7 +180,14 @@ impl Lookups {
         self.keep(&kept);
     }
 
-    fn tell_client(&mut self, queries: &[Query], cut: Option<i64>, kept: &mut Vec<Query>, out: &mut impl Listener) {
+    fn tell_client(
+        &mut self,
+        queries: &[Query],
+        forwards: bool,
+        cut: Option<i64>,
+        kept: &mut Vec<Query>,
+        out: &mut impl Listener,
+    ) {
         let Some(first) = queries.first() else { return };
         let addr = self.addrs.addr(first.client);
         let until = queries.iter().filter_map(|query| self.until.get(&query.unit)).max().copied().unwrap_or_default();
@@ -186,7 +195,7 @@ impl Lookups {
             texts: &self.texts,
             addrs: &self.addrs,
             known: self.known.get(&addr).cloned().unwrap_or_default(),
-            is_forwarder: self.servers.contains(&addr),
+            is_forwarder: forwards || self.servers.contains(&addr),
             until_ns: until,
             cut_ns: cut,
         };

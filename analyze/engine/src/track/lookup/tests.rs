@@ -97,7 +97,9 @@ fn parse(line: &str, frame: u64, lookups: &mut Lookups) -> Query {
     Query {
         unit: number("unit="),
         client: lookups.addrs.number(addr.into()),
-        server: lookups.addrs.number(Addr::v4(SERVER)),
+        server: lookups
+            .addrs
+            .number(option("server=").map_or(Addr::v4(SERVER), |text| text.parse::<IpAddr>().expect("address").into())),
         name: lookups.texts.number(words[4]),
         ttl: number("ttl="),
         port: port.parse().expect("port"),

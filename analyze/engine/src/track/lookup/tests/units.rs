@@ -80,3 +80,26 @@ fn rounds_before_the_end_change_nothing() {
     assert_eq!(told.in_short(), whole.in_short());
     assert!(lookups.untold.rounds > 3);
 }
+
+#[test]
+fn a_cache_on_the_node_asks_on_behalf_of_pods() {
+    let pods: String = (0..10u16).map(|n| walk("10.244.1.5", f64::from(n), n, "")).collect();
+    let node: String =
+        (0..10u16).map(|n| walk("192.168.0.1", f64::from(n) + 0.000_05, n + 50, "server=10.96.0.99")).collect();
+    let node = node
+        .lines()
+        .map(|line| {
+            let start: f64 = line.split(' ').next().and_then(|at| at.parse().ok()).expect("seconds");
+            let (before, after) = line.split_once('@').expect("an outcome");
+            let options = after.split_once(' ').map_or("", |(_, options)| options);
+            format!("{before}@{:.6} {options}\n", start + 0.0002)
+        })
+        .collect::<String>();
+    let told = run(&(pods + &node));
+    let of = |client: &str| {
+        let addr: IpAddr = client.parse().expect("address");
+        told.lookups.iter().filter(|lookup| lookup.client == addr.into()).map(|lookup| lookup.stack).collect::<Vec<_>>()
+    };
+    assert_eq!(of("10.244.1.5"), [Stack::Glibc; 10]);
+    assert!(of("192.168.0.1").iter().all(|stack| *stack == Stack::Forwarder));
+}
