@@ -18,17 +18,17 @@ const NEGATIVE_TTL: u32 = 10;
 
 pub(super) fn files() -> Vec<File> {
     vec![
-        capture("dns002-searched-full-names", "without-dot.pcap", full_names(true)),
-        capture("dns002-searched-full-names", "with-dot.pcap", full_names(false)),
-        capture("dns011-negative-cache", "created-again.pcap", created_again()),
-        capture("dns015-cacheable-repeats", "within-ttl.pcap", repeats(200 * MS)),
-        capture("dns015-cacheable-repeats", "after-ttl.pcap", repeats(31 * S)),
-        capture("dns018-name-missing", "typo.pcap", missing(6, false)),
-        capture("dns018-name-missing", "found-in-the-end.pcap", missing(6, true)),
+        capture("dns002-searched-full-names", "without-dot.pcap", &full_names(true)),
+        capture("dns002-searched-full-names", "with-dot.pcap", &full_names(false)),
+        capture("dns011-negative-cache", "created-again.pcap", &created_again()),
+        capture("dns015-cacheable-repeats", "within-ttl.pcap", &repeats(200 * MS)),
+        capture("dns015-cacheable-repeats", "after-ttl.pcap", &repeats(31 * S)),
+        capture("dns018-name-missing", "typo.pcap", &missing(6, false)),
+        capture("dns018-name-missing", "found-in-the-end.pcap", &missing(6, true)),
     ]
 }
 
-fn capture(case: &'static str, name: &'static str, resolver: Resolver) -> File {
+fn capture(case: &'static str, name: &'static str, resolver: &Resolver) -> File {
     File::new(case, name, Classic::new(1).file(&resolver.frames))
 }
 

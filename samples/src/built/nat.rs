@@ -215,7 +215,7 @@ fn cluster_ip_leaves() -> Vec<Seen> {
 fn slow_endpoint() -> Vec<Seen> {
     let talk = |n: u16| {
         let (client, endpoint) = ((POD, 42_000 + n), ENDPOINTS[usize::from(n % 2)]);
-        let rtt = if n % 2 == 0 { MS } else { 120 * MS };
+        let rtt = if n.is_multiple_of(2) { MS } else { 120 * MS };
         Talk { rtt, ..Talk::new((client, SERVICE), Some((client, endpoint))) }
     };
     let whole = |n: u16| [talk(n).open(u64::from(n) * S), talk(n).close(u64::from(n) * S + 500 * MS)].concat_seen();

@@ -32,7 +32,7 @@ const LEAST_LOOKUPS: u64 = 3;
 #[derive(Default)]
 struct Missing {
     lookups: u64,
-    missing: u64,
+    absent: u64,
     partial: u64,
     queries: u64,
     kind: Kind,
@@ -43,7 +43,7 @@ struct Missing {
 impl Missing {
     fn add(&mut self, client: &ClientLookups, counts: &NameLookups) {
         self.lookups += counts.lookups;
-        self.missing += counts.missing;
+        self.absent += counts.missing;
         self.partial += counts.partial;
         self.queries += counts.queries;
         self.kind = counts.kind;
@@ -52,7 +52,7 @@ impl Missing {
     }
 
     fn is_missing(&self) -> bool {
-        self.missing >= LEAST_LOOKUPS && self.missing + self.partial == self.lookups
+        self.absent >= LEAST_LOOKUPS && self.absent + self.partial == self.lookups
     }
 }
 
@@ -76,11 +76,11 @@ fn missing<'a>(group: &[&'a ClientLookups], world: &World<'_>) -> BTreeMap<&'a s
 
 fn judge(group: &[&ClientLookups], world: &World<'_>) -> Option<Finding> {
     let names = missing(group, world);
-    let (name, _) = names.iter().max_by_key(|(_, counts)| counts.missing)?;
+    let (name, _) = names.iter().max_by_key(|(_, counts)| counts.absent)?;
     let concerned: BTreeSet<crate::Addr> = names.values().flat_map(|counts| counts.clients.iter().copied()).collect();
     let clients: Vec<_> = group.iter().copied().filter(|client| concerned.contains(&client.client)).collect();
     let sum = |of: fn(&Missing) -> u64| names.values().map(of).sum::<u64>();
-    let (lookups, queries) = (sum(|n| n.missing), sum(|n| n.queries));
+    let (lookups, queries) = (sum(|n| n.absent), sum(|n| n.queries));
     let more = if names.len() > 1 { format!(" and {} more names do", names.len() - 1) } else { " does".to_owned() };
     let mut finding = Finding::of(&ABOUT, format!("{name}{more} not exist ({})", count_of(lookups, "lookup")));
     finding.confidence = 0.9;
@@ -98,7 +98,7 @@ fn judge(group: &[&ClientLookups], world: &World<'_>) -> Option<Finding> {
 }
 
 fn explain(names: &BTreeMap<&str, Missing>, clients: &[&ClientLookups]) -> String {
-    let one = |(name, counts): (&&str, &Missing)| format!("{name} ({})", count_of(counts.missing, "lookup"));
+    let one = |(name, counts): (&&str, &Missing)| format!("{name} ({})", count_of(counts.absent, "lookup"));
     format!(
         "{}: every lookup ended with NXDOMAIN, for the name as it is and for all that was tried with it, and none found \
          anything. The DNS works and says that there is no such name: a typo, a service that was never created or is \

@@ -35,7 +35,7 @@ const STEP_NS: i64 = 2 * SECOND;
 
 /// What a name's answers come to.
 struct Stale {
-    stale: u64,
+    late: u64,
     nxdomain: u64,
     found: u64,
     noerror: u64,
@@ -60,7 +60,7 @@ fn stale(name: &FlippedName) -> Option<Stale> {
         runs.into_values()
     };
     let runs = by(|answer| answer.server).chain(by(|answer| answer.client));
-    runs.filter_map(|run| judge_run(&run)).max_by_key(|stale| (stale.proven, stale.stale, stale.nxdomain))
+    runs.filter_map(|run| judge_run(&run)).max_by_key(|stale| (stale.proven, stale.late, stale.nxdomain))
 }
 
 fn judge_run(run: &[&NameAnswer]) -> Option<Stale> {
@@ -74,7 +74,7 @@ fn judge_run(run: &[&NameAnswer]) -> Option<Stale> {
     };
     let after = |answer: &NameAnswer| answer.verdict == Verdict::NxDomain && answer.ns > first_found.ns;
     let mut told = Stale {
-        stale: queries(&after),
+        late: queries(&after),
         nxdomain: queries(&|answer| answer.verdict == Verdict::NxDomain),
         found: queries(&exists),
         noerror: queries(&|answer| answer.verdict != Verdict::NxDomain),
@@ -84,7 +84,7 @@ fn judge_run(run: &[&NameAnswer]) -> Option<Stale> {
         kept_s,
         proven: false,
     };
-    if told.stale == 0 {
+    if told.late == 0 {
         return was_remembered(run, first_found, kept_s).then_some(told);
     }
     let in_time = last_missing.ns <= first_found.ns + i64::from(kept_s) * SECOND + STEP_NS;
@@ -99,7 +99,7 @@ fn has_aged(run: &[&NameAnswer], first_found_ns: i64, kept_s: u32) -> bool {
         let age_ns = i64::from(kept_s.saturating_sub(answer.ttl)) * SECOND;
         answer.verdict == Verdict::NxDomain && answer.ns > first_found_ns && age_ns > answer.ns - first_found_ns
     };
-    run.iter().any(|answer| aged(answer))
+    run.iter().any(aged)
 }
 
 /// How often the name vanished.
@@ -118,9 +118,10 @@ fn was_remembered(run: &[&NameAnswer], first_found: &NameAnswer, kept_s: u32) ->
 }
 
 fn judge(name: &FlippedName, stale: &Stale, world: &World<'_>) -> Finding {
-    let title = match stale.proven {
-        true => format!("{} was answered NXDOMAIN {} after it existed", name.name, count_of(stale.stale, "time")),
-        false => format!("{} was answered NXDOMAIN from a cache until it was found", name.name),
+    let title = if stale.proven {
+        format!("{} was answered NXDOMAIN {} after it existed", name.name, count_of(stale.late, "time"))
+    } else {
+        format!("{} was answered NXDOMAIN from a cache until it was found", name.name)
     };
     let mut finding = Finding::of(&ABOUT, title);
     if !stale.proven {
@@ -128,12 +129,16 @@ fn judge(name: &FlippedName, stale: &Stale, world: &World<'_>) -> Finding {
     }
     let clients: BTreeSet<Addr> = name.answers.iter().map(|answer| answer.client).collect();
     let servers: BTreeSet<Addr> = name.answers.iter().map(|answer| answer.server).collect();
-    clients.iter().for_each(|client| finding.about(Role::Client, client));
-    servers.iter().for_each(|server| finding.about(Role::Resolver, server));
+    for client in &clients {
+        finding.about(Role::Client, client);
+    }
+    for server in &servers {
+        finding.about(Role::Resolver, server);
+    }
     let window_ms = stale.last_missing.ns.saturating_sub(stale.first_missing.ns) / 1_000_000;
     for (name, count) in [
         ("nxdomain_answers", stale.nxdomain as i64),
-        ("stale_answers", stale.stale as i64),
+        ("stale_answers", stale.late as i64),
         ("found_answers", stale.found as i64),
         ("noerror_answers", stale.noerror as i64),
         ("negative_ttl_s", stale.kept_s.into()),
@@ -175,7 +180,7 @@ fn explain(name: &FlippedName, stale: &Stale, servers: &BTreeSet<Addr>) -> Strin
          was kept from before the name existed, by one of the DNS servers behind {}. {bound}",
         name.name,
         rfc3339(stale.first_found.ns),
-        count_of(stale.stale, "time"),
+        count_of(stale.late, "time"),
         some_of(servers, 2),
     )
 }

@@ -165,7 +165,9 @@ pub(super) fn inferred(group: &[&ClientLookups]) -> String {
 
 fn total(group: &[&ClientLookups]) -> WhatIf {
     let mut total = WhatIf::default();
-    group.iter().for_each(|client| total += client.what_if);
+    for client in group {
+        total += client.what_if;
+    }
     total
 }
 

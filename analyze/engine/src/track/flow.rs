@@ -196,13 +196,12 @@ impl Cold {
 
     fn reset_by(&mut self, end: End, packet: &Packet, frame: FrameId, first_leg: bool) {
         let count = u32::from(first_leg);
-        match &mut self.reset {
-            Some(reset) => reset.count += count,
-            None => {
-                let Packet { ts_ns: ns, ttl, point, tunnel, .. } = *packet;
-                let bare = !packet.flags.any(TcpFlags::ACK);
-                self.reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, bare, frame, count });
-            }
+        if let Some(reset) = &mut self.reset {
+            reset.count += count;
+        } else {
+            let Packet { ts_ns: ns, ttl, point, tunnel, .. } = *packet;
+            let bare = !packet.flags.any(TcpFlags::ACK);
+            self.reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, bare, frame, count });
         }
     }
 }

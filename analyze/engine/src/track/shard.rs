@@ -72,7 +72,9 @@ impl Shard {
             }
         }
         if let Some(compat) = &mut self.compat {
-            packets.iter().for_each(|packet| compat.take(packet, source, events));
+            for packet in packets {
+                compat.take(packet, source, events);
+            }
         }
         self.last_ns = now_ns;
         self.flows.sweep(now_ns, packets.len(), events);

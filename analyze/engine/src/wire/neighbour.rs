@@ -78,7 +78,7 @@ mod tests {
     fn reads_what_is_there_and_no_more() {
         let whole = message(ADVERTISEMENT, 0x40, &[2, 1, 9, 9, 9, 9, 9, 9]);
         for len in 0..whole.len() {
-            let cut = parse(&whole[..len]);
+            let cut = parse(whole.get(..len).expect("a part"));
             assert_eq!(cut.is_some(), len >= 24, "{len}");
             assert!(cut.is_none_or(|cut| cut.mac.is_none()), "{len}");
         }

@@ -1,7 +1,12 @@
 //! `--compat wireshark-4.0` on every capture below `KCAP_CAPTURES`, frame by frame against tshark. Compared are all
 //! frames in which tshark sees exactly one TCP header; fragments and what an ICMP error quotes are left out, and counted.
 //! Skipped, visibly, without captures or tshark 4.0.
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "all of it is a test, and what it compared is told")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "all of it is a test, and what it compared is told"
+)]
 
 mod compare;
 mod ours;

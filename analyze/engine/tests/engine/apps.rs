@@ -18,7 +18,10 @@ fn captures() -> Vec<(String, Vec<u8>)> {
     let about = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned).unwrap_or_default();
     let requests = folders.filter(|path| about(path).starts_with("app00") || about(path).starts_with("svc008"));
     let files = requests.flat_map(|folder| std::fs::read_dir(folder).expect("a case is a folder"));
-    let pcaps = files.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| about(path).ends_with(".pcap"));
+    let pcaps = files
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "pcap"));
     pcaps.map(|path| (about(&path), std::fs::read(&path).expect("a capture can be read"))).collect()
 }
 

@@ -33,7 +33,7 @@ fn cases_say_what_they_must() {
     let mut wrong = Vec::new();
     for case in cases() {
         for run_of in case.runs.iter().filter(|run| run.args.is_empty()) {
-            let given = run(Box::new(Inputs::open(&files(&case, run_of))), Options::default());
+            let given = run(Box::new(Inputs::open(files(&case, run_of))), Options::default());
             let outcome = case::Outcome {
                 exit: run_of.exit,
                 stderr: run_of.stderr.concat(),

@@ -25,7 +25,9 @@ fn syn(port: u16) -> Packet {
 fn flags(packets: &[Packet], memory: usize) -> (Vec<String>, u64) {
     let (mut compat, mut events, chunk) = (Compat::new(memory), Vec::new(), Chunk::default());
     let source = Source { chunk: &chunk, first: FrameId::default(), unit: 0 };
-    packets.iter().for_each(|packet| compat.take(packet, &source, &mut events));
+    for packet in packets {
+        compat.take(packet, &source, &mut events);
+    }
     let names = events.into_iter().filter_map(|(_, event)| match event {
         Event::Flagged(flagged) => Some(flagged.flags.names()),
         _ => None,

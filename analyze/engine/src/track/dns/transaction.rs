@@ -288,6 +288,7 @@ pub const ATTEMPTS: usize = 4;
 /// A question of a client to a server and what became of it. The same question from another port, with another
 /// identification or to another server is another transaction: the client's next try, or a forwarder's own question.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Transaction {
     /// Unit of the inputs.
     pub unit: u32,
@@ -359,7 +360,7 @@ impl Transaction {
     /// can be told when attempts repeat.
     pub fn last_rtt_ns(&self) -> Option<i64> {
         let answer = self.answer.as_ref()?;
-        let before = self.attempts.iter().filter(|attempt| attempt.ns <= answer.ns).next_back()?;
+        let before = self.attempts.iter().rfind(|attempt| attempt.ns <= answer.ns)?;
         Some(answer.ns.saturating_sub(before.ns))
     }
 

@@ -197,17 +197,14 @@ impl<'a> Chains<'a> {
     fn take(&mut self, at: u32, candidate: &Candidate) {
         let name = self.texts.text(candidate.name);
         let readings = readings(name, self.search);
-        let chain = match self.find(name, &readings, candidate.first_ns) {
-            Some(found) => {
-                if let Some(chain) = self.list.get_mut(found.chain as usize) {
-                    chain.go_on(at, found.rank, found.from, found.to);
-                }
-                found.chain
+        let chain = if let Some(found) = self.find(name, &readings, candidate.first_ns) {
+            if let Some(chain) = self.list.get_mut(found.chain as usize) {
+                chain.go_on(at, found.rank, found.from, found.to);
             }
-            None => {
-                self.list.push(Chain::start(at, candidate.name, readings));
-                self.list.len() as u32 - 1
-            }
+            found.chain
+        } else {
+            self.list.push(Chain::start(at, candidate.name, readings));
+            self.list.len() as u32 - 1
         };
         self.offer(name, chain, candidate);
     }

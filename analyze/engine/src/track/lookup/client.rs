@@ -80,7 +80,9 @@ impl Round<'_> {
     /// The resolver of most of its lookups.
     fn usual(&self, candidates: &[Candidate]) -> (Stack, f64) {
         let mut votes = Votes::default();
-        candidates.iter().for_each(|candidate| votes.add(candidate));
+        for candidate in candidates {
+            votes.add(candidate);
+        }
         if self.is_forwarder { (Stack::Forwarder, 0.95) } else { votes.decide() }
     }
 

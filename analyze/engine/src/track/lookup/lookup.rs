@@ -69,6 +69,7 @@ impl Walk {
 
 /// One name an application asked for.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Lookup {
     /// Unit of the inputs that saw its first question.
     pub unit: u32,

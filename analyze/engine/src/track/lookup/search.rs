@@ -236,9 +236,9 @@ impl Ballot {
             self.steps.push(Step { from: from.into(), to: to.into(), nested, ..Step::default() });
             self.index.insert(key, at);
         }
-        let Some(step) = self.steps.get_mut(at) else { return is_nested(from, to) };
-        step.count(hash(stem), anchored);
-        step.nested
+        let Some(entry) = self.steps.get_mut(at) else { return is_nested(from, to) };
+        entry.count(hash(stem), anchored);
+        entry.nested
     }
 
     /// Steps of known shape first, then the others that are believed, then suffixes that only the name itself comes

@@ -147,9 +147,10 @@ pub(super) fn glibc(client: &str, at: f64, seed: u16, names: &[(&str, &str)]) ->
         let (from, port) = (at + step as f64 * 0.001, 30_000 + seed.wrapping_mul(16) % 20_000 + step as u16);
         let id = seed.wrapping_mul(0x3331).wrapping_add(step as u16 * 0x1f3b);
         let other = id.wrapping_add(0x4103);
-        lines += &format!("{from:.6} {client}:{port} {id:04x} A {name} {outcome}@{:.6}\n", from + 0.0004);
-        lines +=
-            &format!("{:.6} {client}:{port} {other:04x} AAAA {name} {outcome}@{:.6}\n", from + 0.00002, from + 0.0005);
+        lines.extend([
+            format!("{from:.6} {client}:{port} {id:04x} A {name} {outcome}@{:.6}\n", from + 0.0004),
+            format!("{:.6} {client}:{port} {other:04x} AAAA {name} {outcome}@{:.6}\n", from + 0.00002, from + 0.0005),
+        ]);
     }
     lines
 }

@@ -64,9 +64,8 @@ impl pipeline::Collect for Facts {
                 Event::Turn(turn) => self.turns.push(*turn),
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
                 Event::AddressConflict(conflict) => self.conflicts.push(*conflict),
-                Event::Speakers { .. } => {}
                 Event::Dns(transaction) => self.dns.push(*transaction),
-                Event::Flagged(_) => {}
+                Event::Speakers { .. } | Event::Flagged(_) => {}
                 Event::Tcp(event) => self.resends.push(*event),
                 Event::Tally { .. } => self.tallies += 1,
             }

@@ -133,8 +133,8 @@ pub(crate) fn pppoe(protocol: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An 802.11 frame with this frame control, and what follows the sequence number: more addresses and fields.
-pub(crate) fn wlan(control: &[u8; 2], more: &[u8], ether_type: u16, payload: &[u8]) -> Vec<u8> {
-    join(&[control, &[0; 22], more, &[0xaa, 0xaa, 3, 0, 0, 0], &ether_type.to_be_bytes(), payload])
+pub(crate) fn wlan(control: [u8; 2], more: &[u8], ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    join(&[&control, &[0; 22], more, &[0xaa, 0xaa, 3, 0, 0, 0], &ether_type.to_be_bytes(), payload])
 }
 
 /// A whole TCP segment in Ethernet, as it goes into tunnels.

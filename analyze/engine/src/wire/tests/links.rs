@@ -173,7 +173,7 @@ fn ppp_over_ethernet() {
 #[test]
 fn wireless_frames_in_gre() {
     let one = |frame: &[u8]| decode_ipv4(47, &gre(0, 0x8200, &[], frame));
-    let inside = |control: [u8; 2], more: &[u8]| one(&wlan(&control, more, 0x0800, &segment()));
+    let inside = |control: [u8; 2], more: &[u8]| one(&wlan(control, more, 0x0800, &segment()));
     let all = "ipv4 gre 802.11 llc ipv4 tcp";
     assert_eq!(names(&inside([0x08, 0x02], &[]).1), all);
     assert_eq!(names(&inside([0x88, 0x01], &[0; 2]).1), all);

@@ -54,7 +54,7 @@ fn frames() -> Vec<(LinkType, Vec<u8>)> {
         tunnel(6081, &geneve(1, 0x6558, &[0; 12], &tcp_frame())),
         tunnel(4754, &gre(0x2000, 0x0800, &[1], &v4)),
         tunnel(51_820, &wireguard),
-        over_gre(&gre(0, 0x8200, &[], &wlan(&[0x88, 0x01], &[0, 0], 0x0800, &v4))),
+        over_gre(&gre(0, 0x8200, &[], &wlan([0x88, 0x01], &[0, 0], 0x0800, &v4))),
         over_gre(&gre(0xb000, 0x86dd, &[1, 2, 3], &v6)),
         over_gre(&gre(0x1000, 0x22eb, &[1], &erspan_iii)),
         over_gre(&gre(0, 0x88be, &[], &tcp_frame())),

@@ -14,6 +14,8 @@ const IPV4: usize = 20;
 /// Where the transport header starts.
 const L4: usize = ETHERNET + IPV4;
 const TCP: usize = 20;
+/// More fragments follow, or an offset (RFC 791 3.1).
+const FRAGMENT: u16 = 0x3fff;
 
 /// The headers of these frames, from the Ethernet header to the end of TCP's fixed part.
 struct Headers<'a>(&'a [u8; L4 + TCP]);
@@ -23,7 +25,7 @@ impl Headers<'_> {
     #[inline]
     fn are_usual(&self) -> bool {
         let &[.., a, b, version, _] = self.0.first_chunk::<{ ETHERNET + 2 }>().unwrap_or(&[0; ETHERNET + 2]);
-        [a, b, version] == [0x08, 0x00, 0x45] && self.half::<20>() & 0x3fff == 0
+        [a, b, version] == [0x08, 0x00, 0x45] && self.half::<20>() & FRAGMENT == 0
     }
 
     #[inline]

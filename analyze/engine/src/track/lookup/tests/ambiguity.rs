@@ -156,8 +156,9 @@ fn absolute_names_are_one_candidate_each() {
 
 #[test]
 fn answers_that_are_still_good_are_known() {
-    let script: String = (0..10u16)
+    let script = (0..10u16)
         .map(|n| format!("{n}.0 10.0.0.1:{} {n:04x} A api.example.com found@{n}.001 ttl=5\n", 4000 + n))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     assert_eq!(run(&script).repeats, 8);
 }

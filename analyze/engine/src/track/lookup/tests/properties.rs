@@ -61,11 +61,11 @@ proptest! {
          prop::sample::select(vec!["a", "a.b", "a.svc.d", "a.n.svc.d", "a.d", "a.b.n.svc.d", "a.svc.svc.d", "n.svc.d", "svc.d", "d"]),
          prop::sample::select(vec!["found", "nx", "nodata", "servfail", "refused", "silent", "open", "tc"])), 0..60)) {
         let mut lines = lines;
-        lines.sort();
-        let script: String = lines.iter().map(|(ms, client, port, kind, name, outcome)| {
+        lines.sort_unstable();
+        let script = lines.iter().map(|(ms, client, port, kind, name, outcome)| {
             let at = f64::from(*ms) / 1000.0;
             format!("{at} 10.0.0.{client}:{} {:04x} {kind} {name} {outcome}@{}\n", 4000 + port, port * 77, at + 0.002)
-        }).collect();
+        }).collect::<Vec<_>>().concat();
         let told = run(&script);
         prop_assert_eq!(told.lookups.iter().map(|l| l.queries).sum::<u32>() as usize, lines.len());
     }

@@ -136,8 +136,10 @@ fn go_walks_on_after_each_timeout() {
     for (step, name) in names.iter().enumerate() {
         for (again, at) in [(0, 10.0 + 10.0 * step as f64), (1, 15.0 + 10.0 * step as f64)] {
             let port = 40_000 + step * 8 + again * 2;
-            script += &format!("{at} 10.0.0.1:{port} {port:04x} AAAA {name} silent edns=1232\n");
-            script += &format!("{} 10.0.0.1:{} {:04x} A {name} silent edns=1232\n", at + 0.0002, port + 1, port + 1);
+            script.extend([
+                format!("{at} 10.0.0.1:{port} {port:04x} AAAA {name} silent edns=1232\n"),
+                format!("{} 10.0.0.1:{} {:04x} A {name} silent edns=1232\n", at + 0.0002, port + 1, port + 1),
+            ]);
         }
     }
     let told = run(&script);
