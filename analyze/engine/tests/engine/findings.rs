@@ -1,7 +1,7 @@
 //! Each finding: one capture that has it, and others that only look like it.
 
 use crate::support::{Outcome, analyzed, run, source};
-use crate::traffic::{BACK, MS, OUT, S, Talk, arp, datagram, error, ip, pod, tunnelled};
+use crate::traffic::{BACK, MS, OUT, S, Talk, arp, datagram, error, ip, lookup, pod, tunnelled};
 use kcap_analyze::Options;
 use kcap_analyze::finding::Severity;
 use kcap_samples::file::pcapng::{Pcapng, Stats};
@@ -44,8 +44,8 @@ fn health_is_no_finding() {
     let nodes = (ip(192, 168, 0, 1), ip(192, 168, 0, 2));
     let inside = Talk::new((pod(1), 40_000), (ip(10, 244, 2, 9), 80)).between(nodes.0, nodes.1).whole(0);
     let dns = (ip(10, 96, 0, 10), 53);
-    let question =
-        [datagram(MS, (pod(1), 33_000), dns, b"question"), datagram(2 * MS, dns, (pod(1), 33_000), b"answer")];
+    let (asked, told) = lookup(7, "api.example.com");
+    let question = [datagram(MS, (pod(1), 33_000), dns, &asked), datagram(2 * MS, dns, (pod(1), 33_000), &told)];
     let outcome = analyzed([inside, healthy(), question.to_vec(), client(1).whole(5 * S)].concat());
     assert_eq!(outcome.codes(), Vec::<&str>::new());
     let rungs = serde_json::to_value(outcome.report.ladder).unwrap();

@@ -2,6 +2,7 @@
 
 use kcap_samples::Rng;
 use kcap_samples::file::Frame;
+use kcap_samples::packet::dns::{self, Answer};
 use kcap_samples::packet::{Arp, Ethernet, Icmp, Ipv4, Layer, Tcp, Udp, Vxlan, build, flags, fragments, mac, options};
 use std::net::Ipv4Addr;
 
@@ -124,6 +125,12 @@ pub(crate) fn datagram(at: u64, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payl
     Frame::new(START_NS + at, build(&layers, payload))
 }
 
+/// A question for an address, and its answer.
+pub(crate) fn lookup(id: u16, name: &str) -> (Vec<u8>, Vec<u8>) {
+    let address = Answer::Address(ip(192, 0, 2, 1).into(), 60);
+    (dns::question(id, name, dns::A), dns::answer(id, name, dns::A, address))
+}
+
 pub(crate) fn tunnelled(at: u64, nodes: (Ipv4Addr, Ipv4Addr), from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> Frame {
     let layers = [
         Ethernet::new(1, 2).into(),
@@ -171,7 +178,8 @@ fn conversation(n: u64, at: u64, rng: &mut Rng) -> Vec<Frame> {
         6 => fragmented(at, client, server, n as u16),
         7 => {
             let dns = (ip(10, 96, 0, 10), 53);
-            vec![datagram(at, client, dns, &n.to_be_bytes()), datagram(at + MS, dns, client, &[n as u8; 60])]
+            let (asked, told) = lookup(n as u16, &format!("name{n}.example.com"));
+            vec![datagram(at, client, dns, &asked), datagram(at + MS, dns, client, &told)]
         }
         _ => talk.whole(at),
     }

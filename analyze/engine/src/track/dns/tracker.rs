@@ -13,7 +13,7 @@ use crate::track::icmp::read;
 use crate::track::index::Index;
 use crate::track::key::SHARDS;
 use crate::track::{Endpoint, IcmpCode};
-use crate::wire::dns::{self, Message, message};
+use crate::wire::dns::{self, Message, Question, message};
 use std::collections::VecDeque;
 
 /// A packet with DNS in it, or about it, among those of a chunk's shards.
@@ -53,6 +53,13 @@ const OPEN_BYTES: u64 = 1200;
 const YOUNG_NS: i64 = 1_500_000_000;
 /// Unanswered ones wait as long for a late answer or the client's next attempt.
 const WAIT_NS: i64 = 10_000_000_000;
+
+/// Whether a message that is no answer can be one that is answered: what a server's port sends to another is none, and
+/// neither is what asks nothing.
+fn may_ask(packet: &Packet, message: &Message<'_>) -> bool {
+    let from_server = packet.src_port == dns::PORT && packet.dst_port != dns::PORT;
+    !from_server && message.question != Question::Absent
+}
 
 impl Dns {
     /// `memory` is what all shards together may hold, bytes.
@@ -111,7 +118,7 @@ impl Dns {
         let seen = Seen::new(packet, source.frame(packet), source.unit, transport, message);
         if seen.message.is_response() {
             self.answer(&seen, events);
-        } else {
+        } else if may_ask(packet, &seen.message) {
             self.ask(&seen, events);
         }
     }
