@@ -94,9 +94,10 @@ impl Score {
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (points, joint) = match self.healthy {
-            true => ("-".to_owned(), "-"),
-            false => (format!("{} of {}", self.points.0, self.points.1), if self.joint { "found" } else { "MISSED" }),
+        let (points, joint) = if self.healthy {
+            ("-".to_owned(), "-")
+        } else {
+            (format!("{} of {}", self.points.0, self.points.1), if self.joint { "found" } else { "MISSED" })
         };
         let faults = if self.healthy { "healthy" } else { &self.faults };
         write!(f, "{:<5} {faults:<28} {points:<14} {joint:<6} {}", self.name, self.wrong.join(", "))
