@@ -96,7 +96,12 @@ fn explain(path: &Path, mut differing: BTreeMap<u64, (Option<Frame>, String)>, t
             let config = DecodeConfig::default();
             wire::decode(batch.frame(record), link, record.orig_len, &config, &mut packet, &mut layers);
             let place = format!("{}:{number}", path.display());
+            let is_past_damage = reader.info().problems.iter().any(|problem| problem.after_frame < number);
             match reason(theirs.as_ref(), &packet, &layers) {
+                // We read on behind it.
+                Reason::None if theirs.is_none() && is_past_damage => {
+                    *tally.left_out.entry("behind damage at which tshark stops to read").or_default() += 1;
+                }
                 Reason::Link => tally.undecoded_link += 1,
                 Reason::Layer(what) => tally.explained.entry(what).or_insert((0, place)).0 += 1,
                 Reason::None => {
