@@ -21,7 +21,7 @@ const QOS: u8 = 0x80;
 const BOTH_SYSTEMS: u8 = 0x03;
 const PROTECTED: u8 = 0x40;
 const HT_CONTROL: u8 = 0x80;
-/// In QoS control: several frames in one.
+/// In the field for quality of service: several frames in one.
 const AGGREGATE: u16 = 0x80;
 
 const TO_SEQUENCE: usize = 22;
