@@ -30,7 +30,7 @@ const COMPAT_SHARE: u64 = 3;
 const LOOKUP_SHARE: u64 = 16;
 
 /// Share of the memory for connections that ended, until all captures are read and they can be put together.
-const CONNECTION_SHARE: u64 = 8;
+const CONNECTION_SHARE: u64 = 16;
 
 /// Analyses everything the source has: rows of the tables go to the sink while reading, the report comes at the end.
 ///

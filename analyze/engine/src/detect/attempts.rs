@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const TCP: u8 = 6;
 
 /// How one attempt ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Outcome {
     /// The handshake was answered, or the connection was there already and both spoke.
     Established,
@@ -22,6 +22,7 @@ pub(crate) enum Outcome {
     /// A SYN-ACK came back, but the handshake never went on.
     HalfOpen,
     /// Too little was seen to tell.
+    #[default]
     Unclear,
 }
 

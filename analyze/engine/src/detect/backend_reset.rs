@@ -69,11 +69,9 @@ fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
 /// All attempts to connect to a service, in order.
 fn attempts(service: &TurnService, world: &World<'_>) -> Vec<Attempt> {
     let kept = &world.facts.servers.kept;
-    let addresses: BTreeSet<&Endpoint> = service.endpoints().collect();
-    let to_it = |connection: &&Connection| connection.stages.iter().any(|stage| addresses.contains(&stage.resp));
     let attempt = |connection: &Connection| {
         let flow = connection.flows(kept).find(|flow| flow.from_orig.isn.is_some())?;
-        let outcome = connection.outcome(kept);
+        let outcome = connection.outcome;
         Some(Attempt {
             ns: flow.first_ns,
             frame: flow.first,
@@ -82,8 +80,10 @@ fn attempts(service: &TurnService, world: &World<'_>) -> Vec<Attempt> {
             silent: outcome == Outcome::Unanswered,
         })
     };
-    let mut attempts: Vec<Attempt> = kept.connections().iter().filter(to_it).filter_map(attempt).collect();
+    let mut attempts: Vec<Attempt> = service.endpoints().flat_map(|at| kept.sent_to(*at)).filter_map(attempt).collect();
     attempts.sort_unstable();
+    // A connection may have passed several of the addresses.
+    attempts.dedup();
     attempts
 }
 

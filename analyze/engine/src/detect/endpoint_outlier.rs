@@ -77,7 +77,7 @@ fn judge(service: Endpoint, endpoint: Endpoint, of: &[(Endpoint, &Usage)], lossy
         lines.push(format!("{at}:{rtt} {} of {} sent again", usage.retransmitted, count_of(usage.packets, "packet")));
     }
     let kept = &world.facts.servers.kept;
-    let own = kept.connections().iter().filter(|c| c.front().resp == service && c.endpoint() == Some(endpoint));
+    let own = kept.sent_to(service).filter(|c| c.front().resp == service && c.endpoint() == Some(endpoint));
     let flows: Vec<_> = own.flat_map(|connection| connection.back().flows(kept)).collect();
     let (first, last) = (flows.iter().map(|flow| flow.first_ns).min(), flows.iter().map(|flow| flow.last_ns).max());
     finding.span(first.unwrap_or_default(), last.unwrap_or_default());

@@ -36,9 +36,7 @@ pub(crate) struct Group {
 
 /// All directions with trouble that a detector cares for, by groups.
 pub(crate) fn groups(world: &World<'_>, matters: impl Fn(&Lossy) -> bool) -> Vec<Group> {
-    let kept = &world.facts.servers.kept;
-    let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
-    let lossy: Vec<Lossy> = tcp.flat_map(|connection| of(connection, world)).filter(|lossy| matters(lossy)).collect();
+    let lossy: Vec<Lossy> = all(world).iter().filter(|lossy| matters(lossy)).cloned().collect();
     let mut owners: BTreeMap<Addr, Addr> = BTreeMap::new();
     for one in &lossy {
         let (a, b) = (root(&owners, one.from.addr), root(&owners, one.to.addr));
@@ -49,6 +47,21 @@ pub(crate) fn groups(world: &World<'_>, matters: impl Fn(&Lossy) -> bool) -> Vec
         groups.entry(root(&owners, one.from.addr)).or_default().lossy.push(one);
     }
     groups.into_values().collect()
+}
+
+/// All directions with trouble.
+fn all<'a>(world: &World<'a>) -> &'a [Lossy] {
+    world.facts.lossy.get_or_init(|| {
+        let kept = &world.facts.servers.kept;
+        let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
+        let troubled = tcp.filter(|connection| connection.flows(kept).any(is_troubled));
+        troubled.flat_map(|connection| of(connection, world)).collect()
+    })
+}
+
+fn is_troubled(flow: &Flow) -> bool {
+    let sides = [&flow.from_orig, &flow.from_resp];
+    sides.iter().any(|side| side.tcp.losses.is_some() || side.duplicates > 0)
 }
 
 fn root(owners: &BTreeMap<Addr, Addr>, mut at: Addr) -> Addr {
@@ -142,8 +155,12 @@ pub(crate) fn connections<'a>(world: &'a World<'_>) -> impl Iterator<Item = (End
 
 /// Whether there is a finding of this code about an address.
 pub(crate) fn has_finding(world: &World<'_>, code: &str, address: Addr) -> bool {
+    let mut of_code = world.findings.iter().filter(|finding| finding.code == code).peekable();
+    if of_code.peek().is_none() {
+        return false;
+    }
     let address = address.to_string();
     let names = |named: &str| named.strip_prefix(&address).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
     let about = |finding: &&crate::finding::Finding| finding.subjects.iter().any(|subject| names(&subject.address));
-    world.findings.iter().filter(|finding| finding.code == code).any(|finding| about(&finding))
+    of_code.any(|finding| about(&finding))
 }

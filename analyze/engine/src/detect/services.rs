@@ -144,7 +144,7 @@ impl Servers {
         let connections = self.kept.connections();
         let told = self.outcomes.get_or_init(|| {
             let tcp = (0u32..).zip(connections).filter(|(_, connection)| connection.proto == TCP);
-            let outcomes = tcp.map(|(at, connection)| (at, connection.outcome(&self.kept)));
+            let outcomes = tcp.map(|(at, connection)| (at, connection.outcome));
             outcomes.filter(|(_, outcome)| *outcome != Outcome::Unclear).collect()
         });
         told.iter().map(move |(at, outcome)| (*at, &connections[*at as usize], *outcome))

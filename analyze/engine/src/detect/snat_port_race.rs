@@ -52,7 +52,7 @@ fn is_race(lost: &Lost<'_>) -> bool {
 fn clashes(lost: &Lost<'_>, server: Endpoint, world: &World<'_>) -> bool {
     let kept = &world.facts.servers.kept;
     let own = lost.connection.front().orig;
-    kept.connections().iter().any(|other| {
+    kept.sent_to(server).any(|other| {
         let front = other.front();
         let same = front.resp == server
             && front.orig != own

@@ -81,7 +81,7 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
     for at in &service.connections {
         let connection = connection(world, *at);
         let Some(endpoint) = connection.endpoint() else { continue };
-        let outcome = connection.outcome(kept(world));
+        let outcome = connection.outcome;
         let (counts, failed) = endpoints.entry(endpoint).or_default();
         counts.add(outcome);
         if is_failure(outcome) && !is_prohibited(connection, world) {
@@ -109,7 +109,7 @@ fn is_prohibited(connection: &Connection, world: &World<'_>) -> bool {
 
 /// What most of these connections met.
 fn usual(failed: &[u32], world: &World<'_>) -> Option<Outcome> {
-    let outcomes: Vec<Outcome> = failed.iter().map(|at| connection(world, *at).outcome(kept(world))).collect();
+    let outcomes: Vec<Outcome> = failed.iter().map(|at| connection(world, *at).outcome).collect();
     let count = |of: Outcome| outcomes.iter().filter(|outcome| **outcome == of).count();
     let kinds = [Outcome::Rejected, Outcome::Refused, Outcome::Unanswered];
     kinds.into_iter().filter(|of| count(*of) > 0).max_by_key(|of| count(*of) + usize::from(*of == Outcome::Rejected))
@@ -122,7 +122,7 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
         return None;
     }
     let outcomes: Vec<(u32, bool)> = connections()
-        .map(|(at, connection)| (at, connection.outcome(kept(world))))
+        .map(|(at, connection)| (at, connection.outcome))
         .filter(|(_, outcome)| is_failure(*outcome) || *outcome == Outcome::Established)
         .map(|(at, outcome)| (at, is_failure(outcome)))
         .collect();
@@ -157,7 +157,7 @@ fn is_lot(failed: &[bool]) -> bool {
 /// Whether no connection came about after its SYN was repeated: a SYN that one endpoint ignores goes there again.
 fn never_recovers(service: &Service, world: &World<'_>) -> bool {
     let established = service.connections.iter().map(|at| connection(world, *at));
-    let mut established = established.filter(|connection| connection.outcome(kept(world)) == Outcome::Established);
+    let mut established = established.filter(|connection| connection.outcome == Outcome::Established);
     !established.any(|connection| connection.flows(kept(world)).any(|flow| flow.from_orig.syns > 1))
 }
 
@@ -188,7 +188,7 @@ fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
     let failed: Vec<u32> = own.into_iter().collect();
     let others = all.iter().filter(|(_, failed, _)| !failed).map(|(_, _, endpoint)| *endpoint).collect();
     let outcome = usual(&failed, world)?;
-    let all_fail = failed.iter().all(|at| is_failure(connection(world, *at).outcome(kept(world))));
+    let all_fail = failed.iter().all(|at| is_failure(connection(world, *at).outcome));
     let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
     let (endpoint, total) = (Some(server), draws.len() as u64);
     let dead = Dead { endpoint, outcome, failed, total, others, confidence: 0.65 };

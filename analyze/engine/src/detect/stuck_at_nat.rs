@@ -63,7 +63,7 @@ fn group<'a>(service: Endpoint, endpoint: Endpoint, stuck: Vec<Stuck<'a>>, world
     let stuck_ns = stuck.iter().map(|stuck| stuck.pre.last_ns).min().unwrap_or_default();
     let begun = |since_ns: i64| {
         let new = move |connection: &&Connection| connection.flows(kept).all(|flow| flow.first_ns > since_ns);
-        let of_service = kept.connections().iter().filter(|connection| connection.front().resp == service);
+        let of_service = kept.sent_to(service).filter(|connection| connection.front().resp == service);
         of_service.filter(new).filter_map(Connection::endpoint)
     };
     let given = begun(stuck_ns).filter(|to| *to == endpoint).count() as u64;

@@ -3,6 +3,7 @@
 use super::dns::Dns;
 use super::fragments::Fragments;
 use super::lookups::LookupFacts;
+use super::losses::Lossy;
 use super::overlay::Overlay;
 use super::path_mtu::PathMtu;
 use super::services::Servers;
@@ -16,6 +17,7 @@ use crate::track::points::Point;
 use crate::track::tunnels::{Tunnel, TunnelUse};
 use crate::track::{Event, IcmpError};
 use kcap_file::CaptureInfo;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Facts of all units that more than one detector needs.
@@ -36,6 +38,8 @@ pub(crate) struct Facts {
     pub(crate) speakers: BTreeSet<(u32, Addr)>,
     pub(crate) flows: FlowFacts,
     pub(crate) turns: Turns,
+    /// Directions of connections that lost segments, once asked for.
+    pub(crate) lossy: OnceCell<Vec<Lossy>>,
     pub(crate) lookups: LookupFacts,
     pub(crate) dns: Dns,
     /// Facts that were not kept because there are too many.
@@ -171,9 +175,12 @@ impl World<'_> {
 
     /// Whether a finding of one of these kinds is about an address already.
     pub(crate) fn knows(&self, codes: &[&str], address: &impl ToString) -> bool {
+        let mut about = self.findings.iter().filter(|finding| codes.contains(&finding.code)).peekable();
+        if about.peek().is_none() {
+            return false;
+        }
         let address = address.to_string();
-        let about = |finding: &&Finding| codes.contains(&finding.code);
-        self.findings.iter().filter(about).any(|finding| finding.subjects.iter().any(|s| s.address == address))
+        about.any(|finding| finding.subjects.iter().any(|s| s.address == address))
     }
 
     /// From when to when each unit saw something.

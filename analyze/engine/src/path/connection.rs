@@ -16,6 +16,8 @@ pub(crate) struct Connection {
     pub(crate) confidence: f64,
     /// Source and destination behind the translation, as a listing of conntrack has them.
     pub(crate) listed: Option<(Endpoint, Endpoint)>,
+    /// How it ended, as its originator knows it best: the sighting that is nearest to it and can tell.
+    pub(crate) outcome: Outcome,
 }
 
 /// A part of the way on which a connection has the same addresses.
@@ -56,8 +58,8 @@ impl Connection {
         self.listed.map(|listed| self.stages.len() == 1 || listed == (back.orig, back.resp))
     }
 
-    /// How it ended, as its originator knows it best: the sighting that is nearest to it and can tell.
-    pub(crate) fn outcome(&self, kept: &Kept) -> Outcome {
+    /// What [`Self::outcome`] is to be.
+    pub(super) fn judge(&self, kept: &Kept) -> Outcome {
         let mut outcomes = self.flows(kept).map(Flow::outcome);
         outcomes.find(|outcome| *outcome != Outcome::Unclear).unwrap_or(Outcome::Unclear)
     }

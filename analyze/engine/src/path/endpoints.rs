@@ -39,7 +39,7 @@ pub(crate) fn endpoints(kept: &Kept) -> BTreeMap<Pairing, Usage> {
         let (proto, service) = (connection.proto, connection.front().resp);
         let usage = all.entry(Pairing { proto, service, endpoint }).or_default();
         let front: Vec<&Flow> = connection.front().flows(kept).collect();
-        usage.add(connection.outcome(kept), &front);
+        usage.add(connection.outcome, &front);
     }
     for usage in all.values_mut() {
         usage.rtts_ns.sort_unstable();

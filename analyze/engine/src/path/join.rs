@@ -26,13 +26,15 @@ const ALIKE: usize = 32;
 pub(super) fn join(flows: &[Box<Flow>]) -> Vec<Connection> {
     let mut groups = Groups::new(flows.len());
     by_greeting(flows, &mut groups);
-    by_addresses(flows, &mut groups);
-    let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for at in 0..flows.len() as u32 {
-        members.entry(groups.root(at)).or_default().push(at);
+    // Addresses tell only what different units saw.
+    if flows.windows(2).any(|pair| pair[0].unit != pair[1].unit) {
+        by_addresses(flows, &mut groups);
     }
-    let confidence = |root: u32| groups.confidence[root as usize];
-    let mut all: Vec<_> = members.into_iter().map(|(root, of)| connection(flows, &of, confidence(root))).collect();
+    let mut members: Vec<(u32, u32)> = (0..flows.len() as u32).map(|at| (groups.root(at), at)).collect();
+    members.sort_unstable();
+    let members = members.chunk_by(|a, b| a.0 == b.0);
+    let confidence = |of: &[(u32, u32)]| groups.confidence[of[0].0 as usize];
+    let mut all: Vec<_> = members.map(|of| connection(flows, of, confidence(of))).collect();
     all.sort_by_key(|connection| first_ns(connection.front(), flows));
     all
 }
@@ -101,11 +103,10 @@ fn greetings(flow: &Flow) -> impl Iterator<Item = Greeting> {
 }
 
 fn by_greeting(flows: &[Box<Flow>], groups: &mut Groups) {
-    let of = |(at, flow): (u32, &Flow)| {
-        let first_ns = flow.first_ns;
-        greetings(flow).map(move |greeting| (greeting, first_ns, at)).collect::<Vec<_>>()
-    };
-    let mut order: Vec<_> = (0u32..).zip(flows.iter().map(AsRef::as_ref)).flat_map(of).collect();
+    let mut order: Vec<(Greeting, i64, u32)> = Vec::with_capacity(flows.len() * 2);
+    for (at, flow) in (0u32..).zip(flows) {
+        order.extend(greetings(flow).map(|greeting| (greeting, flow.first_ns, at)));
+    }
     order.sort_unstable();
     for alike in order.chunk_by(|a, b| a.0 == b.0) {
         for (n, (greeting, _, at)) in alike.iter().enumerate() {
@@ -187,9 +188,10 @@ fn may_be_one(a: &Flow, b: &Flow) -> bool {
     a.proto != TCP && !turned || !differ(a.from_orig.isn, orig.isn) && !differ(a.from_resp.isn, resp.isn)
 }
 
-fn connection(flows: &[Box<Flow>], members: &[u32], confidence: f64) -> Connection {
+/// One connection of what was put together, given with the number of its group.
+fn connection(flows: &[Box<Flow>], members: &[(u32, u32)], confidence: f64) -> Connection {
     let mut stages: Vec<Stage> = Vec::new();
-    let mut members = members.to_vec();
+    let mut members: Vec<u32> = members.iter().map(|(_, at)| *at).collect();
     members.sort_by_key(|at| {
         let flow = &flows[*at as usize];
         // Who saw the beginning knows best who began.
@@ -206,7 +208,7 @@ fn connection(flows: &[Box<Flow>], members: &[u32], confidence: f64) -> Connecti
         }
     }
     let proto = stages.first().map_or(0, |stage| flows[stage.seen[0] as usize].proto);
-    Connection { proto, stages: in_order(stages, flows), confidence, listed: None }
+    Connection { proto, stages: in_order(stages, flows), confidence, ..Connection::default() }
 }
 
 /// Nearer to the originator is less: its packets lose their TTL on the way.

@@ -5,7 +5,9 @@ use super::join;
 use crate::Conntrack;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
+use foldhash::fast::RandomState;
 use std::cell::OnceCell;
+use std::collections::HashMap;
 
 /// What is left of connections, as single units saw them, bounded.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(crate) struct Kept {
     flows: Vec<Box<Flow>>,
     cap: usize,
     joined: OnceCell<Vec<Connection>>,
+    /// Connections by the addresses that they were sent to.
+    by_resp: OnceCell<HashMap<Endpoint, Vec<u32>, RandomState>>,
     /// What the kernel said about translations.
     pub(crate) conntrack: Conntrack,
     /// Connections that were not kept.
@@ -36,7 +40,14 @@ impl Kept {
     /// Keeps what fits into `memory` bytes.
     pub(crate) fn new(memory: u64) -> Self {
         let cap = usize::try_from(memory).unwrap_or(usize::MAX) / FLOW_BYTES;
-        Self { flows: Vec::new(), cap, joined: OnceCell::new(), conntrack: Conntrack::default(), left_out: 0 }
+        Self {
+            flows: Vec::new(),
+            cap,
+            joined: OnceCell::new(),
+            by_resp: OnceCell::new(),
+            conntrack: Conntrack::default(),
+            left_out: 0,
+        }
     }
 
     /// Whether there is room for one more connection; of those that went well not the last quarter.
@@ -63,9 +74,28 @@ impl Kept {
             let mut connections = join::join(&self.flows);
             for connection in &mut connections {
                 connection.listed = self.listed(connection);
+                connection.outcome = connection.judge(self);
             }
             connections
         })
+    }
+
+    /// Connections that were sent to an address, before translation or behind, in order of their first packets.
+    pub(crate) fn sent_to(&self, resp: Endpoint) -> impl Iterator<Item = &Connection> + Clone {
+        let connections = self.connections();
+        let by_resp = self.by_resp.get_or_init(|| {
+            let mut all: HashMap<Endpoint, Vec<u32>, RandomState> = HashMap::default();
+            for (at, connection) in (0u32..).zip(connections) {
+                for stage in &connection.stages {
+                    let of = all.entry(stage.resp).or_default();
+                    if of.last() != Some(&at) {
+                        of.push(at);
+                    }
+                }
+            }
+            all
+        });
+        by_resp.get(&resp).into_iter().flatten().map(|at| &connections[*at as usize])
     }
 
     /// What the listing says of a connection, where that is a translation.
