@@ -19,7 +19,7 @@ pub(crate) fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec
             _ => break,
         }
     }
-    if arguments.get(first).is_some_and(|argument| is_target(argument)) {
+    if arguments.get(first).is_some_and(is_target) {
         arguments.insert(first, "capture".into());
     }
     arguments
