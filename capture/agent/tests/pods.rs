@@ -33,7 +33,7 @@ fn start(node: &Node, arguments: &[&str]) -> Running {
 
 /// Exit code and standard error of a command that ends by itself.
 fn fails(node: &Node, arguments: &[&str]) -> (i32, String) {
-    let output = node.agent().args(arguments).args(["-w", "/tmp", "-d", "1s"]).output().unwrap();
+    let output = node.agent().args(arguments).args(["-w", "/tmp", "-d", "1s", "--min-free", "1MB"]).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 

@@ -232,14 +232,14 @@ fn second(number: u16, asked: u16, answered: u16) -> Vec<Frame> {
 
 /// 250 answers a second and no more.
 fn limited() -> Vec<Frame> {
-    let asked = [100, 150, 500, 400, 200, 450, 600, 120];
-    let seconds = asked.iter().zip(0..).flat_map(|(asked, n)| second(n, *asked, (*asked).min(250)));
+    let asked = [20, 20, 240, 225, 30, 235, 235, 15];
+    let seconds = asked.iter().zip(0..).flat_map(|(asked, n)| second(n, *asked, (*asked).min(205)));
     seconds.chain(turns(8, S, |n, at| web(n, 8 * S + at, MS))).collect()
 }
 
 /// A tenth of everything is lost, whatever the rate.
 fn random_loss() -> Vec<Frame> {
-    let asked = [100, 150, 500, 400, 200, 450, 600, 120];
+    let asked = [20, 20, 240, 225, 30, 235, 235, 15];
     let seconds = asked.iter().zip(0..).flat_map(|(asked, n)| second(n, *asked, asked - asked / 10));
     seconds.chain(turns(8, S, |n, at| web(n, 8 * S + at, MS))).collect()
 }
