@@ -281,7 +281,8 @@ impl Query {
             last_rtt_ns: told.last_rtt_ns(),
             attempts: told.attempt_count,
             answers: told.answer_count,
-            unanswered: told.unanswered_attempts(),
+            // Identifications alone do not tell questions apart whose names the capture cut off.
+            unanswered: if told.name_cut { 0 } else { told.unanswered_attempts() },
             outcome: told.outcome,
             rcode: told.rcode(),
             truncated: answer.is_some_and(|answer| answer.flags.truncated()),
