@@ -35,6 +35,11 @@ impl Addr {
         self.0[..12] == MAPPED
     }
 
+    /// What display filters call its protocol.
+    pub(crate) fn family(self) -> &'static str {
+        if self.is_v4() { "ip" } else { "ipv6" }
+    }
+
     /// The standard library's form.
     pub fn ip(self) -> IpAddr {
         let [.., a, b, c, d] = self.0;

@@ -1,4 +1,4 @@
-//! Times as text.
+//! Times as text, and spans of time.
 
 use std::fmt::Write as _;
 
@@ -17,6 +17,18 @@ pub fn rfc3339(ns: i64) -> String {
         in_day % 1_000_000_000 / 1000
     );
     text
+}
+
+/// Makes a span of time hold another.
+#[inline]
+pub(crate) fn widen(span_ns: &mut Option<(i64, i64)>, first_ns: i64, last_ns: i64) {
+    let (first, last) = span_ns.unwrap_or((first_ns, last_ns));
+    *span_ns = Some((first.min(first_ns), last.max(last_ns)));
+}
+
+/// The span that holds all of these.
+pub(crate) fn union(spans_ns: impl Iterator<Item = (i64, i64)>) -> Option<(i64, i64)> {
+    spans_ns.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 const DAY_NS: i64 = 86_400_000_000_000;

@@ -2,6 +2,7 @@
 
 use crate::Addr;
 use crate::path::{Connection, Kept};
+use crate::time::union;
 use crate::track::event::{ConnState, Flow, Rejection};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,7 +164,7 @@ impl Failure {
             frames: flows().flat_map(failed_frames).collect(),
             reset_ttl: reset.map(|reset| reset.ttl),
             rejection,
-            span_ns: spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default(),
+            span_ns: union(spans).unwrap_or_default(),
         }
     }
 }

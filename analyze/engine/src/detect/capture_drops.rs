@@ -2,6 +2,7 @@ use super::About;
 use super::evidence::count_of;
 use super::world::World;
 use crate::finding::{Evidence, Finding, Severity};
+use crate::time::union;
 use kcap_file::CaptureInfo;
 
 pub(super) const ABOUT: About = About {
@@ -72,7 +73,7 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
     finding.counts.insert("missed_bytes", missed as i64);
     finding.counts.insert("connections", flows.missing_flows as i64);
     let times = world.captures.iter().filter_map(|info| info.first_ns.zip(info.last_ns));
-    if let Some((first, last)) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+    if let Some((first, last)) = union(times) {
         finding.span(first, last);
     }
     for info in world.captures {

@@ -2,6 +2,7 @@ use super::About;
 use super::evidence::count_of;
 use super::world::World;
 use crate::finding::{Evidence, Finding, Severity};
+use crate::time::union;
 use kcap_file::CaptureInfo;
 
 pub(super) const ABOUT: About = About {
@@ -28,7 +29,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let mut finding = Finding::of(&ABOUT, ABOUT.title.to_owned());
     finding.confidence = 1.0;
     let times = world.captures.iter().filter_map(|info| info.first_ns.zip(info.last_ns));
-    if let Some((first, last)) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+    if let Some((first, last)) = union(times) {
         finding.span(first, last);
     }
     for info in world.captures {

@@ -5,6 +5,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::Connection;
+use crate::time::union;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,9 +77,9 @@ fn judge(server: Endpoint, connections: &[&Connection], world: &World<'_>) -> Fi
     finding.counts.insert("connections", connections.len() as i64);
     let flows = || connections.iter().flat_map(|connection| connection.flows(kept));
     let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
-    let (first, last) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    let (first, last) = union(spans).unwrap_or_default();
     finding.span(first, last);
-    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = server.addr.family();
     finding.cite(
         world,
         flows().flat_map(|flow| flow.syns.iter().copied().take(2)).collect::<Vec<_>>(),

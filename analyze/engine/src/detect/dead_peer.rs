@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::losses::{connections, has_finding};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::BTreeMap;
@@ -103,8 +104,7 @@ impl Silent {
             None => self.frames.push(flow.first),
         }
         let since = stall.map_or(flow.last_ns, |stall| stall.first_ns);
-        let (first, last) = self.span_ns.unwrap_or((since, flow.last_ns));
-        self.span_ns = Some((first.min(since), last.max(flow.last_ns)));
+        widen(&mut self.span_ns, since, flow.last_ns);
     }
 }
 
@@ -120,7 +120,7 @@ fn judge(to: Endpoint, silent: &Silent, world: &World<'_>) -> Finding {
     finding.counts.insert("keepalive_probes", silent.probes as i64);
     let (first, last) = silent.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = if to.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = to.addr.family();
     finding.cite(world, silent.frames.iter().copied(), &format!("{family}.addr == {} && tcp", to.addr));
     finding.explanation = format!(
         "{what} from {} to {name} worked, then got nothing back any more: {} and {} went unanswered until the end. The host \

@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::union;
 use crate::track::event::{AddressConflict, Owner};
 use std::collections::BTreeMap;
 
@@ -87,7 +88,7 @@ fn judge(conflict: &AddressConflict, world: &World<'_>) -> Finding {
     finding.counts.insert("returns", conflict.returns.into());
     finding.counts.insert("claims", conflict.owners.iter().map(|owner| owner.claims as i64).sum());
     let spans = conflict.owners.iter().map(|owner| (owner.first_ns, owner.last_ns));
-    if let Some((first, last)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+    if let Some((first, last)) = union(spans) {
         finding.span(first, last);
     }
     let all = world.facts.conflicts.iter().filter(|other| other.addr == addr);

@@ -81,7 +81,7 @@ fn judge(service: Endpoint, endpoint: Endpoint, of: &[(Endpoint, &Usage)], lossy
     let flows: Vec<_> = own.flat_map(|connection| connection.back().flows(kept)).collect();
     let (first, last) = (flows.iter().map(|flow| flow.first_ns).min(), flows.iter().map(|flow| flow.last_ns).max());
     finding.span(first.unwrap_or_default(), last.unwrap_or_default());
-    let family = if endpoint.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = endpoint.addr.family();
     finding.cite(world, flows.iter().map(|flow| flow.first).take(8), &format!("{family}.addr == {}", endpoint.addr));
     finding.explanation = format!("Endpoints of {service}: {}.", some_of(lines, 6));
     finding.rule_out("NET006", "its siblings are reached quickly from the same clients");

@@ -77,7 +77,7 @@ pub(crate) fn servers_filter<'a>(servers: impl Iterator<Item = &'a Endpoint>) ->
 }
 
 fn one_server(server: &Endpoint) -> String {
-    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = server.addr.family();
     format!("{family}.addr == {} && tcp.port == {}", server.addr, server.port)
 }
 

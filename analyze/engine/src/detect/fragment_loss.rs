@@ -73,7 +73,7 @@ fn describe(finding: &mut Finding, pair: Pair, of_pair: &OfPair, fates: &Fates, 
         finding.span(first, last);
     }
     let frames = fates.missing_frames.iter().chain(&of_pair.gave_up_frames);
-    let family = if pair.src.is_v4() { "ip" } else { "ipv6" };
+    let family = pair.src.family();
     finding.cite(world, frames.copied(), &format!("{family}.addr == {} && {family}.addr == {}", pair.src, pair.dst));
     finding.rule_out("NET001", "whole packets between the same ends arrive");
     finding.fix.commands = vec![

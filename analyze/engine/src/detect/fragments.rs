@@ -1,6 +1,7 @@
 //! Datagrams in fragments, by pair of addresses and by place.
 
 use crate::Addr;
+use crate::time::widen;
 use crate::track::fragments::{Fate, Fragmented, Inside};
 use crate::track::{FrameId, IcmpError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,8 +125,7 @@ impl Fates {
         if let Some(ports) = one.seen.ports.filter(|_| self.ports.len() < FEW) {
             self.ports.insert(ports);
         }
-        let (first, last) = self.span_ns.unwrap_or((one.seen.ns, one.last_ns));
-        self.span_ns = Some((first.min(one.seen.ns), last.max(one.last_ns)));
+        widen(&mut self.span_ns, one.seen.ns, one.last_ns);
     }
 }
 

@@ -5,6 +5,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::{Binding, Connection};
+use crate::time::union;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,10 +69,10 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     finding.counts.insert("unanswered", case.failed.len() as i64);
     finding.counts.insert("clients", case.pods.len() as i64);
     let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
-    let (first, last) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    let (first, last) = union(spans).unwrap_or_default();
     finding.span(first, last);
     let frames = flows().flat_map(|flow: &Flow| flow.syns.iter().copied().take(2)).collect::<Vec<_>>();
-    let family = if service.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = service.addr.family();
     finding.cite(
         world,
         frames,

@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::losses::{connections, has_finding};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::BTreeMap;
@@ -121,8 +122,7 @@ impl Forgotten {
         if !self.clients.contains(&client) {
             self.clients.push(client);
         }
-        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
-        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 
     fn survive(&mut self, gap_ns: i64) {
@@ -154,7 +154,7 @@ fn judge(server: Endpoint, forgotten: &Forgotten, world: &World<'_>) -> Finding 
     finding.counts.insert("idle_ms", shortest_ns / 1_000_000);
     let (first, last) = forgotten.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = server.addr.family();
     let filter = format!("{family}.addr == {} && tcp.port == {}", server.addr, server.port);
     finding.cite(world, forgotten.frames.iter().copied(), &filter);
     finding.explanation = explain(server, forgotten, shortest_ns, longest_ns);

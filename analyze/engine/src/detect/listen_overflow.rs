@@ -4,6 +4,7 @@ use super::losses::{connections, has_finding};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,8 +116,7 @@ impl Attempts {
     fn note(&mut self, orig: Endpoint, flow: &Flow) {
         self.clients.insert(orig.addr);
         self.frames.extend(flow.syns.as_slice());
-        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
-        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 }
 
@@ -155,7 +155,7 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
     finding.counts.insert("established", attempts.established as i64);
     let (first, last) = attempts.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = server.addr.family();
     let filter = format!("{family}.addr == {} && tcp.port == {} && tcp.flags.syn == 1", server.addr, server.port);
     finding.cite(world, attempts.frames.iter().copied(), &filter);
     let mut parts = Vec::new();

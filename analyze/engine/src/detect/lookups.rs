@@ -2,6 +2,7 @@
 
 use super::what_if::WhatIf;
 use crate::Addr;
+use crate::time::widen;
 use crate::track::lookup::{ClientFacts, Kind, Lookup, NameAnswer, Search, Stack, Verdict, Walk};
 use crate::track::{Few, FrameId};
 use foldhash::fast::FixedState;
@@ -51,13 +52,9 @@ impl NameLookups {
         self.missing += u64::from(lookup.is_missing);
         self.partial += u64::from(!lookup.complete);
         self.kind = lookup.kind;
-        self.span_ns = Some(wider(self.span_ns, lookup.first_ns, lookup.end_ns));
+        widen(&mut self.span_ns, lookup.first_ns, lookup.end_ns);
         lookup.frames.iter().for_each(|frame| self.frames.push(*frame));
     }
-}
-
-fn wider(span: Option<(i64, i64)>, first: i64, last: i64) -> (i64, i64) {
-    span.map_or((first, last), |(from, to)| (from.min(first), to.max(last)))
 }
 
 /// Whether the search list was walked in vain twice or more, for a name that is not missing altogether.
@@ -120,7 +117,7 @@ impl ClientLookups {
         self.first = Some(self.first.map_or(first, |known| known.min(first)));
         self.bound_ndots(lookup);
         self.what_if.add(lookup);
-        self.span_ns = Some(wider(self.span_ns, lookup.first_ns, lookup.end_ns));
+        widen(&mut self.span_ns, lookup.first_ns, lookup.end_ns);
         if amplified {
             lookup.frames.iter().for_each(|frame| self.frames.push(*frame));
         }

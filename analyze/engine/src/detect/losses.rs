@@ -3,6 +3,7 @@
 use super::world::World;
 use crate::Addr;
 use crate::path::Connection;
+use crate::time::union;
 use crate::track::Endpoint;
 use crate::track::event::{Flow, Side};
 use crate::track::tcp::side::{Losses, View};
@@ -118,7 +119,7 @@ impl Group {
     /// From the first to the last.
     pub(crate) fn span_ns(&self) -> (i64, i64) {
         let spans = self.lossy.iter().map(|lossy| lossy.span_ns);
-        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
+        union(spans).unwrap_or_default()
     }
 
     /// Counts by pair of sender and receiver, most first.
@@ -135,7 +136,7 @@ impl Group {
     /// Display filter of the worst pairs.
     pub(crate) fn filter(pairs: &[((Addr, Addr), u64)]) -> String {
         let one = |((a, b), _): &((Addr, Addr), u64)| {
-            let family = if a.is_v4() { "ip" } else { "ipv6" };
+            let family = a.family();
             let (a, b) = (a.min(b), a.max(b));
             format!("({family}.addr == {a} && {family}.addr == {b} && tcp)")
         };

@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role};
-use crate::path::{Binding, Connection};
+use crate::path::{Binding, Connection, Kept};
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,17 @@ pub(super) struct Lost<'a> {
     pub(super) early: bool,
 }
 
+/// The same by numbers, to be kept beside what they number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LostAt {
+    connection: u32,
+    pre: u32,
+    post: Option<u32>,
+    syns: u64,
+    snat: bool,
+    early: bool,
+}
+
 /// What is known of connections to one address between two units (or within one).
 #[derive(Default)]
 struct Usual {
@@ -31,7 +42,6 @@ struct Usual {
     passed: u64,
     /// Most points that one was seen at before the translation.
     legs: usize,
-    span_ns: Option<(i64, i64)>,
 }
 
 type Way = (u8, Endpoint, u32, u32);
@@ -41,26 +51,48 @@ const RETRY_NS: i64 = 500_000_000;
 /// A capture may begin and end this much earlier than another of the same trouble.
 const MARGIN_NS: i64 = 2_000_000_000;
 
-/// All of them.
+/// All of them, looked for once.
 pub(super) fn lost<'a>(world: &'a World<'a>) -> Vec<Lost<'a>> {
+    let servers = &world.facts.servers;
+    let found = servers.lost.get_or_init(|| look(world));
+    found.iter().map(|at| at.view(&servers.kept)).collect()
+}
+
+impl LostAt {
+    fn view(self, kept: &Kept) -> Lost<'_> {
+        Lost {
+            connection: &kept.connections()[self.connection as usize],
+            pre: kept.flow(self.pre),
+            post: self.post.map(|post| kept.flow(post)),
+            syns: self.syns,
+            snat: self.snat,
+            early: self.early,
+        }
+    }
+}
+
+fn look(world: &World<'_>) -> Vec<LostAt> {
     let kept = &world.facts.servers.kept;
     let usual = usual(world);
     let spans = world.unit_spans();
     let mut all = Vec::new();
-    for connection in kept.connections() {
+    for (connection, at) in kept.connections().iter().zip(0u32..) {
         let front = connection.front();
         for ((_, _, from, to), usual) in
             usual.range((connection.proto, front.resp, 0, 0)..=(connection.proto, front.resp, u32::MAX, u32::MAX))
         {
-            let Some(pre) = front.flows(kept).find(|flow| flow.unit == *from) else { continue };
+            let in_unit = |unit: u32| move |flow: &&u32| kept.flow(**flow).unit == unit;
+            let Some(&pre_at) = front.seen.iter().find(in_unit(*from)) else { continue };
+            let pre = kept.flow(pre_at);
             let covered = from == to
                 || spans
                     .get(to)
                     .is_some_and(|(first, last)| pre.first_ns >= *first && pre.last_ns + MARGIN_NS <= *last);
-            let post = connection.stages[1..].iter().flat_map(|stage| stage.flows(kept)).find(|flow| flow.unit == *to);
-            if let Some(syns) = lost_syns(pre, post).filter(|_| covered) {
+            let post = connection.stages[1..].iter().flat_map(|stage| &stage.seen).find(in_unit(*to)).copied();
+            if let Some(syns) = lost_syns(pre, post.map(|post| kept.flow(post))).filter(|_| covered) {
                 let early = post.is_none() && pre.legs().count() < usual.legs;
-                all.push(Lost { connection, pre, post, syns, snat: usual.snat * 2 > usual.passed, early });
+                let snat = usual.snat * 2 > usual.passed;
+                all.push(LostAt { connection: at, pre: pre_at, post, syns, snat, early });
                 break;
             }
         }
@@ -96,8 +128,6 @@ fn usual(world: &World<'_>) -> BTreeMap<Way, Usual> {
         usual.passed += 1;
         usual.snat += u64::from(connection.front().orig != connection.back().orig);
         usual.legs = usual.legs.max(pre.legs().count());
-        let (first, last) = usual.span_ns.unwrap_or((pre.first_ns, pre.first_ns));
-        usual.span_ns = Some((first.min(pre.first_ns), last.max(pre.first_ns)));
     }
     all
 }

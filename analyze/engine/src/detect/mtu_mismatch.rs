@@ -5,6 +5,7 @@ use super::path_mtu::{Adapted, Path, TooBig};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::union;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
@@ -73,7 +74,7 @@ fn by_icmp(paths: &[Told<'_>], world: &World<'_>) -> Option<Finding> {
     finding.counts.insert("path_mtu", first.mtu.into());
     finding.counts.insert("packet_bytes", largest.into());
     let spans = paths.iter().filter_map(|(_, errors)| errors.span_ns);
-    if let Some((first, last)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+    if let Some((first, last)) = union(spans) {
         finding.span(first, last);
     }
     finding.cite(world, paths.iter().flat_map(|(_, errors)| errors.frames.iter().copied()), ABOUT.filter);
@@ -100,7 +101,7 @@ fn by_size(path: Path, adapted: &Adapted, world: &World<'_>) -> Finding {
     finding.counts.insert("path_mtu", adapted.size.into());
     finding.counts.insert("packet_bytes", adapted.full.into());
     finding.span(adapted.span_ns.0, adapted.span_ns.1);
-    let family = if from.is_v4() { "ip" } else { "ipv6" };
+    let family = from.family();
     finding.cite(world, [adapted.frame], &format!("{family}.src == {from} && {family}.dst == {to} && tcp.len > 0"));
     finding.explanation = format!(
         "Both ends allow packets of {} bytes, but the long transfers of {from} come in packets of {} bytes, the MTU of a \

@@ -3,6 +3,7 @@
 use super::attempts::Outcome;
 use super::world::World;
 use crate::Addr;
+use crate::time::{union, widen};
 use crate::track::event::{Echo, Flow, Side};
 use crate::track::tunnels::Way;
 use crate::track::{Endpoint, FrameId};
@@ -110,8 +111,7 @@ impl Inside {
     }
 
     fn note(&mut self, span_ns: (i64, i64), frames: impl IntoIterator<Item = FrameId>) {
-        let (first, last) = self.span_ns.unwrap_or(span_ns);
-        self.span_ns = Some((first.min(span_ns.0), last.max(span_ns.1)));
+        widen(&mut self.span_ns, span_ns.0, span_ns.1);
         let room = FRAMES.saturating_sub(self.frames.len());
         self.frames.extend(frames.into_iter().take(2.min(room)));
     }
@@ -136,8 +136,7 @@ impl Inside {
         self.servers.extend(&other.servers);
         self.silent_ns.extend(other.silent_ns.iter().take(TIMES.saturating_sub(self.silent_ns.len())));
         self.frames.extend(other.frames.iter().take(FRAMES.saturating_sub(self.frames.len())));
-        let spans = self.span_ns.into_iter().chain(other.span_ns);
-        self.span_ns = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        self.span_ns = union(self.span_ns.into_iter().chain(other.span_ns));
     }
 }
 

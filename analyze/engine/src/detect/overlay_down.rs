@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::overlay::{OneWay, Pair, Units, View, views};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::union;
 use crate::track::Endpoint;
 use std::collections::BTreeSet;
 
@@ -75,11 +76,11 @@ fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], wo
     finding.counts.insert("frames", sum(|way| way.sent));
     finding.counts.insert("unanswered", sum(|way| way.silent));
     let spans = ways.iter().filter_map(|(_, view, _)| view.inside.span_ns);
-    if let Some((first, last)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+    if let Some((first, last)) = union(spans) {
         finding.span(first, last);
     }
     let frames = ways.iter().flat_map(|(_, view, _)| view.inside.frames.iter().copied());
-    let family = if pair.a.is_v4() { "ip" } else { "ipv6" };
+    let family = pair.a.family();
     finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
     finding.rule_out("SVC004", "every attempt inside the tunnel is lost, whatever address it is for");
     finding.fix.commands = vec![

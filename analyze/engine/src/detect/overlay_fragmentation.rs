@@ -37,7 +37,7 @@ fn judge(pair: Pair, of_pair: &OfPair, world: &World<'_>) -> Option<Finding> {
     finding.counts.insert("packets", fates.complete as i64);
     finding.counts.insert("fragments", fates.fragments as i64);
     finding.counts.insert("packet_bytes", fates.largest.into());
-    let family = if pair.src.is_v4() { "ip" } else { "ipv6" };
+    let family = pair.src.family();
     let filter = format!("{family}.addr == {} && {family}.addr == {} && ({})", pair.src, pair.dst, ABOUT.filter);
     finding.cite(world, fates.complete_frames.iter().copied(), &filter);
     finding.explanation = format!(

@@ -112,7 +112,7 @@ fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
         finding.span(first, last);
     }
     let frames = units.values().flat_map(|view| view.inside.frames.iter().copied());
-    let family = if pair.a.is_v4() { "ip" } else { "ipv6" };
+    let family = pair.a.family();
     finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
     finding.explanation = format!("Between the nodes {} and {}: {}.", pair.a, pair.b, loss.how);
     finding.rule_out("SVC004", "the attempts are lost in the tunnel, whatever address they are for");

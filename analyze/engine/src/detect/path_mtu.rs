@@ -1,6 +1,7 @@
 //! What the sizes of packets tell of paths: what passed, what never did, and what ICMP says.
 
 use crate::Addr;
+use crate::time::widen;
 use crate::track::event::{Flow, Side, Stall};
 use crate::track::{Endpoint, FrameId, IcmpError};
 use crate::wire::TunnelKind;
@@ -312,7 +313,6 @@ impl TooBig {
         if self.frames.len() < FEW {
             self.frames.push(error.frame);
         }
-        let (first, last) = self.span_ns.unwrap_or((error.ns, error.ns));
-        self.span_ns = Some((first.min(error.ns), last.max(error.ns)));
+        widen(&mut self.span_ns, error.ns, error.ns);
     }
 }

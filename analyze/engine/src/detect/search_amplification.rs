@@ -96,7 +96,7 @@ pub(super) fn concern(finding: &mut Finding, group: &[&ClientLookups]) {
 pub(super) fn filter(group: &[&ClientLookups]) -> String {
     const FEW: usize = 4;
     let one = |client: &&ClientLookups| {
-        let family = if client.client.is_v4() { "ip" } else { "ipv6" };
+        let family = client.client.family();
         format!("{family}.addr == {}", client.client)
     };
     let clients: Vec<String> = group.iter().map(one).collect();

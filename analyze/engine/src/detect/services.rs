@@ -1,9 +1,11 @@
 //! Services: addresses that clients connect to, and the addresses behind them.
 
 use super::attempts::{Attempts, Counts, Failure, Outcome};
+use super::lost_at_nat::LostAt;
 use crate::Addr;
 use crate::finding::Severity;
 use crate::path::{Connection, Kept};
+use crate::time::union;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use foldhash::fast::RandomState;
@@ -27,7 +29,7 @@ impl Failing<'_> {
     /// From the first to the last failure kept.
     pub(crate) fn span_ns(&self) -> (i64, i64) {
         let spans = self.failures.iter().map(|failure| failure.span_ns);
-        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
+        union(spans).unwrap_or_default()
     }
 
     /// SYNs of the failures kept.
@@ -106,6 +108,8 @@ pub(crate) struct Servers {
     /// Kept TCP connections with their outcomes, where that can be told.
     outcomes: OnceCell<Vec<(u32, Outcome)>>,
     services: OnceCell<Vec<Service>>,
+    /// What connections lost at a NAT.
+    pub(super) lost: OnceCell<Vec<LostAt>>,
     /// Connections of clients and servers beyond the cap.
     pub(crate) left_out: u64,
 }

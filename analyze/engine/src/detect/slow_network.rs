@@ -4,6 +4,7 @@ use super::losses::connections;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::BTreeMap;
@@ -76,8 +77,7 @@ impl Pair {
         if !self.ports.contains(&resp.port) {
             self.ports.push(resp.port);
         }
-        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
-        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 }
 
@@ -108,7 +108,7 @@ fn judge((client, server): (Addr, Addr), pair: &mut Pair, world: &World<'_>) -> 
     finding.counts.insert("server_p50_us", think_ns / 1000);
     let (first, last) = pair.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = if server.is_v4() { "ip" } else { "ipv6" };
+    let family = server.family();
     let filter = format!("{family}.addr == {client} && {family}.addr == {server} && tcp.flags.syn == 1");
     finding.cite(world, pair.frames.iter().copied().take(16), &filter);
     let side = if there_ns * 10 >= trip_ns * 7 {

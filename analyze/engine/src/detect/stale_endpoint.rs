@@ -6,6 +6,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::{Connection, Kept};
+use crate::time::union;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,7 +219,7 @@ fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
     finding.counts.insert("connections", dead.total as i64);
     let flows = || dead.failed.iter().flat_map(|at| connection(world, *at).flows(kept(world)));
     let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
-    let (first, last) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    let (first, last) = union(spans).unwrap_or_default();
     finding.span(first, last);
     finding.cite(world, flows().flat_map(frames), &server_filter(service));
     finding.explanation = explain(server, dead, world);

@@ -4,6 +4,7 @@ use super::path_mtu::{Passed, Path, Stalled, TooBig};
 use super::ties;
 use super::world::World;
 use crate::Addr;
+use crate::time::union;
 use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,7 +177,7 @@ impl<'a> Group<'a> {
 
     pub(crate) fn span_ns(&self) -> (i64, i64) {
         let spans = self.stalled.iter().map(|one| one.span_ns);
-        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
+        union(spans).unwrap_or_default()
     }
 
     pub(crate) fn frames(&self) -> Vec<FrameId> {

@@ -4,6 +4,7 @@ use super::losses::connections;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,8 +65,7 @@ impl Halves {
         self.syn_acks += flow.from_resp.syns;
         self.clients.insert(orig.addr);
         self.frames.extend(flow.syns.as_slice());
-        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
-        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 }
 
@@ -82,7 +82,7 @@ fn judge(server: Endpoint, halves: &Halves, world: &World<'_>) -> Finding {
     finding.counts.insert("syn_acks", halves.syn_acks as i64);
     let (first, last) = halves.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = server.addr.family();
     let filter = format!("{family}.addr == {} && tcp.port == {} && tcp.flags.syn == 1", server.addr, server.port);
     finding.cite(world, halves.frames.iter().copied(), &filter);
     finding.explanation = format!(

@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::strangers::{Stranger, strangers};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +43,7 @@ impl Case {
         self.endpoints.insert(endpoint);
         self.frames.extend(std::iter::once(flow.first).chain(flow.reset.map(|reset| reset.frame)));
         let at = flow.reset.map_or(flow.first_ns, |reset| reset.ns);
-        let (first, last) = self.span_ns.unwrap_or((at, at));
-        self.span_ns = Some((first.min(at), last.max(at)));
+        widen(&mut self.span_ns, at, at);
     }
 }
 
@@ -98,7 +98,7 @@ fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
     finding.counts.insert("connections", case.clients.len() as i64);
     let (first, last) = case.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = if service.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = service.addr.family();
     let filters: Vec<String> = case.endpoints.iter().take(4).map(|e| format!("{family}.addr == {}", e.addr)).collect();
     finding.cite(
         world,

@@ -3,6 +3,7 @@ use super::evidence::count_of;
 use super::overlay::{ATTEMPTS, Pair, Units, views};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::union;
 use crate::wire::TunnelKind;
 use std::collections::BTreeSet;
 
@@ -54,11 +55,11 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     finding.counts.insert("vni_ab", (*there).into());
     finding.counts.insert("vni_ba", (*back).into());
     let spans = units.values().filter_map(|view| view.inside.span_ns);
-    if let Some((first, last)) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+    if let Some((first, last)) = union(spans) {
         finding.span(first, last);
     }
     let frames = units.values().flat_map(|view| view.inside.frames.iter().copied());
-    let family = if pair.a.is_v4() { "ip" } else { "ipv6" };
+    let family = pair.a.family();
     finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
     finding.explanation = format!(
         "All {kind} packets from {} have VNI {there}, all from {} have {back}. {} inside, from both ends, and no answer.",

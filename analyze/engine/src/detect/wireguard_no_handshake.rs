@@ -58,7 +58,7 @@ fn judge(way: Way, all: &[(Unanswered, u16)], back: Option<u64>, world: &World<'
     finding.about(Role::Vtep, &to);
     finding.counts.insert("initiations", most.initiations as i64);
     finding.span(most.span_ns.0, most.span_ns.1);
-    let family = if from.is_v4() { "ip" } else { "ipv6" };
+    let family = from.family();
     let filter = format!("{family}.addr == {from} && {family}.addr == {to} && udp.length == 156");
     finding.cite(world, all.iter().flat_map(|(unanswered, _)| unanswered.frames.iter().copied()), &filter);
     let seen = match back.unwrap_or_default() {

@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::losses::connections;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::widen;
 use crate::track::event::{Flow, Side};
 use crate::track::{Endpoint, FrameId};
 use std::collections::BTreeMap;
@@ -79,8 +80,7 @@ impl Stalled {
         self.longest_ns = self.longest_ns.max(reader.tcp.closed_longest_ns);
         self.peers.push(orig);
         self.frames.extend(reader.tcp.closed_frame);
-        let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
-        self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 }
 
@@ -106,7 +106,7 @@ fn judge(
     finding.counts.insert("longest_ms", stalled.longest_ns / 1_000_000);
     let (first, last) = stalled.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = if reader.is_v4() { "ip" } else { "ipv6" };
+    let family = reader.family();
     let filter = format!("{family}.src == {reader} && tcp.port == {} && tcp.window_size_value == 0", server.port);
     finding.cite(world, stalled.frames.iter().copied(), &filter);
     finding.explanation = format!(

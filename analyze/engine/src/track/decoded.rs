@@ -1,6 +1,7 @@
 //! What decoding met, by capture point: frames by layer, and why decoding stopped.
 
 use crate::packet::{Kind, Packet};
+use crate::time::widen;
 use crate::wire::{Layer, Layers, Stop};
 use kcap_file::Record;
 use std::collections::BTreeMap;
@@ -67,8 +68,7 @@ impl PointCounts {
         self.snapped += u64::from(record.caplen < record.orig_len);
         self.backwards += u64::from(record.ts_ns < self.last_ns && self.frames > 1);
         self.last_ns = record.ts_ns;
-        let (first, last) = self.span_ns.unwrap_or((record.ts_ns, record.ts_ns));
-        self.span_ns = Some((first.min(record.ts_ns), last.max(record.ts_ns)));
+        widen(&mut self.span_ns, record.ts_ns, record.ts_ns);
         self.fragments += u64::from(packet.kind == Kind::Fragment);
         for &layer in layers.list() {
             self.layers[layer as usize] += 1;

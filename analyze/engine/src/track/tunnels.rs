@@ -3,6 +3,7 @@
 use super::event::FrameId;
 use super::few::Few;
 use crate::Addr;
+use crate::time::widen;
 use crate::wire::{Outer, TunnelKind};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -183,8 +184,7 @@ impl Tunnels {
         if outer.kind == TunnelKind::WireGuard {
             usage.handshakes.get_or_insert_default().take(outer, outer.src == tunnel.a, ts_ns, frame);
         }
-        let (first, last) = usage.span_ns.unwrap_or((ts_ns, ts_ns));
-        usage.span_ns = Some((first.min(ts_ns), last.max(ts_ns)));
+        widen(&mut usage.span_ns, ts_ns, ts_ns);
     }
 
     /// All tunnels, by index.

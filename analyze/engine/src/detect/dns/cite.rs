@@ -55,7 +55,7 @@ pub(super) fn names(queries: &[Query], world: &World<'_>) -> String {
 
 /// Display filter of DNS between anybody and a server.
 pub(super) fn server_filter(server: Endpoint) -> String {
-    let family = if server.addr.is_v4() { "ip" } else { "ipv6" };
+    let family = server.addr.family();
     format!("dns && {family}.addr == {}", server.addr)
 }
 

@@ -110,7 +110,9 @@ fn judge_again(server: Endpoint, queries: &[Query], world: &World<'_>) -> Findin
     finding.counts.insert("stalled_lookups", stalled as i64);
     finding.counts.insert("lookups", stalled as i64);
     finding.explanation = format!(
-        "{} of {server} passed here, and seconds later {} asked the same again from the same port. A resolver does that          when an answer did not reach it, or that to its other question: {lookups} stalled, and the loss is between this          point and the client.",
+        "{} of {server} passed here, and seconds later {} asked the same again from the same port. A resolver does that when an \
+         answer did not reach it, or that to its other question: {lookups} stalled, and the loss is between this point \
+         and the client.",
         count_of(queries.len() as u64, "answer"),
         some_of(clients(queries), 3),
     );
