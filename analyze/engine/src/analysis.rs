@@ -1,7 +1,7 @@
 //! The whole: source in, rows to the sink, report out.
 
 use crate::Directory;
-use crate::collect::{Collector, Names};
+use crate::collect::{Collector, Late, Names};
 use crate::detect::capture_drops::reported_drops;
 use crate::detect::world::World;
 use crate::detect::{DETECTORS, MAX_FINDINGS};
@@ -10,9 +10,7 @@ use crate::ingest::Ingest;
 use crate::path;
 use crate::pipeline::{self, Finished};
 use crate::story::Story;
-use crate::table::{
-    CaptureRow, DecodeRow, FindingRow, Label, PointRow, Row, Rows, Sink, SinkError, TABLES, Time, TunnelRow,
-};
+use crate::table::{CaptureRow, DecodeRow, FindingRow, Label, PointRow, Sink, SinkError, TABLES, Time, TunnelRow};
 use crate::tell::what_if_rows;
 use crate::time::rfc3339;
 use crate::track::shard::Memory;
@@ -51,11 +49,12 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     let memory = Memory { trackers: trackers - compat.unwrap_or_default(), compat };
     let mut finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
     collector.fragments(&finished.ingest.finish())?;
-    collector.outputs.fragments.flush(collector.sink)?;
+    collector.flush()?;
     conclude(&finished, collector, restricted)
 }
 
 fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool) -> Result<Report, SinkError> {
+    collector.facts.settle();
     finished.captures.iter().for_each(|info| collector.facts.names.add_resolved(&info.names));
     let mut findings = judge(finished, &collector, restricted);
     findings.kept.iter_mut().for_each(|finding| name_subjects(finding, &collector.facts.names));
@@ -224,55 +223,26 @@ fn write_tables(
     collector: &mut Collector<'_>,
     findings: &[Finding],
 ) -> Result<BTreeMap<&'static str, TableSummary>, SinkError> {
-    let names = &collector.names;
-    let kept = &collector.facts.servers.kept;
+    let counts = collector.counts();
     let spans = world(finished, collector, false, &[]).unit_spans();
+    let Collector { names, facts, sink, .. } = collector;
+    let (names, kept) = (&*names, &facts.servers.kept);
     let (clocks, segments) = path::rows::between_units(kept, &spans, names);
-    let mut late = vec![
-        rows(finished.captures.iter().enumerate().map(|(at, info)| capture_row(at, info, names))),
-        rows((0..names.points.len()).map(|at| point_row(at, finished, names))),
-        rows((0..names.points.len()).flat_map(|at| decode_rows(at, finished, names))),
-        rows((1..names.tunnels.len()).filter_map(|at| tunnel_row(at, finished, names))),
-        rows(collector.facts.lookups.clients().into_iter().flat_map(|client| what_if_rows(client, names))),
-        rows(findings.iter().map(finding_row)),
-        rows(path::rows::nat_bindings(kept, names)),
-        rows(path::rows::endpoint_rows(kept, names).into_iter()),
-        rows(path::rows::hop_rows(kept, names)),
-        rows(clocks.into_iter()),
-        rows(segments.into_iter()),
-    ];
-    let outputs = &collector.outputs;
-    let mut counts: BTreeMap<&'static str, i64> = BTreeMap::from([
-        ("flows", outputs.flows.written),
-        ("tcp_events", outputs.tcp_events.written),
-        ("icmp_errors", outputs.icmp_errors.written),
-        ("icmp_echo", outputs.icmp_echo.written),
-        ("turns", outputs.turns.written),
-        ("intervals", outputs.intervals.written),
-        ("dns_lookups", outputs.dns_lookups.written),
-        ("fragments", outputs.fragments.written),
-        ("dns_transactions", outputs.dns_transactions.written),
-    ]);
-    if collector.wants_packets() {
-        counts.insert("packets", outputs.packets.written);
-    }
-    if collector.has_compat {
-        counts.insert("tcp_compat", outputs.tcp_compat.written);
-    }
-    for table in late.drain(..) {
-        counts.insert(table.spec.name, table.len as i64);
-        if collector.sink.wants(table.spec.name) && table.len > 0 {
-            collector.sink.write(table)?;
-        }
-    }
-    debug_assert!(counts.keys().all(|name| TABLES.iter().any(|table| table.name == *name)));
-    Ok(counts.into_iter().map(|(name, rows)| (name, TableSummary { rows })).collect())
-}
-
-fn rows<R: Row>(all: impl Iterator<Item = R>) -> Rows {
-    let mut rows = Rows::new(R::SPEC);
-    all.for_each(|row| rows.push(&row));
-    rows
+    let points = || 0..names.points.len();
+    let mut late = Late { sink: *sink, counts };
+    late.write(finished.captures.iter().enumerate().map(|(at, info)| capture_row(at, info, names)))?;
+    late.write(points().map(|at| point_row(at, finished, names)))?;
+    late.write(points().flat_map(|at| decode_rows(at, finished, names)))?;
+    late.write((1..names.tunnels.len()).filter_map(|at| tunnel_row(at, finished, names)))?;
+    late.write(facts.lookups.clients().into_iter().flat_map(|client| what_if_rows(client, names)))?;
+    late.write(findings.iter().map(finding_row))?;
+    late.write(path::rows::nat_bindings(kept, names))?;
+    late.write(path::rows::endpoint_rows(kept, names))?;
+    late.write(path::rows::hop_rows(kept, names))?;
+    late.write(clocks)?;
+    late.write(segments)?;
+    debug_assert!(late.counts.keys().all(|name| TABLES.iter().any(|table| table.name == *name)));
+    Ok(late.counts.into_iter().map(|(name, rows)| (name, TableSummary { rows })).collect())
 }
 
 fn capture_row(at: usize, info: &CaptureInfo, names: &Names) -> CaptureRow {

@@ -6,7 +6,7 @@ use crate::pipeline::Collect;
 use crate::rows;
 use crate::story::Story;
 use crate::summary::Totals;
-use crate::table::{self, Label, Row, Rows, Sink, SinkError};
+use crate::table::{self, Label, PacketRow, Row, Rows, Sink, SinkError, TcpCompatRow};
 use crate::tell::Tell;
 use crate::track::dns::{Ties, Transaction};
 use crate::track::flows::Events;
@@ -26,7 +26,7 @@ const SECONDS: usize = 100_000;
 pub(crate) struct Output {
     rows: Rows,
     wanted: bool,
-    pub(crate) written: i64,
+    written: i64,
 }
 
 impl Output {
@@ -44,8 +44,27 @@ impl Output {
         if self.rows.len >= ROWS { self.flush(sink) } else { Ok(()) }
     }
 
-    pub(crate) fn flush(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
+    fn flush(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
         if self.rows.len > 0 { sink.write(self.rows.take()) } else { Ok(()) }
+    }
+}
+
+/// Writes tables that are complete only at the end.
+pub(crate) struct Late<'a> {
+    pub(crate) sink: &'a mut dyn Sink,
+    /// Rows by table.
+    pub(crate) counts: BTreeMap<&'static str, i64>,
+}
+
+impl Late<'_> {
+    /// Writes a whole table.
+    pub(crate) fn write<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) -> Result<(), SinkError> {
+        let mut output = Output::new::<R>(self.sink);
+        for row in rows {
+            output.push(|| row, self.sink)?;
+        }
+        self.counts.insert(R::SPEC.name, output.written);
+        output.flush(self.sink)
     }
 }
 
@@ -129,6 +148,26 @@ pub(crate) struct Outputs {
     pub(crate) dns_lookups: Output,
 }
 
+impl Outputs {
+    fn all(&mut self) -> [&mut Output; 11] {
+        let Self { flows, tcp_events, tcp_compat, icmp_errors, icmp_echo, turns, .. } = self;
+        let Self { intervals, fragments, dns_transactions, dns_lookups, packets, .. } = self;
+        [
+            flows,
+            tcp_events,
+            tcp_compat,
+            icmp_errors,
+            icmp_echo,
+            turns,
+            intervals,
+            fragments,
+            dns_transactions,
+            dns_lookups,
+            packets,
+        ]
+    }
+}
+
 impl<'a> Collector<'a> {
     /// A collector whose facts about connections may take `memory` bytes, and whose queries on their way to lookups
     /// `queries` bytes.
@@ -142,8 +181,8 @@ impl<'a> Collector<'a> {
             intervals: Output::new::<table::IntervalRow>(sink),
             fragments: Output::new::<table::FragmentRow>(sink),
             dns_transactions: Output::new::<table::DnsTransactionRow>(sink),
-            packets: Output::new::<table::PacketRow>(sink),
-            tcp_compat: Output::new::<table::TcpCompatRow>(sink),
+            packets: Output::new::<PacketRow>(sink),
+            tcp_compat: Output::new::<TcpCompatRow>(sink),
             dns_lookups: Output::new::<table::DnsLookupRow>(sink),
         };
         Self {
@@ -160,9 +199,18 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Whether a row for each packet is wanted.
-    pub(crate) fn wants_packets(&self) -> bool {
-        self.outputs.packets.wanted
+    /// Hands on the rows that are left.
+    pub(crate) fn flush(&mut self) -> Result<(), SinkError> {
+        self.outputs.all().into_iter().try_for_each(|output| output.flush(self.sink))
+    }
+
+    /// Rows by table, of those that were asked for by an option or are always counted.
+    pub(crate) fn counts(&mut self) -> BTreeMap<&'static str, i64> {
+        let (compat, packets) = (self.has_compat, self.outputs.packets.wanted);
+        let counted =
+            |name: &str| (name != TcpCompatRow::SPEC.name || compat) && (name != PacketRow::SPEC.name || packets);
+        let all = self.outputs.all().into_iter().map(|output| (output.rows.spec.name, output.written));
+        all.filter(|(name, _)| counted(name)).collect()
     }
 
     fn event(&mut self, event: Event) -> Result<(), SinkError> {
@@ -262,7 +310,7 @@ impl<'a> Collector<'a> {
     }
 
     fn packets(&mut self, work: &Work) -> Result<(), SinkError> {
-        if !self.wants_packets() && self.story.is_none() {
+        if !self.outputs.packets.wanted && self.story.is_none() {
             return Ok(());
         }
         let mut order: Vec<&crate::Packet> = work.shards.iter().flatten().chain(&work.untracked).collect();
@@ -293,12 +341,6 @@ impl Collect for Collector<'_> {
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
         self.events(events)?;
         self.tell(|lookups, tell| lookups.tell_all(tell))?;
-        self.outputs.dns_lookups.flush(self.sink)?;
-        self.write_seconds(usize::MAX)?;
-        let Outputs { flows, tcp_events, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets, .. } =
-            &mut self.outputs;
-        let all = [flows, tcp_events, icmp_errors, icmp_echo, turns, intervals, dns_transactions, packets];
-        all.into_iter().try_for_each(|output| output.flush(self.sink))?;
-        self.outputs.tcp_compat.flush(self.sink)
+        self.write_seconds(usize::MAX)
     }
 }

@@ -88,8 +88,8 @@ pub(crate) fn count_of(count: u64, noun: &str) -> String {
 
 /// A few of many: "a, b and 3 more".
 pub(crate) fn some_of<T: ToString>(items: impl IntoIterator<Item = T>, most: usize) -> String {
-    let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    let more = all.len().saturating_sub(most);
-    let shown = all[..all.len() - more].join(", ");
+    let mut items = items.into_iter();
+    let shown = items.by_ref().take(most).map(|item| item.to_string()).collect::<Vec<_>>().join(", ");
+    let more = items.count();
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }

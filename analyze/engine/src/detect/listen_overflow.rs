@@ -7,7 +7,8 @@ use crate::finding::{Finding, Role, Severity};
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub(super) const ABOUT: About = About {
     code: "SVC006",
@@ -55,9 +56,15 @@ struct Attempts {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
+    let had_to_wait = |flow: &&Flow| flow.ignored > 0 || flow.early_syns() > 1;
+    let waited = connections(world).filter(|(_, _, flows)| flows.iter().any(had_to_wait));
+    let suspects: HashSet<Endpoint, RandomState> = waited.map(|(_, resp, _)| resp).collect();
+    if suspects.is_empty() {
+        return Vec::new();
+    }
     let near = places_next_to_servers(world);
     let mut servers: BTreeMap<Endpoint, Attempts> = BTreeMap::new();
-    for (orig, resp, flows) in connections(world) {
+    for (orig, resp, flows) in connections(world).filter(|(_, resp, _)| suspects.contains(resp)) {
         servers.entry(resp).or_default().add(orig, &flows, &near);
     }
     let full =

@@ -1,5 +1,7 @@
 //! What segments went through, connection by connection, put together by who takes part.
 
+use super::evidence::some_of;
+use super::ties;
 use super::world::World;
 use crate::Addr;
 use crate::path::Connection;
@@ -8,7 +10,9 @@ use crate::track::Endpoint;
 use crate::track::event::{Flow, Side};
 use crate::track::tcp::side::{Losses, View};
 use crate::track::tcp::sum::Sum;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::fmt;
 
 const TCP: u8 = 6;
 
@@ -31,23 +35,15 @@ pub(crate) struct Lossy {
 /// Directions with trouble of connections whose participants hang together: who shares an address with another shares
 /// its fate.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) lossy: Vec<Lossy>,
+pub(crate) struct Group<'a> {
+    pub(crate) lossy: Vec<&'a Lossy>,
 }
 
 /// All directions with trouble that a detector cares for, by groups.
-pub(crate) fn groups(world: &World<'_>, matters: impl Fn(&Lossy) -> bool) -> Vec<Group> {
-    let lossy: Vec<Lossy> = all(world).iter().filter(|lossy| matters(lossy)).cloned().collect();
-    let mut owners: BTreeMap<Addr, Addr> = BTreeMap::new();
-    for one in &lossy {
-        let (a, b) = (root(&owners, one.from.addr), root(&owners, one.to.addr));
-        owners.insert(a.max(b), a.min(b));
-    }
-    let mut groups: BTreeMap<Addr, Group> = BTreeMap::new();
-    for one in lossy {
-        groups.entry(root(&owners, one.from.addr)).or_default().lossy.push(one);
-    }
-    groups.into_values().collect()
+pub(crate) fn groups<'a>(world: &World<'a>, matters: impl Fn(&Lossy) -> bool) -> Vec<Group<'a>> {
+    let lossy = all(world).iter().filter(|lossy| matters(lossy));
+    let groups = ties::groups(lossy, |one| [one.from.addr, one.to.addr].into_iter());
+    groups.into_iter().map(|lossy| Group { lossy }).collect()
 }
 
 /// All directions with trouble.
@@ -63,13 +59,6 @@ fn all<'a>(world: &World<'a>) -> &'a [Lossy] {
 fn is_troubled(flow: &Flow) -> bool {
     let sides = [&flow.from_orig, &flow.from_resp];
     sides.iter().any(|side| side.tcp.losses.is_some() || side.duplicates > 0)
-}
-
-fn root(owners: &BTreeMap<Addr, Addr>, mut at: Addr) -> Addr {
-    while let Some(&owner) = owners.get(&at).filter(|owner| **owner != at) {
-        at = owner;
-    }
-    at
 }
 
 /// Both directions of a connection, where there was trouble.
@@ -105,10 +94,10 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
     })
 }
 
-impl Group {
+impl Group<'_> {
     /// A sum over all directions.
     pub(crate) fn sum(&self, count: impl Fn(&Lossy) -> u64) -> u64 {
-        self.lossy.iter().map(count).sum()
+        self.lossy.iter().map(|lossy| count(lossy)).sum()
     }
 
     /// A sum over what the places nearest to the senders saw.
@@ -133,6 +122,15 @@ impl Group {
         pairs
     }
 
+    /// The worst pairs in words.
+    pub(crate) fn worst(pairs: &[((Addr, Addr), u64)]) -> String {
+        let one = |((from, to), count): &((Addr, Addr), u64)| {
+            let (from, to, count) = (*from, *to, *count);
+            fmt::from_fn(move |f| write!(f, "{count} from {from} to {to}"))
+        };
+        some_of(pairs.iter().map(one), 4)
+    }
+
     /// Display filter of the worst pairs.
     pub(crate) fn filter(pairs: &[((Addr, Addr), u64)]) -> String {
         let one = |((a, b), _): &((Addr, Addr), u64)| {
@@ -147,8 +145,11 @@ impl Group {
     }
 }
 
+/// What was seen of a connection, place by place.
+pub(crate) type Seen<'a> = SmallVec<[&'a Flow; 2]>;
+
 /// All TCP connections that were kept: as the originator knows itself, as the responder knows itself, and what was seen.
-pub(crate) fn connections<'a>(world: &'a World<'_>) -> impl Iterator<Item = (Endpoint, Endpoint, Vec<&'a Flow>)> {
+pub(crate) fn connections<'a>(world: &World<'a>) -> impl Iterator<Item = (Endpoint, Endpoint, Seen<'a>)> {
     let kept = &world.facts.servers.kept;
     let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
     tcp.map(|connection| (connection.front().orig, connection.back().resp, connection.flows(kept).collect()))

@@ -1,5 +1,5 @@
 use super::About;
-use super::evidence::{count_of, some_of};
+use super::evidence::count_of;
 use super::losses::{Group, groups};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
@@ -30,10 +30,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     many.map(|group| judge(group, world)).collect()
 }
 
-fn judge(group: &Group, world: &World<'_>) -> Finding {
+fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     let count = group.sum(|lossy| lossy.duplicates);
     let pairs = group.pairs(|lossy| lossy.duplicates);
-    let names = some_of(pairs.iter().map(|((from, to), count)| format!("{count} from {from} to {to}")), 4);
+    let names = Group::worst(&pairs);
     let mut finding = Finding::of(&ABOUT, format!("{} came twice", count_of(count, "packet")));
     finding.counts.insert("duplicates", count as i64);
     for ((from, to), _) in pairs.iter().take(4) {

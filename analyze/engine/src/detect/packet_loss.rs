@@ -1,5 +1,5 @@
 use super::About;
-use super::evidence::{count_of, some_of};
+use super::evidence::count_of;
 use super::losses::{Group, Lossy, groups, has_finding};
 use super::world::World;
 use crate::Addr;
@@ -55,7 +55,7 @@ fn has_size_finding(lossy: &Lossy, world: &World<'_>) -> bool {
     ["MTU001", "MTU003", "MTU004"].iter().any(about)
 }
 
-fn judge(group: &Group, world: &World<'_>) -> Finding {
+fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     let lost = group.sum(|lossy| lossy.losses.lost().into());
     let pairs = group.pairs(|lossy| lossy.losses.lost().into());
     let mut finding = Finding::of(&ABOUT, title(lost, &pairs));
@@ -91,7 +91,7 @@ fn title(lost: u64, pairs: &[((Addr, Addr), u64)]) -> String {
     }
 }
 
-fn count(finding: &mut Finding, group: &Group, lost: u64, longest_ns: i64) {
+fn count(finding: &mut Finding, group: &Group<'_>, lost: u64, longest_ns: i64) {
     let burst = group.near(|sum| sum.burst).min(lost);
     let tail = group.near(|sum| sum.tail).min(lost - burst);
     let all = [
@@ -127,7 +127,7 @@ fn name(finding: &mut Finding, pairs: &[((Addr, Addr), u64)]) {
     }
 }
 
-fn frames(group: &Group) -> impl Iterator<Item = FrameId> {
+fn frames(group: &Group<'_>) -> impl Iterator<Item = FrameId> {
     group.lossy.iter().flat_map(|lossy| {
         let Lossy { losses, .. } = lossy;
         let (near, far) = (losses.near.sum.lost_frames, losses.far.sum.lost_frames);
@@ -135,8 +135,8 @@ fn frames(group: &Group) -> impl Iterator<Item = FrameId> {
     })
 }
 
-fn explain(group: &Group, world: &World<'_>, lost: u64, pairs: &[((Addr, Addr), u64)], longest_ns: i64) -> String {
-    let worst = some_of(pairs.iter().map(|((from, to), count)| format!("{count} from {from} to {to}")), 4);
+fn explain(group: &Group<'_>, world: &World<'_>, lost: u64, pairs: &[((Addr, Addr), u64)], longest_ns: i64) -> String {
+    let worst = Group::worst(pairs);
     let packets = group.sum(|lossy| lossy.packets);
     let burst = group.near(|sum| sum.burst).min(lost);
     let tail = group.near(|sum| sum.tail).min(lost - burst);
@@ -155,12 +155,12 @@ fn explain(group: &Group, world: &World<'_>, lost: u64, pairs: &[((Addr, Addr), 
 }
 
 /// Where the loss lies, seen from the places of the capture.
-fn places(group: &Group, world: &World<'_>) -> String {
+fn places(group: &Group<'_>, world: &World<'_>) -> String {
     let before = group.sum(|lossy| lossy.losses.before().into());
     let between = group.sum(|lossy| lossy.losses.between().into());
     let behind = group.sum(|lossy| lossy.losses.behind().into());
     let name = |of: fn(&Lossy) -> u16| {
-        let points: BTreeSet<u16> = group.lossy.iter().map(of).collect();
+        let points: BTreeSet<u16> = group.lossy.iter().map(|lossy| of(lossy)).collect();
         match (points.first(), points.len()) {
             (Some(point), 1) => world.place_name(*point, 0),
             _ => "the capture's places".to_owned(),
@@ -182,7 +182,7 @@ fn places(group: &Group, world: &World<'_>) -> String {
     format!("Lost: {}.", parts.join(", "))
 }
 
-fn limit(finding: &mut Finding, group: &Group) {
+fn limit(finding: &mut Finding, group: &Group<'_>) {
     let before = group.sum(|lossy| lossy.losses.before().into());
     if before > 0 {
         finding.limits.push(

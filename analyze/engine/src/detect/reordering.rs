@@ -1,5 +1,5 @@
 use super::About;
-use super::evidence::{count_of, some_of};
+use super::evidence::count_of;
 use super::losses::{Group, groups};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
@@ -26,10 +26,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     groups.iter().map(|group| judge(group, world)).collect()
 }
 
-fn judge(group: &Group, world: &World<'_>) -> Finding {
+fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     let count = group.sum(|lossy| lossy.losses.far.sum.reordered.into());
     let pairs = group.pairs(|lossy| lossy.losses.far.sum.reordered.into());
-    let names = some_of(pairs.iter().map(|((from, to), count)| format!("{count} from {from} to {to}")), 4);
+    let names = Group::worst(&pairs);
     let mut finding = Finding::of(&ABOUT, format!("{} came late, not lost", count_of(count, "segment")));
     finding.counts.insert("reordered_segments", count as i64);
     finding.counts.insert("spurious", group.sum(|lossy| lossy.losses.spurious().into()) as i64);

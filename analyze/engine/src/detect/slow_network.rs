@@ -7,7 +7,8 @@ use crate::finding::{Finding, Role, Severity};
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
-use std::collections::BTreeMap;
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashSet};
 
 pub(super) const ABOUT: About = About {
     code: "NET006",
@@ -47,14 +48,24 @@ struct Pair {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
+    let trips = || connections(world).filter_map(|(orig, resp, flows)| Some((orig, resp, slowest(&flows)?)));
+    // Most pairs of hosts have no slow trip at all.
+    let slow: HashSet<(Addr, Addr), RandomState> =
+        trips().filter(|(_, _, (_, trip))| trip.0 >= SLOW_NS).map(|(orig, resp, _)| (orig.addr, resp.addr)).collect();
+    if slow.is_empty() {
+        return Vec::new();
+    }
     let mut pairs: BTreeMap<(Addr, Addr), Pair> = BTreeMap::new();
-    for (orig, resp, flows) in connections(world) {
-        let trips = flows.iter().filter_map(|flow| Some((*flow, trip_ns(flow)?)));
-        if let Some((flow, trip)) = trips.max_by_key(|(_, trip)| trip.0) {
-            pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip, resp);
-        }
+    for (orig, resp, (flow, trip)) in trips().filter(|(orig, resp, _)| slow.contains(&(orig.addr, resp.addr))) {
+        pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip, resp);
     }
     pairs.iter_mut().filter_map(|(hosts, pair)| judge(*hosts, pair, world)).collect()
+}
+
+/// The sighting that shows most of the round trip.
+fn slowest<'a>(flows: &[&'a Flow]) -> Option<(&'a Flow, (i64, i64))> {
+    let trips = flows.iter().filter_map(|flow| Some((*flow, trip_ns(flow)?)));
+    trips.max_by_key(|(_, trip)| trip.0)
 }
 
 /// The whole round trip, and its part towards the responder.

@@ -37,7 +37,7 @@ pub(crate) fn groups<'a>(world: &World<'a>) -> Vec<Group<'a>> {
 }
 
 /// What connections of one cause have in common.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Tie {
     /// The sequence number where they stop: one connection, before and after NAT, in several captures.
     Sequence(u32),

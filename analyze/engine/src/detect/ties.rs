@@ -1,32 +1,36 @@
 //! Putting together what has something in common.
 
-use std::collections::BTreeMap;
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 /// Groups of items, each of which has a tie in common with another of its group; in the order of their first items.
-pub(crate) fn groups<T, K: Ord, I>(items: impl Iterator<Item = T>, ties: impl Fn(&T) -> I) -> Vec<Vec<T>>
+pub(crate) fn groups<T, K: Hash + Eq, I>(items: impl Iterator<Item = T>, ties: impl Fn(&T) -> I) -> Vec<Vec<T>>
 where
     I: Iterator<Item = K>,
 {
     let mut owners: Vec<usize> = Vec::new();
-    let mut seen: BTreeMap<K, usize> = BTreeMap::new();
+    let mut seen: HashMap<K, usize, RandomState> = HashMap::default();
     let items: Vec<T> = items.collect();
     for (at, item) in items.iter().enumerate() {
         owners.push(at);
         for tie in ties(item) {
             let known = *seen.entry(tie).or_insert(at);
-            let (a, b) = (root(&owners, known), root(&owners, at));
+            let (a, b) = (root(&mut owners, known), root(&mut owners, at));
             owners[a.max(b)] = a.min(b);
         }
     }
     let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
     for (at, item) in items.into_iter().enumerate() {
-        groups.entry(root(&owners, at)).or_default().push(item);
+        groups.entry(root(&mut owners, at)).or_default().push(item);
     }
     groups.into_values().collect()
 }
 
-fn root(owners: &[usize], mut at: usize) -> usize {
+/// Who an item belongs to in the end; the way there is made shorter.
+fn root(owners: &mut [usize], mut at: usize) -> usize {
     while owners[at] != at {
+        owners[at] = owners[owners[at]];
         at = owners[at];
     }
     at

@@ -8,8 +8,7 @@ use crate::finding::{Finding, Role};
 use crate::track::{Endpoint, Fate, Resent, Turn};
 use crate::wire::app::{Protocol, Traits};
 use foldhash::fast::RandomState;
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A response that takes this long is slow where half of the server's take a tenth of it or less.
 pub(crate) const SLOW_NS: i64 = 500_000_000;
@@ -78,7 +77,7 @@ pub(crate) struct ServerTurns {
     pub(crate) tls_failures: Kept,
     /// Connections that are encrypted and may be HTTP/2.
     pub(crate) interleaved: u64,
-    identities: BTreeSet<u64>,
+    identities: Vec<u64>,
     first_ns: i64,
 }
 
@@ -94,7 +93,7 @@ impl ServerTurns {
             self.first_ns = turn.asked_ns;
         }
         if self.identities.len() < IDENTITIES {
-            self.identities.insert(turn.identity);
+            self.identities.push(turn.identity);
         }
         let hello = turn.asked.traits.has(Traits::HELLO);
         self.hellos += u64::from(hello);
@@ -137,7 +136,8 @@ impl ServerTurns {
     /// Takes in another view: of the same turns, which count once, or of others. Times are those of the view that has
     /// most of them.
     fn merge(&mut self, other: &Self) {
-        let same = !self.identities.is_disjoint(&other.identities);
+        let known: HashSet<u64, RandomState> = self.identities.iter().copied().collect();
+        let same = other.identities.iter().any(|identity| known.contains(identity));
         if other.server.total() > self.server.total() {
             (self.server, self.network) = (other.server.clone(), other.network.clone());
         }
@@ -238,7 +238,7 @@ impl TurnService {
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     servers: HashMap<(Endpoint, u32), ServerTurns, RandomState>,
-    services: OnceCell<Vec<TurnService>>,
+    services: Vec<TurnService>,
     /// Turns of servers beyond the cap.
     pub(crate) left_out: u64,
 }
@@ -263,41 +263,47 @@ impl Turns {
         Some(self.servers.entry(key).or_default())
     }
 
-    /// Servers, with what several files and both sides of translation saw put together.
-    pub(crate) fn services(&self) -> &[TurnService] {
-        self.services.get_or_init(|| self.group())
+    /// Puts together what several files and both sides of translation saw, once all are read.
+    pub(crate) fn settle(&mut self) {
+        let mut views: Vec<View> =
+            self.servers.drain().map(|((server, unit), facts)| View { server, unit, facts }).collect();
+        views.sort_unstable_by_key(|view| (view.server, view.unit));
+        let ties = |view: &View| {
+            let turns = view.facts.identities.clone().into_iter().map(Tie::Turn);
+            std::iter::once(Tie::Address(view.server)).chain(turns)
+        };
+        self.services = ties::groups(views.into_iter(), ties).into_iter().map(TurnService::of).collect();
     }
 
-    fn group(&self) -> Vec<TurnService> {
-        let views: BTreeMap<_, _> = self.servers.iter().collect();
-        let ties = |((server, _), view): &(&(Endpoint, u32), &ServerTurns)| {
-            let turns: Vec<Tie> = view.identities.iter().copied().map(Tie::Turn).collect();
-            std::iter::once(Tie::Address(*server)).chain(turns)
-        };
-        let groups = ties::groups(views.into_iter(), ties).into_iter();
-        groups
-            .map(|views| TurnService::of(views.into_iter().map(|((server, _), view)| (*server, view)).collect()))
-            .collect()
+    /// Servers, once they are settled.
+    pub(crate) fn services(&self) -> &[TurnService] {
+        &self.services
     }
 }
 
+/// What one unit saw of a server.
+struct View {
+    server: Endpoint,
+    unit: u32,
+    facts: ServerTurns,
+}
+
 /// What views of one server have in common.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, Hash)]
 enum Tie {
     Address(Endpoint),
     Turn(u64),
 }
 
 impl TurnService {
-    fn of(mut views: Vec<(Endpoint, &ServerTurns)>) -> Self {
-        views.sort_by_key(|(server, view)| (view.turns == 0, view.first_ns, *server));
-        let server = views.first().map(|(server, _)| *server).unwrap_or_default();
-        let troubled = views.iter().filter(|(own, view)| *own != server && view.is_troubled());
-        let behind: BTreeSet<Endpoint> = troubled.map(|(own, _)| *own).collect();
-        let mut facts = ServerTurns::default();
-        for (_, view) in &views {
-            facts.merge(view);
-        }
+    fn of(mut views: Vec<View>) -> Self {
+        views.sort_by_key(|view| (view.facts.turns == 0, view.facts.first_ns, view.server));
+        let server = views.first().map(|view| view.server).unwrap_or_default();
+        let troubled = views.iter().filter(|view| view.server != server && view.facts.is_troubled());
+        let behind: BTreeSet<Endpoint> = troubled.map(|view| view.server).collect();
+        let mut views = views.into_iter().map(|view| view.facts);
+        let mut facts = views.next().unwrap_or_default();
+        views.for_each(|view| facts.merge(&view));
         Self { server, behind: behind.into_iter().collect(), facts }
     }
 }

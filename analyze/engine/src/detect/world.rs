@@ -76,6 +76,12 @@ impl Facts {
         self.servers.add(flow);
     }
 
+    /// Puts together what several units saw, once all are read.
+    pub(crate) fn settle(&mut self) {
+        self.dns.settle();
+        self.turns.settle();
+    }
+
     /// Takes note of an event.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {

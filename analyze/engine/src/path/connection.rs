@@ -4,6 +4,7 @@ use super::Kept;
 use crate::detect::Outcome;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
+use smallvec::SmallVec;
 
 /// A connection, from the originator's end on.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +12,7 @@ pub(crate) struct Connection {
     /// IP protocol.
     pub(crate) proto: u8,
     /// Where it had the same addresses, the originator's side first; at least one.
-    pub(crate) stages: Vec<Stage>,
+    pub(crate) stages: SmallVec<[Stage; 1]>,
     /// How sure it is that these are one connection.
     pub(crate) confidence: f64,
     /// Source and destination behind the translation, as a listing of conntrack has them.
@@ -26,7 +27,7 @@ pub(crate) struct Stage {
     pub(crate) orig: Endpoint,
     pub(crate) resp: Endpoint,
     /// What units saw of it; at least one, the first to see it first.
-    pub(crate) seen: Vec<u32>,
+    pub(crate) seen: SmallVec<[u32; 2]>,
 }
 
 impl Connection {

@@ -6,6 +6,7 @@
 use super::connection::{Connection, Stage};
 use crate::track::event::{Flow, Side};
 use crate::track::{ConnState, Endpoint};
+use smallvec::{SmallVec, smallvec};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub(super) fn join(flows: &[Box<Flow>]) -> Vec<Connection> {
     let members = members.chunk_by(|a, b| a.0 == b.0);
     let confidence = |of: &[(u32, u32)]| groups.confidence[of[0].0 as usize];
     let mut all: Vec<_> = members.map(|of| connection(flows, of, confidence(of))).collect();
-    all.sort_by_key(|connection| first_ns(connection.front(), flows));
+    all.sort_by_cached_key(|connection| first_ns(connection.front(), flows));
     all
 }
 
@@ -190,8 +191,8 @@ fn may_be_one(a: &Flow, b: &Flow) -> bool {
 
 /// One connection of what was put together, given with the number of its group.
 fn connection(flows: &[Box<Flow>], members: &[(u32, u32)], confidence: f64) -> Connection {
-    let mut stages: Vec<Stage> = Vec::new();
-    let mut members: Vec<u32> = members.iter().map(|(_, at)| *at).collect();
+    let mut stages: SmallVec<[Stage; 1]> = SmallVec::new();
+    let mut members: SmallVec<[u32; 2]> = members.iter().map(|(_, at)| *at).collect();
     members.sort_by_key(|at| {
         let flow = &flows[*at as usize];
         // Who saw the beginning knows best who began.
@@ -204,7 +205,7 @@ fn connection(flows: &[Box<Flow>], members: &[(u32, u32)], confidence: f64) -> C
         };
         match stages.iter_mut().find(|stage| is_it(stage)) {
             Some(stage) => stage.seen.push(at),
-            None => stages.push(Stage { orig: flow.orig, resp: flow.resp, seen: vec![at] }),
+            None => stages.push(Stage { orig: flow.orig, resp: flow.resp, seen: smallvec![at] }),
         }
     }
     let proto = stages.first().map_or(0, |stage| flows[stage.seen[0] as usize].proto);
@@ -217,7 +218,7 @@ fn nearness(flow: &Flow) -> Reverse<Option<u8>> {
 }
 
 /// The originator's side first: each stage is placed by how many others come before it.
-fn in_order(mut stages: Vec<Stage>, flows: &[Box<Flow>]) -> Vec<Stage> {
+fn in_order(mut stages: SmallVec<[Stage; 1]>, flows: &[Box<Flow>]) -> SmallVec<[Stage; 1]> {
     if stages.len() > 1 {
         let behind = |a: &Stage| stages.iter().filter(|b| before(b, a, flows) == Ordering::Less).count();
         let places: BTreeMap<(Endpoint, Endpoint), usize> =

@@ -299,7 +299,7 @@ pub fn soa_minimum(record: &Record<'_>) -> Option<u32> {
 /// The name at `at` as text: lower case, labels parted by dots, none at the end, `\DDD` for odd bytes; the root is `.`.
 /// Pointers lead backwards only, so that this ends. `None` when the name is wrong or not all there.
 pub fn name_at(message: &[u8], at: usize) -> Option<String> {
-    let (mut text, mut at, mut used, mut pointed) = (String::new(), at, 0usize, usize::MAX);
+    let (mut text, mut at, mut used, mut pointed) = (String::with_capacity(USUAL_NAME), at, 0usize, usize::MAX);
     loop {
         let label = *message.get(at)?;
         match label {
@@ -326,9 +326,12 @@ pub fn name_at(message: &[u8], at: usize) -> Option<String> {
     }
 }
 
+/// Most names are no longer than this.
+const USUAL_NAME: usize = 64;
+
 /// A question's name as text (see [`name_at`]); of one that was cut, its whole labels and what there is of the last.
 pub fn name_text(name: &[u8]) -> String {
-    let (mut text, mut rest) = (String::with_capacity(name.len()), name);
+    let (mut text, mut rest) = (String::with_capacity(name.len().saturating_sub(2)), name);
     while let Some((&label @ 1..=63, tail)) = rest.split_first() {
         let (label, tail) = tail.split_at_checked(label.into()).unwrap_or((tail, &[]));
         push_label(&mut text, label);
@@ -345,16 +348,25 @@ fn push_label(text: &mut String, label: &[u8]) {
     if !text.is_empty() {
         text.push('.');
     }
-    for &byte in label {
-        match byte.to_ascii_lowercase() {
-            byte @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' | b'+' | b'@' | b'=' | b':') => {
-                text.push(byte.into());
-            }
-            byte => {
-                let _ = write!(text, "\\{byte:03}");
-            }
+    let plain = if label.iter().all(|byte| is_plain(*byte)) { str::from_utf8(label).ok() } else { None };
+    if let Some(plain) = plain {
+        let at = text.len();
+        text.push_str(plain);
+        text.get_mut(at..).unwrap_or_default().make_ascii_lowercase();
+        return;
+    }
+    for byte in label.iter().map(u8::to_ascii_lowercase) {
+        if is_plain(byte) {
+            text.push(byte.into());
+        } else {
+            let _ = write!(text, "\\{byte:03}");
         }
     }
+}
+
+/// Whether a byte stands for itself in a name's text.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*' | b'/' | b'+' | b'@' | b'=' | b':')
 }
 
 /// A number that two names share where they are the same but for case.

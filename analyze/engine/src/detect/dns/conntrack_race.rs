@@ -56,9 +56,9 @@ fn race(world: &World<'_>) -> Option<Race> {
     for (first, last) in &pairs {
         match (lost(first), lost(last)) {
             (true, true) => both += 1,
-            (true, false) => losers.push(*first),
+            (true, false) => losers.push(**first),
             (false, true) => {
-                losers.push(*last);
+                losers.push(**last);
                 second += 1;
             }
             (false, false) => {}

@@ -5,6 +5,7 @@ use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
+use crate::track::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const ABOUT: About = About {
@@ -34,14 +35,15 @@ struct Broken {
 }
 
 fn broken(world: &World<'_>) -> Vec<Broken> {
-    let mut clients: BTreeMap<(Addr, crate::track::Endpoint), [Vec<Query>; 2]> = BTreeMap::new();
-    for query in world.facts.dns.queries() {
+    let of = |query: &Query| (query.client.addr, query.server);
+    let mut clients: BTreeMap<(Addr, Endpoint), [Vec<Query>; 2]> = BTreeMap::new();
+    for query in world.facts.dns.of_stalled(of) {
         let family = match query.qtype {
             1 => 0,
             28 => 1,
             _ => continue,
         };
-        clients.entry((query.client.addr, query.server)).or_default()[family].push(*query);
+        clients.entry(of(query)).or_default()[family].push(*query);
     }
     clients.into_values().flat_map(|[a, aaaa]| [one(&a, &aaaa), one(&aaaa, &a)]).flatten().collect()
 }
@@ -49,9 +51,12 @@ fn broken(world: &World<'_>) -> Vec<Broken> {
 fn one(silent: &[Query], other: &[Query]) -> Option<Broken> {
     let never = silent.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
     let attempts: u32 = silent.iter().map(|query| query.unanswered).sum();
+    if !never || attempts < PATTERN {
+        return None;
+    }
     let names: BTreeSet<u64> = silent.iter().map(|query| query.name).collect();
     let answered = other.iter().filter(|query| query.is_answered() && names.contains(&query.name)).count();
-    (never && attempts >= PATTERN && answered > 0).then(|| Broken { silent: silent.to_vec(), answered })
+    (answered > 0).then(|| Broken { silent: silent.to_vec(), answered })
 }
 
 /// Questions of families that are never answered.

@@ -4,7 +4,8 @@
 use super::{Dns, Query};
 use crate::Addr;
 use crate::track::Endpoint;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Both families are asked for within this time (glibc up to 7 ms on a busy host).
 const PAIR_NS: i64 = 20_000_000;
@@ -68,16 +69,16 @@ pub(super) fn one_port(queries: &[Query]) -> BTreeSet<Addr> {
 }
 
 /// The two families of a name, asked for from one port at a time: in order of being asked.
-pub(super) fn pairs(queries: &[Query]) -> Vec<(Query, Query)> {
+pub(super) fn pairs(queries: &[Query]) -> Vec<(&Query, &Query)> {
     let mut pairs = Vec::new();
-    let mut open: BTreeMap<(Endpoint, u64), Query> = BTreeMap::new();
+    let mut open: HashMap<(Endpoint, u64), &Query, RandomState> = HashMap::default();
     for query in queries.iter().filter(|query| matches!(query.qtype, 1 | 28) && !query.tcp) {
         let key = (query.client, query.name);
         match open.remove(&key) {
             Some(first) if first.qtype != query.qtype && query.first_ns.saturating_sub(first.first_ns) < PAIR_NS => {
-                pairs.push((first, *query));
+                pairs.push((first, query));
             }
-            _ => drop(open.insert(key, *query)),
+            _ => drop(open.insert(key, query)),
         }
     }
     pairs

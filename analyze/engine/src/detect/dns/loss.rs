@@ -8,7 +8,8 @@ use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
 use crate::track::dns::transaction::rcode::{NOERROR, NXDOMAIN};
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 pub(crate) const ABOUT: About = About {
@@ -70,19 +71,18 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// Questions that were answered and yet asked again with the same identification, from the same port: between this
 /// point and the client their answer was lost, or that of the other question from this port.
 fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
-    let mut last: BTreeMap<(u64, Endpoint), &Query> = BTreeMap::new();
-    let mut times: BTreeMap<(u64, Endpoint), u32> = BTreeMap::new();
+    let mut asked: HashMap<(u64, Endpoint), (&Query, u32), RandomState> = HashMap::default();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
     for query in world.facts.dns.queries().iter().filter(|query| !query.tcp && query.unanswered == 0) {
-        let before = last.insert((query.identity, query.client), query);
-        *times.entry((query.identity, query.client)).or_default() += 1;
+        let times = asked.get(&(query.identity, query.client)).map_or(0, |(_, times)| *times);
+        let before = asked.insert((query.identity, query.client), (query, times + 1)).map(|(before, _)| before);
         let waited = |before: &Query| query.first_ns.saturating_sub(before.last_ns);
         let fine = |before: &Query| matches!(before.rcode, Some(NOERROR | NXDOMAIN)) && !before.truncated;
         if before.is_some_and(|before| fine(before) && RESOLVER_NS.contains(&waited(before))) {
             servers.entry(query.server).or_default().push(*query);
         }
     }
-    let tries = |query: &Query| times.get(&(query.identity, query.client)).is_some_and(|times| *times <= TRIES);
+    let tries = |query: &Query| asked.get(&(query.identity, query.client)).is_some_and(|(_, times)| *times <= TRIES);
     for queries in servers.values_mut() {
         queries.retain(tries);
     }

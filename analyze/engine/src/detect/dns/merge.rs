@@ -17,12 +17,19 @@ struct Group {
 }
 
 /// Each query once, in order of client and time.
-pub(super) fn merged(all: &[Query]) -> Vec<Query> {
-    let mut sorted: Vec<Query> = all.to_vec();
-    sorted.sort_by_key(|query| (query.identity, query.first_ns, query.unit));
-    let mut groups: Vec<Group> = Vec::with_capacity(sorted.len());
+pub(super) fn merged(all: Vec<Query>) -> Vec<Query> {
+    // What one unit saw apart stays apart.
+    let several = all.windows(2).any(|pair| pair[0].unit != pair[1].unit);
+    let mut merged = if several { by_identity(all) } else { all };
+    merged.sort_by_cached_key(|query| (query.client.addr, query.first_ns, query.client.port, query.identity));
+    merged
+}
+
+fn by_identity(mut all: Vec<Query>) -> Vec<Query> {
+    all.sort_by_cached_key(|query| (query.identity, query.first_ns, query.unit));
+    let mut groups: Vec<Group> = Vec::with_capacity(all.len());
     let mut from = 0;
-    for query in sorted {
+    for query in all {
         if groups.get(from).is_some_and(|first| first.near.identity != query.identity) {
             from = groups.len();
         }
@@ -33,9 +40,7 @@ pub(super) fn merged(all: &[Query]) -> Vec<Query> {
             None => groups.push(Group { near: query, all: Vec::new() }),
         }
     }
-    let mut merged: Vec<Query> = groups.into_iter().map(Group::joined).collect();
-    merged.sort_by_key(|query| (query.client.addr, query.first_ns, query.client.port, query.identity));
-    merged
+    groups.into_iter().map(Group::joined).collect()
 }
 
 impl Group {

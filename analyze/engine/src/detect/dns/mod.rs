@@ -24,8 +24,10 @@ use crate::track::dns::transaction::{Outcome, Transport, rcode};
 use crate::track::event::{Flow, Rejection};
 use crate::track::{Endpoint, FrameId};
 use crate::wire::dns::{PORT, name_hash};
+use foldhash::fast::RandomState;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::Hash;
 
 /// A transaction in short.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +124,6 @@ pub(crate) struct Dns {
     pub(crate) seen: u64,
     pub(crate) answered: u64,
     pub(crate) silent: u64,
-    merged: OnceCell<Vec<Query>>,
     one_port: OnceCell<BTreeSet<Addr>>,
     pub(crate) left_out: u64,
 }
@@ -234,15 +235,25 @@ impl Dns {
         }
     }
 
+    /// Puts together what several units saw, once all are read.
+    pub(crate) fn settle(&mut self) {
+        self.queries = merge::merged(std::mem::take(&mut self.queries));
+        let rejected = &self.rejected;
+        for query in self.queries.iter_mut().filter(|query| query.is_silent() && rejected.contains(&query.client)) {
+            (query.rejected, query.outcome) = (true, Outcome::Rejected);
+        }
+    }
+
     /// All queries, each once whatever saw it: as its client saw it, with what others saw further on.
     pub(super) fn queries(&self) -> &[Query] {
-        self.merged.get_or_init(|| {
-            let mut merged = merge::merged(&self.queries);
-            for query in merged.iter_mut().filter(|query| query.is_silent() && self.rejected.contains(&query.client)) {
-                (query.rejected, query.outcome) = (true, Outcome::Rejected);
-            }
-            merged
-        })
+        &self.queries
+    }
+
+    /// Queries of whom (or what) `key` tells, where one of them went without an answer.
+    pub(super) fn of_stalled<K: Hash + Eq>(&self, key: impl Fn(&Query) -> K) -> impl Iterator<Item = &Query> {
+        let stalled = self.queries.iter().filter(|query| query.unanswered > 0 || query.is_silent());
+        let keys: HashSet<K, RandomState> = stalled.map(&key).collect();
+        self.queries.iter().filter(move |query| !keys.is_empty() && keys.contains(&key(query)))
     }
 
     /// Clients that ask for both families from one port.
@@ -271,7 +282,7 @@ impl Query {
             unit: told.unit,
             client: told.client,
             server: told.server,
-            backend: told.backend.map(|backend| backend.addr),
+            backend: told.backend.map(|backend| backend.addr).filter(|backend| *backend != told.server.addr),
             name: name_hash(told.name.as_bytes()),
             qtype: told.qtype,
             tcp: told.transport == Transport::Tcp,

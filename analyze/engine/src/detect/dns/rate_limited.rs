@@ -50,8 +50,9 @@ fn knees(world: &World<'_>) -> Vec<Knee> {
     if queries.iter().filter(|query| query.unanswered > 0).count() < SECONDS {
         return Vec::new();
     }
-    for query in queries {
-        let seconds = pairs.entry((query.client.addr, query.server)).or_default();
+    let of = |query: &Query| (query.client.addr, query.server);
+    for query in world.facts.dns.of_stalled(of) {
+        let seconds = pairs.entry(of(query)).or_default();
         let second = seconds.entry(query.first_ns.div_euclid(1_000_000_000)).or_default();
         second.asked += 1;
         second.lost += u64::from(query.unanswered > 0);

@@ -20,15 +20,14 @@ pub(super) struct Errors {
 
 /// Servers that answer with this code.
 pub(super) fn errors(code: u16, world: &World<'_>) -> Vec<Errors> {
-    let answered = world.facts.dns.queries().iter().filter(|query| query.rcode.is_some());
-    let servers = by_server(answered).into_iter();
-    let errors = servers.map(|(server, mut queries)| {
-        let folded = world.facts.dns.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count);
-        let answered = queries.len() as u64 + folded.sum::<u64>();
-        queries.retain(|query| query.rcode == Some(code));
-        Errors { server, failed: queries, answered }
-    });
-    errors.filter(|errors| !errors.failed.is_empty()).collect()
+    let dns = &world.facts.dns;
+    let failed = by_server(dns.queries().iter().filter(|query| query.rcode == Some(code))).into_iter();
+    let errors = |(server, failed): (Endpoint, Vec<Query>)| {
+        let answered = dns.queries().iter().filter(|query| query.rcode.is_some() && query.server == server).count();
+        let folded = dns.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count);
+        Errors { server, failed, answered: answered as u64 + folded.sum::<u64>() }
+    };
+    failed.map(errors).collect()
 }
 
 /// The finding about a server's errors, its explanation begun.

@@ -6,7 +6,7 @@ use crate::detect::evidence::count_of;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const ABOUT: About = About {
     code: "DNS008",
@@ -32,8 +32,12 @@ const PATTERN: usize = 3;
 const PERCENT: usize = 5;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let answered = world.facts.dns.queries().iter().filter(|query| query.is_answered() && !query.rejected);
-    by_server(answered).iter().filter_map(|(server, queries)| judge(*server, queries, world)).collect()
+    let answered = || world.facts.dns.queries().iter().filter(|query| query.is_answered() && !query.rejected);
+    let slow: BTreeSet<Endpoint> = answered().filter(|query| is_slow(query)).map(|query| query.server).collect();
+    by_server(answered().filter(|query| slow.contains(&query.server)))
+        .iter()
+        .filter_map(|(server, queries)| judge(*server, queries, world))
+        .collect()
 }
 
 /// Time that the server and the way took for the answer: of the attempt answered; of the first where each attempt was
@@ -43,10 +47,13 @@ pub(super) fn took_ns(query: &Query) -> Option<i64> {
     if late { query.rtt_ns } else { query.last_rtt_ns }
 }
 
+fn is_slow(query: &Query) -> bool {
+    took_ns(query).is_some_and(|took| took >= SLOW_NS)
+}
+
 fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<Finding> {
     let folded: u64 = world.facts.dns.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count).sum();
-    let slow: Vec<Query> =
-        queries.iter().filter(|query| took_ns(query).is_some_and(|took| took >= SLOW_NS)).copied().collect();
+    let slow: Vec<Query> = queries.iter().filter(|query| is_slow(query)).copied().collect();
     let all = queries.len() + folded as usize;
     let slowest_group = backends(queries).into_iter().max_by_key(|(_, group)| group.slow * 1000 / group.all.max(1));
     let share = |slow: usize, all: usize| slow >= PATTERN && slow * 100 >= all * PERCENT;
@@ -107,7 +114,7 @@ fn backends(queries: &[Query]) -> BTreeMap<Addr, Group> {
         let Some(backend) = query.backend else { continue };
         let group = backends.entry(backend).or_default();
         group.all += 1;
-        group.slow += usize::from(took_ns(query).is_some_and(|took| took >= SLOW_NS));
+        group.slow += usize::from(is_slow(query));
     }
     backends
 }

@@ -31,15 +31,15 @@ const SPAN_NS: i64 = 5_000_000_000;
 
 /// Questions from ports that are pinned, by port.
 fn pinned(world: &World<'_>) -> BTreeMap<(Endpoint, Endpoint), Vec<Query>> {
-    let queries = world.facts.dns.queries();
+    let dns = &world.facts.dns;
     let mut ports: BTreeMap<(Endpoint, Endpoint), Vec<Query>> = BTreeMap::new();
-    let mut living: BTreeSet<Endpoint> = world.facts.dns.folded.keys().map(|(_, server)| *server).collect();
-    for query in queries.iter().filter(|query| !query.tcp) {
-        if query.is_answered() {
-            living.insert(query.server);
-        }
+    for query in dns.of_stalled(|query| (query.client, query.server)).filter(|query| !query.tcp) {
         ports.entry((query.client, query.server)).or_default().push(*query);
     }
+    let lives = |server: Endpoint| {
+        let mut answered = dns.queries().iter().filter(|query| !query.tcp && query.is_answered());
+        dns.folded.keys().any(|(_, of)| *of == server) || answered.any(|query| query.server == server)
+    };
     ports.retain(|(_, server), queries| {
         // The port may have been answered before its backend went.
         let from = queries.iter().rposition(Query::is_answered).map_or(0, |last| last + 1);
@@ -47,7 +47,7 @@ fn pinned(world: &World<'_>) -> BTreeMap<(Endpoint, Endpoint), Vec<Query>> {
         queries.retain(|query| query.is_silent() && query.most_answers == 0);
         let span = queries.first().zip(queries.last()).map_or(0, |(a, b)| b.first_ns.saturating_sub(a.first_ns));
         let names: BTreeSet<u64> = queries.iter().map(|query| query.name).collect();
-        living.contains(server) && queries.len() >= PATTERN && names.len() > 1 && span >= SPAN_NS
+        queries.len() >= PATTERN && names.len() > 1 && span >= SPAN_NS && lives(*server)
     });
     ports
 }

@@ -26,7 +26,7 @@ pub(crate) fn merge(queries: &mut Vec<Query>) -> BTreeMap<u32, i64> {
     if queries.iter().all(|query| query.unit == first) {
         return BTreeMap::new();
     }
-    queries.sort_by_key(|query| (key(query), query.unit, query.first_ns));
+    queries.sort_by_cached_key(|query| (key(query), query.unit, query.first_ns));
     let offsets = offsets(queries);
     for query in queries.iter_mut() {
         shift(query, offsets.get(&query.unit).copied().unwrap_or_default());
@@ -109,7 +109,7 @@ fn join(known: &mut Query, other: &Query) {
 /// Drops questions of one client that are asked and answered within the same question of another, with the same
 /// identification: the same question behind SNAT, or passed on by a forwarder.
 fn without_hops(mut queries: Vec<Query>) -> Vec<Query> {
-    queries.sort_by_key(|query| (query.name, query.kind, query.id, query.first_ns, query.client));
+    queries.sort_by_cached_key(|query| (query.name, query.kind, query.id, query.first_ns, query.client));
     let mut kept: Vec<Query> = Vec::with_capacity(queries.len());
     for query in queries {
         let is_hop = kept.last().is_some_and(|outer| is_within(&query, outer));
@@ -137,8 +137,9 @@ const FORWARDED: u64 = 5;
 /// Clients that ask on behalf of others: nearly all their questions are asked and answered while another client waits
 /// for the same name from another server, one question for each.
 pub(crate) fn forwarders(queries: &mut [Query]) -> BTreeSet<u32> {
-    queries
-        .sort_by_key(|query| (query.name, query.kind, query.first_ns, std::cmp::Reverse(query.end_ns), query.client));
+    queries.sort_by_cached_key(|query| {
+        (query.name, query.kind, query.first_ns, std::cmp::Reverse(query.end_ns), query.client)
+    });
     let mut counts: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for group in queries.chunk_by(|a, b| (a.name, a.kind) == (b.name, b.kind)) {
         let mut outer: Vec<&Query> = Vec::new();

@@ -167,13 +167,13 @@ impl Lookups {
             self.servers.insert(self.addrs.addr(query.backend));
         }
         let forwarders = merge::forwarders(&mut queries);
-        queries.sort_by_key(|query| (query.client, query.first_ns, query.frame, query.kind));
+        queries.sort_by_cached_key(|query| (query.client, query.first_ns, query.frame, query.kind));
         let mut kept = Vec::new();
         for of_client in queries.chunk_by(|a, b| a.client == b.client) {
             let forwards = of_client.first().is_some_and(|query| forwarders.contains(&query.client));
             self.tell_client(of_client, forwards, cut, &mut kept, listener);
         }
-        self.tell_names(&mut queries, cut, listener);
+        self.tell_names(&queries, cut, listener);
         for query in &mut kept {
             merge::shift(query, -offsets.get(&query.unit).copied().unwrap_or_default());
         }
@@ -210,13 +210,17 @@ impl Lookups {
     }
 
     /// Tells names that are said to exist and not to exist.
-    fn tell_names(&self, queries: &mut [Query], cut: Option<i64>, listener: &mut impl Listener) {
-        queries.sort_by_key(|query| (query.name, query.end_ns, query.frame, query.kind));
-        for of_name in queries.chunk_by(|a, b| a.name == b.name) {
-            let said = |verdict: Verdict| of_name.iter().any(|query| query.verdict == verdict);
-            if !said(Verdict::Found) || !said(Verdict::NxDomain) {
-                continue;
-            }
+    fn tell_names(&self, queries: &[Query], cut: Option<i64>, listener: &mut impl Listener) {
+        let mut said = vec![(false, false); self.texts.len()];
+        for query in queries {
+            let (found, missing) = &mut said[query.name as usize];
+            *found |= query.verdict == Verdict::Found;
+            *missing |= query.verdict == Verdict::NxDomain;
+        }
+        let mut of_both: Vec<&Query> =
+            queries.iter().filter(|query| said[query.name as usize] == (true, true)).collect();
+        of_both.sort_by_cached_key(|query| (query.name, query.end_ns, query.frame, query.kind));
+        for of_name in of_both.chunk_by(|a, b| a.name == b.name) {
             let told = of_name.iter().filter(|query| cut.is_none_or(|cut| query.first_ns < cut));
             let answers: Vec<NameAnswer> = told.filter_map(|query| self.name_answer(query)).collect();
             listener.name(self.texts.text(of_name[0].name), &answers);

@@ -53,6 +53,11 @@ impl Texts {
         self.arena.get(start..end).unwrap_or_default()
     }
 
+    /// How many numbers are given.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.arena.len() + self.ends.len() * (size_of::<usize>() + 2 * size_of::<(u64, u32)>())
