@@ -12,7 +12,7 @@ pub(crate) use analyze::{AnalyzeArgs, RestrictArgs, TableArgs};
 pub(crate) use capture::{CaptureCommand, ConntrackArgs, ExplainFilterArgs, FilterCommand, FilterWhat, TargetsArgs};
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
 pub(crate) use shorthand::with_command;
-pub(crate) use value::Moment;
+pub(crate) use value::{Moment, about};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

@@ -1,6 +1,9 @@
 //! `kcap TARGET…`: a capture, then what the analysis says of it. And what else is asked of a node.
 
 mod conntrack;
+mod console;
+mod offer;
+mod stop;
 mod targets;
 
 pub(crate) use conntrack::run as conntrack;
@@ -11,13 +14,18 @@ use crate::{
     exit::{Exit, Failure},
     stream::Streams,
 };
-use anstream::{eprint, eprintln};
+use anstream::eprintln;
 use clap::Parser as _;
-use kcap_node::{CaptureError, Destination, End, Observer, Plan, Status, Summary};
+use console::Console;
+use kcap_node::{CaptureArgs, CaptureError, Destination, End, Plan, Rotate, Summary};
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stop::Stop;
 
 const PROGRAM: &str = concat!("kcap ", env!("CARGO_PKG_VERSION"));
+/// How often --stop-on looks, where nobody says how long parts are.
+const STOP_EVERY: Duration = Duration::from_secs(30);
 
 /// With the exit code and hint of the error; by `?` alone both would be lost.
 fn failure(error: CaptureError) -> Failure {
@@ -31,71 +39,82 @@ fn failure(error: CaptureError) -> Failure {
 }
 
 pub(crate) fn run(args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
-    let resolved = kcap_node::resolve(&args.targets, &args.pods).map_err(failure)?;
-    let mut plan: Plan = args.capture.plan(resolved.targets, &args.filter, PROGRAM).map_err(failure)?;
-    plan.names = resolved.names;
-    plan.except_own(&resolved.places);
-    let mut console = Console { quiet: args.quiet, terminal: io::stderr().is_terminal() };
-    let summary = kcap_node::capture(&resolved.places, &plan, &mut console).map_err(failure)?;
-    console.clear();
+    let stop = if args.stop_on.is_empty() { None } else { Some(Stop::new(args.stop_on.clone())?) };
+    let mut console = Console::new(args.quiet, stop);
+    let (resolved, plan) = plan(args, &mut console)?;
+    let summary = kcap_node::capture(resolved, &plan, &mut console).map_err(failure)?;
+    console.note(&summary.to_string());
     if !args.quiet {
-        eprintln!("kcap: {summary}");
+        explain(&summary, &plan);
     }
     let captured = if summary.is_complete() { Exit::Done } else { Exit::Incomplete };
     if args.no_analyze || summary.packets == 0 || plan.output.destination == Destination::Stdout {
         return Ok(nothing(&summary).unwrap_or(captured));
     }
-    let analysed = analyze(&summary, streams)?;
+    let analysed = analyze(&summary, args, streams)?;
     Ok(if analysed == Exit::Done { captured } else { analysed })
 }
 
-/// The files through `kcap analyze`.
-fn analyze(summary: &Summary, streams: &Streams) -> Result<Exit, Failure> {
-    let words = ["kcap", "analyze", "--quiet"].map(OsString::from);
-    let files = summary.files.iter().map(|file| std::path::Path::new(".").join(file).into_os_string());
-    let cli = Cli::try_parse_from(words.into_iter().chain(files)).map_err(Failure::usage_error)?;
-    match cli.command {
-        Command::Analyze(args) => crate::analyze::run(&args, streams),
-        _ => Ok(Exit::Done),
+fn plan(args: &CaptureCommand, console: &mut Console) -> Result<(kcap_node::Resolved, Plan), Failure> {
+    let capture = rotated(args)?;
+    // Before anything is asked of the runtime: what is typed wrong is wrong on every node.
+    let mut plan: Plan = capture.plan(&args.filter, PROGRAM).map_err(failure)?;
+    if let Some(translation) = args.capture.translation() {
+        console.note(&translation);
     }
+    let resolved = offer::resolve(&args.targets, &args.pods)?;
+    plan.set_targets(&resolved);
+    Ok((resolved, plan))
+}
+
+/// Parts, where findings are to be looked for in them.
+fn rotated(args: &CaptureCommand) -> Result<CaptureArgs, Failure> {
+    let mut capture = args.capture.clone();
+    let letters = &capture.letters;
+    if !args.stop_on.is_empty() && capture.rotate.is_empty() && letters.megabytes.or(letters.seconds).is_none() {
+        capture.rotate = vec![Rotate::Time(STOP_EVERY)];
+    }
+    if !args.stop_on.is_empty() && capture.write.as_deref() == Some(Path::new("-")) {
+        return Err(Failure::usage("--stop-on looks at finished files: name a file or folder with -w"));
+    }
+    Ok(capture)
+}
+
+/// What the summary does not say by itself.
+fn explain(summary: &Summary, plan: &Plan) {
+    if summary.packets == 0 && summary.end != End::Closed {
+        let on: Vec<&str> = summary.interfaces.iter().map(|(name, ..)| name.as_str()).collect();
+        match plan.wanted.text() {
+            Some(filter) => eprintln!("hint: no packet on {} matched {filter}; see what comes without", on.join(", ")),
+            None => eprintln!("hint: no packet came on {}", on.join(", ")),
+        }
+    }
+    if summary.forgotten > 0 {
+        let kept = summary.files.len();
+        eprintln!("kcap: {} older files were removed, as asked; what follows is of the {kept} kept", summary.forgotten);
+    }
+}
+
+/// The files through `kcap analyze`.
+fn analyze(summary: &Summary, args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
+    let words = ["kcap", "analyze", "--quiet"].map(OsString::from);
+    let files = summary.files.iter().map(|file| not_an_option(file).into_os_string());
+    let cli = Cli::try_parse_from(words.into_iter().chain(files)).map_err(Failure::usage_error)?;
+    let Command::Analyze(mut analyze) = cli.command else { return Ok(Exit::Done) };
+    analyze.output.clone_from(&args.output);
+    analyze.fail_on = args.fail_on;
+    crate::analyze::run(&analyze, streams)
+}
+
+/// A file whose name begins with a dash, by a name that does not.
+fn not_an_option(file: &Path) -> PathBuf {
+    let is_option = file.as_os_str().as_encoded_bytes().starts_with(b"-");
+    if is_option { Path::new(".").join(file) } else { file.to_owned() }
 }
 
 /// Interrupted before the first packet.
 fn nothing(summary: &Summary) -> Option<Exit> {
     (summary.packets == 0 && matches!(summary.end, End::Signal(_))).then_some(Exit::Interrupted)
-}
-
-/// What is said while capturing, on standard error.
-struct Console {
-    quiet: bool,
-    terminal: bool,
-}
-
-impl Console {
-    fn clear(&self) {
-        if self.terminal && !self.quiet {
-            eprint!("\r\x1b[K");
-        }
-    }
-}
-
-impl Observer for Console {
-    fn started(&mut self, interfaces: &[String]) {
-        if !self.quiet {
-            eprintln!("kcap: capturing on {}; Ctrl-C ends it", interfaces.join(", "));
-        }
-    }
-
-    fn status(&mut self, status: &Status) {
-        if self.terminal && !self.quiet {
-            eprint!("\r\x1b[K{status}");
-        }
-    }
-
-    fn warn(&mut self, warning: &str) {
-        self.clear();
-        eprintln!("kcap: {warning}");
-    }
 }
 
 /// `kcap filter explain`: the program, as `tcpdump -d` would print it.

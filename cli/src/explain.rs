@@ -1,7 +1,7 @@
 //! `kcap explain`: the texts of the detectors.
 
 use crate::{
-    args::ExplainArgs,
+    args::{ExplainArgs, about},
     exit::{Exit, Failure},
     render::{Page, severity_word},
     stream::Streams,
@@ -19,11 +19,7 @@ pub(crate) fn run(args: &ExplainArgs, streams: &Streams) -> Result<Exit, Failure
 }
 
 fn find(name: &str) -> Result<&'static About, Failure> {
-    let matches = |about: &&About| about.code.eq_ignore_ascii_case(name) || about.slug.eq_ignore_ascii_case(name);
-    DETECTORS.iter().find(matches).ok_or_else(|| {
-        Failure::usage(format!("explain {name}: no finding has this code or name"))
-            .hint(Some("kcap explain without a code lists all of them"))
-    })
+    about(name).map_err(|error| Failure::usage(format!("explain {name}: {error}")))
 }
 
 fn list(page: &mut Page) {

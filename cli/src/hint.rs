@@ -18,6 +18,10 @@ const HABITS: &[(&str, &str)] = &[
     ("-Y", "Wireshark display filters do not work here; use --host, --port or a filter expression after --"),
     ("-p", "the port is --port here: kcap analyze FILE --port 80,443"),
     ("-i", "analyze reads files; the interface is part of what they say"),
+    ("-B", "the ring between kernel and kcap is --buffer, as in --buffer 64MiB"),
+    ("-D", "kcap targets lists what can be captured; -i names an interface of it"),
+    ("-e", "packets are written, not printed: pipe them, as in kcap TARGET -w - | tcpdump -e -r -"),
+    ("-X", "packets are written, not printed: pipe them, as in kcap TARGET -w - | tcpdump -X -r -"),
     ("-d", "to take a UDP port for a tunnel use --decode-as udp/8473=vxlan"),
 ];
 
@@ -34,9 +38,16 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn habit(error: &clap::Error) -> Option<&'static str> {
-    if error.kind() != ErrorKind::UnknownArgument {
-        return None;
-    }
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
-    HABITS.iter().find(|(option, _)| option == argument).map(|(_, hint)| *hint)
+    let value = error.get(ContextKind::InvalidValue).map(ToString::to_string).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument => HABITS.iter().find(|(option, _)| option == argument).map(|(_, hint)| *hint),
+        _ if argument.starts_with("--snaplen") && value == "0" => {
+            Some("0 is tcpdump's word for whole packets, which are the default here: leave -s out")
+        }
+        _ if argument.starts_with("--port") && value.is_empty() => {
+            Some("-p is the port, as in -p 5432; kubectl's --previous and ksniff's --privileged are not needed here")
+        }
+        _ => None,
+    }
 }

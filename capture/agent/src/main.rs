@@ -49,14 +49,13 @@ fn run(cli: &Cli) -> ExitCode {
 }
 
 fn capture(cli: &Cli, console: &mut Console) -> Result<Summary, CaptureError> {
-    let resolved = kcap_node::resolve(&cli.targets, &cli.pods)?;
     let mut args = cli.capture.clone();
     args.write.get_or_insert_with(|| PathBuf::from("-"));
-    let mut plan = args.plan(resolved.targets, &cli.filter, PROGRAM)?;
+    let mut plan = args.plan(&cli.filter, PROGRAM)?;
     plan.limits.stdin = cli.end_with_stdin;
-    plan.names = resolved.names;
-    plan.except_own(&resolved.places);
-    kcap_node::capture(&resolved.places, &plan, console)
+    let resolved = kcap_node::resolve(&cli.targets, &cli.pods)?;
+    plan.set_targets(&resolved);
+    kcap_node::capture(resolved, &plan, console)
 }
 
 /// What is said while capturing, on standard error.
@@ -93,6 +92,12 @@ impl Observer for Console {
     fn started(&mut self, interfaces: &[String]) {
         if !self.quiet {
             self.line(&format!("capturing on {}", interfaces.join(", ")));
+        }
+    }
+
+    fn joined(&mut self, interfaces: &[String]) {
+        if !self.quiet {
+            self.line(&format!("now also on {}", interfaces.join(", ")));
         }
     }
 

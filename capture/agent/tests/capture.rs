@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, reason = "each test program uses its part of the lab")]
 
+#[path = "../../../tests/lab/mod.rs"]
 mod lab;
 
 use kcap_file::note::Note;
@@ -15,6 +16,11 @@ use lab::{Lab, Stored, captures, has, only, read};
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// The program that captures.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kcap-agent");
+/// Where tests have what they set up.
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests");
 
 fn notes(path: &Path) -> Vec<Note> {
     let blocks = read(path).1.custom_blocks;
@@ -30,7 +36,7 @@ fn tcpdump_sees_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let filter = ["udp", "port", "4242"];
     let mut tcpdump = lab.tcpdump(folder.path(), &[&["-i", "eth0", "-w", "tcpdump.pcap"], &filter[..]].concat());
-    let mut agent = lab.agent(folder.path(), &["-i", "eth0", "-p", "udp/4242", "--no-inner", "-w", "kcap.pcapng"]);
+    let mut agent = lab.capture(folder.path(), &["-i", "eth0", "-p", "udp/4242", "--no-inner", "-w", "kcap.pcapng"]);
     lab.send(5_000, 4242);
     lab.send(100, 4243);
     // tcpdump stops without the last block of its ring, which is a second old at most.
@@ -53,7 +59,7 @@ fn nothing_is_lost_at_the_end() {
     let Some(lab) = Lab::new() else { return };
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let folder = tempfile::tempdir().unwrap();
-        let mut agent = lab.agent(folder.path(), &["-p", "udp/9", "--no-inner", "-w", "."]);
+        let mut agent = lab.capture(folder.path(), &["-p", "udp/9", "--no-inner", "-w", "."]);
         lab.send(20_000, 9);
         // The last packets lie in a block that the kernel has not handed over.
         agent.signal(signal);
@@ -73,7 +79,7 @@ fn what_a_stopped_reader_misses_is_counted() {
     let Some(lab) = Lab::new() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut agent =
-        lab.agent(folder.path(), &["-i", "eth0", "-p", "udp/9", "--no-inner", "--buffer", "2MiB", "-w", "x.pcapng"]);
+        lab.capture(folder.path(), &["-i", "eth0", "-p", "udp/9", "--no-inner", "--buffer", "2MiB", "-w", "x.pcapng"]);
     agent.signal(Signal::SIGSTOP);
     lab.send(20_000, 9);
     agent.signal(Signal::SIGCONT);
@@ -91,7 +97,7 @@ fn what_a_stopped_reader_misses_is_counted() {
 fn each_loopback_packet_is_there_once() {
     let Some(lab) = Lab::new() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let mut agent = lab.agent(folder.path(), &["-i", "lo", "-p", "udp/9", "-w", "x.pcapng"]);
+    let mut agent = lab.capture(folder.path(), &["-i", "lo", "-p", "udp/9", "-w", "x.pcapng"]);
     let send = || {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let sink = std::net::UdpSocket::bind("127.0.0.1:9").unwrap();
@@ -111,7 +117,7 @@ fn count_and_snaplen_and_rotation_hold() {
     let Some(lab) = Lab::new() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut agent =
-        lab.agent(folder.path(), &["-p", "udp/9", "--no-inner", "--count", "50", "-s", "60", "-w", "x.pcapng"]);
+        lab.capture(folder.path(), &["-p", "udp/9", "--no-inner", "--count", "50", "-s", "60", "-w", "x.pcapng"]);
     lab.send(1_000, 9);
     assert_eq!(agent.ends(), 0);
     let (packets, _) = read(&folder.path().join("x.pcapng"));
@@ -121,7 +127,7 @@ fn count_and_snaplen_and_rotation_hold() {
 
     let folder = tempfile::tempdir().unwrap();
     let rotate = ["-p", "udp/9", "--no-inner", "--rotate", "100KB", "--keep", "3", "--no-context", "-w", "y.pcapng"];
-    let mut agent = lab.agent(folder.path(), &rotate);
+    let mut agent = lab.capture(folder.path(), &rotate);
     lab.send(3_000, 9);
     agent.signal(Signal::SIGINT);
     assert_eq!(agent.ends(), 0);
@@ -140,7 +146,7 @@ fn count_and_snaplen_and_rotation_hold() {
 fn a_closed_pipe_and_a_full_disk_end_it() {
     let Some(lab) = Lab::new() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let agent = env!("CARGO_BIN_EXE_kcap-agent");
+    let agent = PROGRAM;
     let target = format!("netns/{}", lab.a);
     let mut child = std::process::Command::new(agent)
         .args([target.as_str(), "-w", "-"])
@@ -161,7 +167,7 @@ fn a_closed_pipe_and_a_full_disk_end_it() {
         return eprintln!("skipped: a full disk needs to mount a tmpfs");
     }
     let mut agent =
-        lab.agent(folder.path(), &["-p", "udp/9", "--min-free", "0B", "--no-context", "-w", "disk/x.pcapng"]);
+        lab.capture(folder.path(), &["-p", "udp/9", "--min-free", "0B", "--no-context", "-w", "disk/x.pcapng"]);
     lab.send(3_000, 9);
     let code = agent.ends();
     let (packets, info) = read(&disk.join("x.pcapng"));
@@ -175,7 +181,7 @@ fn a_closed_pipe_and_a_full_disk_end_it() {
 #[test]
 fn a_live_view_is_prompt() {
     let Some(lab) = Lab::new() else { return };
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kcap-agent"))
+    let mut child = std::process::Command::new(PROGRAM)
         .args([&format!("netns/{}", lab.a), "-i", "eth0", "-p", "udp/9", "--no-inner", "--no-context", "-w", "-"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())
@@ -209,10 +215,35 @@ fn a_live_view_is_prompt() {
 }
 
 #[test]
+fn an_interface_that_comes_later_is_joined() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = lab.capture(folder.path(), &["-p", "udp/9", "--no-inner", "-w", "x.pcapng"]);
+    lab::ip(&["-n", &lab.a, "link", "add", "late", "type", "veth", "peer", "name", "late", "netns", &lab.b]);
+    for (end, address) in [(&lab.a, "10.78.0.1/24"), (&lab.b, "10.78.0.2/24")] {
+        lab::ip(&["-n", end, "address", "add", address, "dev", "late"]);
+        lab::ip(&["-n", end, "link", "set", "late", "up"]);
+    }
+    let log = folder.path().join("capture.log");
+    lab::until("it joins", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("now also on late")));
+    let datagrams = || {
+        let socket = std::net::UdpSocket::bind("10.78.0.2:0").unwrap();
+        (0..50).filter(|_| socket.send_to(b"x", "10.78.0.1:9").is_ok()).count()
+    };
+    let accepted = Lab::netns(&lab.b).run(datagrams).unwrap();
+    agent.signal(Signal::SIGINT);
+    assert_eq!(agent.ends(), 0);
+    let (packets, info) = read(&folder.path().join("x.pcapng"));
+    assert!(accepted > 0 && packets.len() == 50, "{} of {accepted}", packets.len());
+    let late = info.interfaces.iter().find(|interface| interface.name.as_deref() == Some("late"));
+    assert_eq!(late.unwrap().stats.received, Some(50));
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let Some(lab) = Lab::new() else { return };
     let run = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kcap-agent"));
+        let mut command = std::process::Command::new(PROGRAM);
         // How full this machine's disk is must not matter.
         if arguments.contains(&"-w") && !arguments.contains(&"--") && !arguments.contains(&"--min-free") {
             command.args(["--min-free", "1MB"]);
@@ -221,11 +252,14 @@ fn errors_say_what_to_do() {
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let target = format!("netns/{}", lab.a);
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["netns/kcap-nowhere", "-w", "/tmp"], 1, "No such file or directory"),
         (&["pid/4194305", "-w", "/tmp"], 1, "there is no process 4194305"),
         (&[&target, "-i", "eth7", "-w", "/tmp"], 1, "no interface \"eth7\"; it has lo, eth0"),
-        (&[&target, "-w", "/tmp", "--", "tcp", "prot", "80"], 2, "tcp prot 80"),
+        (&[&target, "-w", "/tmp", "--", "tcp", "prot", "80"], 2, "filter \"tcp prot 80\", from \"prot 80\" on"),
+        (&[&target, "-w", "/kcap-nowhere/"], 1, "the folder does not exist"),
+        (&[&target, "-c", "100"], 1, "to stop after 100 packets use --count 100"),
+        (&[&target, "-W", "3"], 2, "-W goes with -C or -G"),
         (&[&target, "-s", "0", "-w", "/tmp"], 2, "0 is not in 1..=262144"),
         (&[&target, "-w", "/kcap-nowhere/x.pcapng"], 1, "the folder does not exist"),
         (&[&target, "-p", "eighty"], 2, "\"eighty\" is no port"),

@@ -8,12 +8,18 @@
 )]
 #![allow(dead_code, reason = "each test program uses its part of the lab")]
 
+#[path = "../../../tests/lab/mod.rs"]
 mod lab;
 
 use kcap_file::note::Note;
 use lab::runtime::{Node, Pod};
 use lab::{Running, read, until};
 use std::process::Stdio;
+
+/// The program that captures.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kcap-agent");
+/// Where tests have what they set up.
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests");
 
 /// Sends datagrams to an address from the node.
 fn send(node: &Node, address: &str, count: u32) {
@@ -23,8 +29,8 @@ fn send(node: &Node, address: &str, count: u32) {
 
 /// Starts a capture and waits until it runs. `kill` of nsenter does not reach the agent, so it ends with a time or count.
 fn start(node: &Node, arguments: &[&str]) -> Running {
-    let log = node.folder().join("agent.log");
-    let mut command = node.agent();
+    let log = node.folder().join("capture.log");
+    let mut command = node.capture();
     command.args(["--min-free", "1MB"]).args(arguments).stdout(Stdio::null());
     let running = Running(command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
     until("the agent captures", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("capturing on")));
@@ -33,7 +39,7 @@ fn start(node: &Node, arguments: &[&str]) -> Running {
 
 /// Exit code and standard error of a command that ends by itself.
 fn fails(node: &Node, arguments: &[&str]) -> (i32, String) {
-    let output = node.agent().args(arguments).args(["-w", "/tmp", "-d", "1s", "--min-free", "1MB"]).output().unwrap();
+    let output = node.capture().args(arguments).args(["-w", "/tmp", "-d", "1s", "--min-free", "1MB"]).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -122,8 +128,8 @@ fn a_pod_that_comes_later_is_waited_for() {
         "-w",
         &node.file("late.pcapng"),
     ];
-    let log = node.folder().join("agent.log");
-    let mut command = node.agent();
+    let log = node.folder().join("capture.log");
+    let mut command = node.capture();
     command.args(["--min-free", "1MB"]).args(arguments).stdout(Stdio::null());
     let mut agent = Running(command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
     std::thread::sleep(std::time::Duration::from_millis(300));
@@ -133,6 +139,41 @@ fn a_pod_that_comes_later_is_waited_for() {
     send(&node, &node.address(&sandbox), 5);
     assert_eq!(agent.ends(), 0);
     assert_eq!(read(&node.folder().join("late.pcapng")).0.len(), 5);
+}
+
+#[test]
+fn a_restarted_pod_is_followed() {
+    let Some(node) = Node::new() else { return };
+    let first = node.run(&Pod { name: "web-0", ..Pod::default() });
+    let path = node.file("web.pcapng");
+    let arguments = ["-l", "app=web", "-p", "udp/4242", "--no-inner", "--count", "60", "-w", &path, "-d", "60s"];
+    let mut agent = start(&node, &arguments);
+    send(&node, &node.address(&first), 20);
+    node.stop(&first);
+    let log = node.folder().join("capture.log");
+    let joined = |count| std::fs::read_to_string(&log).is_ok_and(|text| text.matches("now also on").count() == count);
+    let second = node.run(&Pod { name: "web-0", attempt: 1, ..Pod::default() });
+    until("it follows", || joined(1));
+    send(&node, &node.address(&second), 20);
+    // Another pod with the label joins.
+    let other = node.run(&Pod { name: "web-1", ..Pod::default() });
+    until("it joins", || joined(2));
+    send(&node, &node.address(&other), 20);
+    assert_eq!(agent.ends(), 0);
+    let (packets, info) = read(&node.folder().join("web.pcapng"));
+    assert_eq!(packets.len(), 60);
+    let received = |name: &str| -> Vec<u64> {
+        let named = info.interfaces.iter().filter(|interface| interface.name.as_deref() == Some(name));
+        named.filter_map(|interface| interface.stats.received).collect()
+    };
+    assert_eq!(received("default/web-0/eth0"), [20, 20]);
+    assert_eq!(received("default/web-1/eth0"), [20]);
+    let notes = info.custom_blocks.iter().filter_map(|(pen, data)| Note::decode(*pen, data));
+    let heads: Vec<usize> =
+        notes.filter_map(|note| if let Note::Capture(head) = note { Some(head.places.len()) } else { None }).collect();
+    assert_eq!(heads, [1, 2, 3]);
+    let others = info.names.iter().filter(|record| record.names == ["web-1.default.pod"]);
+    assert_eq!(others.count(), 1);
 }
 
 #[test]

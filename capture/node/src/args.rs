@@ -118,12 +118,15 @@ pub struct CaptureArgs {
     /// End at this size; 1GiB when neither this nor --rotate with --keep is given and a file is written
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<Size>,
-    /// Begin a new file at this size or after this time: 100MB, 5m
-    #[arg(long, value_name = "SIZE|TIME", value_parser = rotation)]
-    pub rotate: Option<Rotate>,
+    /// Begin a new file at this size or after this time, or both: 100MB, 5m
+    #[arg(long, value_name = "SIZE|TIME", value_delimiter = ',', value_parser = rotation)]
+    pub rotate: Vec<Rotate>,
     /// Keep only this many of the rotated files
-    #[arg(long, value_name = "FILES", requires = "rotate", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "FILES", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
+    /// Rotation in tcpdump's letters.
+    #[command(flatten)]
+    pub letters: LetterArgs,
     /// Room that stays free on the disk, instead of 1 GiB, or 15 % where the kubelet's files are
     #[arg(long, value_name = "SIZE")]
     pub min_free: Option<Size>,
@@ -138,33 +141,55 @@ pub struct CaptureArgs {
     pub no_context: bool,
 }
 
+/// Rotation in tcpdump's letters.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LetterArgs {
+    /// As for tcpdump: --rotate by size, in millions of bytes
+    #[arg(short = 'C', value_name = "MB", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "rotate")]
+    pub megabytes: Option<u32>,
+    /// As for tcpdump: --rotate by time, in seconds
+    #[arg(short = 'G', value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "rotate")]
+    pub seconds: Option<u32>,
+    /// As for tcpdump: with -C --keep that many files, with -G alone end after that many
+    #[arg(short = 'W', value_name = "FILES", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "keep")]
+    pub files: Option<u32>,
+}
+
+/// How a capture is cut in parts.
+struct Parts {
+    rotate: Vec<Rotate>,
+    keep: Option<u32>,
+    duration: Option<Duration>,
+}
+
 /// A default size that a forgotten capture ends at.
 const FORGOTTEN: Size = Size::GIB;
 
 impl CaptureArgs {
-    /// The plan for a capture of these targets.
-    pub fn plan(&self, targets: Vec<String>, filter: &FilterArgs, program: &str) -> Result<Plan, CaptureError> {
+    /// The plan of a capture; its targets are to be set.
+    pub fn plan(&self, filter: &FilterArgs, program: &str) -> Result<Plan, CaptureError> {
         let destination = destination(self.write.as_deref())?;
-        let bounded = self.max_size.is_some() || self.keep.is_some() || destination == Destination::Stdout;
+        let parts = self.parts()?;
+        let bounded = self.max_size.is_some() || parts.keep.is_some() || destination == Destination::Stdout;
         let limits = Limits {
-            duration: self.duration,
+            duration: parts.duration,
             count: self.count,
             size: if bounded { self.max_size } else { Some(FORGOTTEN) },
             min_free: self.min_free,
             stdin: false,
         };
-        if destination == Destination::Stdout && self.rotate.is_some() {
+        if destination == Destination::Stdout && !parts.rotate.is_empty() {
             return Err(CaptureError::Usage("standard output cannot be rotated"));
         }
         let output = Output {
             destination,
-            name: file_stem(&targets),
-            rotate: self.rotate,
-            keep: self.keep.map(|keep| keep as usize),
+            name: String::new(),
+            rotate: parts.rotate,
+            keep: parts.keep.map(|keep| keep as usize),
             compress: self.compress,
         };
         Ok(Plan {
-            targets,
+            targets: Vec::new(),
             interfaces: self.interfaces.clone(),
             wanted: filter.wanted(),
             buffer: self.buffer,
@@ -178,9 +203,50 @@ impl CaptureArgs {
     }
 }
 
+impl CaptureArgs {
+    /// tcpdump's letters in the words of kcap, where they were used.
+    pub fn translation(&self) -> Option<String> {
+        let LetterArgs { megabytes, seconds, files } = &self.letters;
+        let typed = [("-C", megabytes), ("-G", seconds), ("-W", files)];
+        let typed: Vec<String> =
+            typed.iter().filter_map(|(letter, value)| value.map(|value| format!("{letter} {value}"))).collect();
+        let rotate: Vec<String> = megabytes
+            .map(|megabytes| format!("{megabytes}MB"))
+            .into_iter()
+            .chain(seconds.map(|seconds| format!("{seconds}s")))
+            .collect();
+        let rest = match (megabytes, seconds, files) {
+            (Some(_), _, Some(files)) => format!(" --keep {files}"),
+            (None, Some(seconds), Some(files)) => format!(" --duration {}s", u64::from(*seconds) * u64::from(*files)),
+            _ => String::new(),
+        };
+        (!rotate.is_empty()).then(|| format!("{} is --rotate {}{rest}", typed.join(" "), rotate.join(",")))
+    }
+
+    fn parts(&self) -> Result<Parts, CaptureError> {
+        let LetterArgs { megabytes, seconds, files } = self.letters;
+        let size = megabytes.map(|megabytes| Rotate::Size(Size(u64::from(megabytes) * 1_000_000)));
+        let time = seconds.map(|seconds| Rotate::Time(Duration::from_secs(seconds.into())));
+        let rotate: Vec<Rotate> = self.rotate.iter().copied().chain(size).chain(time).collect();
+        let mut parts = Parts { rotate, keep: self.keep, duration: self.duration };
+        match (megabytes, seconds, files) {
+            (None, None, Some(_)) => return Err(CaptureError::Usage("-W goes with -C or -G")),
+            (None, Some(seconds), Some(files)) => {
+                let all = Duration::from_secs(u64::from(seconds) * u64::from(files));
+                parts.duration = Some(self.duration.map_or(all, |duration| duration.min(all)));
+            }
+            _ => parts.keep = parts.keep.or(files),
+        }
+        if parts.keep.is_some() && parts.rotate.is_empty() {
+            return Err(CaptureError::Usage("--keep goes with --rotate: it says how many files stay"));
+        }
+        Ok(parts)
+    }
+}
+
 fn destination(path: Option<&Path>) -> Result<Destination, CaptureError> {
     match path {
-        None => Ok(Destination::Folder(PathBuf::from("."))),
+        None => Ok(Destination::Folder(PathBuf::new())),
         Some(path) if path == Path::new("-") => {
             if std::io::stdout().is_terminal() {
                 Err(CaptureError::Terminal)
@@ -191,19 +257,11 @@ fn destination(path: Option<&Path>) -> Result<Destination, CaptureError> {
         Some(path) if path.extension().is_some_and(|end| end == "json" || end == "html") => {
             Err(CaptureError::Usage("packets go to -w, as pcapng; reports go to -o"))
         }
-        Some(path) if path.is_dir() => Ok(Destination::Folder(path.to_owned())),
+        Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+            Ok(Destination::Folder(path.to_owned()))
+        }
         Some(path) => Ok(Destination::File(path.to_owned())),
     }
-}
-
-/// A file name of what is captured.
-fn file_stem(targets: &[String]) -> String {
-    let first = targets.first().map_or("kcap", String::as_str);
-    let name = first.strip_prefix("pod/").unwrap_or(first).trim_matches('/');
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).collect();
-    let plain = plain.trim_start_matches(['.', '-']).to_owned();
-    if targets.len() > 1 { format!("{plain}-and-{}-more", targets.len() - 1) } else { plain }
 }
 
 fn rotation(text: &str) -> Result<Rotate, String> {
@@ -224,10 +282,35 @@ mod tests {
         assert!(rotation("often").is_err());
     }
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        capture: CaptureArgs,
+    }
+
+    fn parts(line: &str) -> (CaptureArgs, Result<Parts, CaptureError>) {
+        let args = <Line as clap::Parser>::try_parse_from(line.split(' ')).unwrap().capture;
+        let parts = args.parts();
+        (args, parts)
+    }
+
     #[test]
-    fn files_are_named_after_targets() {
-        assert_eq!(file_stem(&["pod/api-1".to_owned()]), "api-1");
-        assert_eq!(file_stem(&["netns//var/run/x".to_owned()]), "netns--var-run-x");
-        assert_eq!(file_stem(&["node".to_owned(), "pid/3".to_owned()]), "node-and-1-more");
+    fn tcpdump_s_letters_are_understood() {
+        let (args, found) = parts("kcap -C 100 -W 5");
+        let found = found.unwrap();
+        assert_eq!((found.rotate, found.keep), (vec![Rotate::Size(Size(100_000_000))], Some(5)));
+        assert_eq!(args.translation().unwrap(), "-C 100 -W 5 is --rotate 100MB --keep 5");
+        // With -G alone, -W is when to end.
+        let (args, found) = parts("kcap -G 60 -W 5");
+        let found = found.unwrap();
+        assert_eq!(found.rotate, [Rotate::Time(Duration::from_mins(1))]);
+        assert_eq!((found.keep, found.duration), (None, Some(Duration::from_mins(5))));
+        assert_eq!(args.translation().unwrap(), "-G 60 -W 5 is --rotate 60s --duration 300s");
+        let (_, found) = parts("kcap -C 1 -G 60 -W 2");
+        assert_eq!(found.map(|found| (found.rotate.len(), found.keep)).unwrap(), (2, Some(2)));
+        assert!(parts("kcap -W 5").1.is_err_and(|error| error.is_usage()));
+        assert!(parts("kcap --keep 5").1.is_err_and(|error| error.is_usage()));
+        let (args, found) = parts("kcap --rotate 100MB,5m --keep 3");
+        assert_eq!((args.translation(), found.unwrap().rotate.len()), (None, 2));
     }
 }

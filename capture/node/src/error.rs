@@ -67,10 +67,12 @@ pub enum CaptureError {
         source: pcap::Error,
     },
     /// A filter expression that libpcap does not understand.
-    #[error("filter {expression:?}")]
+    #[error("filter {expression:?}{}", rest.as_ref().map_or(String::new(), |rest| format!(", from {rest:?} on")))]
     Compile {
         /// The expression.
         expression: String,
+        /// Its end that is not understood, where that can be told.
+        rest: Option<String>,
         /// What libpcap says.
         #[source]
         source: pcap::Error,

@@ -39,14 +39,17 @@ impl Wanted {
         &self,
         link_type: LinkType,
         received_only: bool,
-        compile: impl FnOnce(&str) -> Result<BpfProgram, pcap::Error>,
+        compile: impl Fn(&str) -> Result<BpfProgram, pcap::Error>,
     ) -> Result<Program, CaptureError> {
         let base = if link_type == LinkType::ETHERNET { Base::Ethernet } else { Base::Ip };
         let options = Options { snaplen: self.snaplen, base, inside: self.inside, received_only };
         let own = Program::of(&self.spec, options)?;
         let Some(expression) = &self.expression else { return Ok(own) };
-        let compiled =
-            compile(expression).map_err(|source| CaptureError::Compile { expression: expression.clone(), source })?;
+        let compiled = compile(expression).map_err(|source| CaptureError::Compile {
+            expression: expression.clone(),
+            rest: rest(expression, |start| compile(start).is_ok()),
+            source,
+        })?;
         Ok(program_of(&compiled)?.and(&own)?)
     }
 
@@ -63,6 +66,22 @@ fn dead(link_type: LinkType) -> Result<Capture<Dead>, pcap::Error> {
     // libpcap compiles for its own numbers, which for raw IP are not those of files.
     const DLT_RAW: i32 = 12;
     Capture::dead(Linktype(if link_type == LinkType::RAW { DLT_RAW } else { link_type.0.into() }))
+}
+
+/// What of an expression is not understood: libpcap does not say, so it is what follows the longest beginning that is an
+/// expression by itself.
+fn rest(expression: &str, compiles: impl Fn(&str) -> bool) -> Option<String> {
+    /// Each is compiled, and may ask for the address of a name.
+    const MAX_WORDS: usize = 64;
+    let ends = expression.char_indices().filter(|(_, c)| c.is_whitespace() || *c == ')').map(|(at, _)| at);
+    let ends: Vec<usize> = ends.take(MAX_WORDS).collect();
+    let is_whole = |end: &&usize| {
+        let start = expression.get(..**end).unwrap_or_default();
+        let open = start.matches('(').count().saturating_sub(start.matches(')').count());
+        !start.trim().is_empty() && compiles(&format!("{start}{}", ")".repeat(open)))
+    };
+    let end = ends.iter().rev().find(is_whole)?;
+    Some(expression.get(*end..)?.trim().to_owned()).filter(|rest| !rest.is_empty())
 }
 
 /// libpcap's crate shows instructions only as text, `code jt jf k`.
@@ -111,5 +130,18 @@ mod tests {
             Wanted { spec: Spec::default(), expression: Some("tcp prot 80".to_owned()), snaplen: 96, inside: true };
         let error = wanted.explain(LinkType::ETHERNET, false).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("tcp prot 80"));
+    }
+
+    #[test]
+    fn an_expression_is_refused_with_what_is_not_understood() {
+        for (expression, from) in [
+            ("tcp prot 80", Some("prot 80")),
+            ("port 80 and", Some("and")),
+            ("(tcp port 80 or udp prot 53) and ip", Some("prot 53) and ip")),
+            ("prot 80", None),
+        ] {
+            let found = rest(expression, |text| dead(LinkType::ETHERNET).unwrap().compile(text, true).is_ok());
+            assert_eq!(found.as_deref(), from, "{expression}");
+        }
     }
 }

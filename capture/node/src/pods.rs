@@ -1,13 +1,12 @@
 //! The pods of this node, and the places they are.
 
 use crate::args::PodArgs;
-use crate::place::Place;
+use crate::place::{Place, pod_name, resolv_conf_of};
 use crate::{CaptureError, Netns, TargetError};
 use kcap_cri::{Container, Network, Runtime, Sandbox};
 use kcap_file::NameRecord;
 use kcap_file::note::PodNote;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pods whose addresses are asked for to name them: each is a call of some milliseconds.
 const MAX_NAMED: usize = 256;
@@ -60,16 +59,16 @@ impl Pods {
         }
         let pod = Some(self.note(sandbox, &containers, &network));
         let pid = self.process(&containers).or(network.pid);
-        let root = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+        let resolv_conf = pid.map(resolv_conf_of);
         if network.host {
-            return Ok(Place { name, pod, root, ..Place::node()? });
+            return Ok(Place { name, pod, resolv_conf, ..Place::node()? });
         }
         let netns = open(&network, pid, &name)?;
         // Between listing and opening it may have been restarted: then the namespace is that of nobody.
         if !self.runtime.network(&sandbox.id)?.ready && self.runtime.version().name != "docker" {
             return Err(TargetError::NotRunning(name).into());
         }
-        Ok(Place { name, netns, node: false, pod, root })
+        Ok(Place { name, netns, node: false, pod, resolv_conf })
     }
 
     /// The process of a container that runs.
@@ -98,7 +97,7 @@ impl Pods {
         let mut names = Vec::new();
         for sandbox in ready {
             let network = self.runtime.network(&sandbox.id).unwrap_or_default();
-            let name = format!("{}.{}.pod", sandbox.name, sandbox.namespace);
+            let name = pod_name(&sandbox.namespace, &sandbox.name);
             names
                 .extend(network.addresses.into_iter().map(|address| NameRecord { address, names: vec![name.clone()] }));
         }
@@ -123,6 +122,17 @@ pub(crate) struct Found<'a> {
     containers: Vec<&'a Container>,
 }
 
+impl Found<'_> {
+    /// The sandbox, which another one takes the place of when the pod is restarted.
+    pub(crate) fn id(&self) -> &str {
+        &self.sandbox.id
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.sandbox.ready
+    }
+}
+
 fn open(network: &Network, pid: Option<u32>, name: &str) -> Result<Netns, CaptureError> {
     let by_file = network.netns.clone().map(Netns::open);
     match by_file {
@@ -139,6 +149,11 @@ fn shown(sandbox: &Sandbox) -> String {
 }
 
 impl Listed {
+    /// Identifiers of the sandboxes that run.
+    pub(crate) fn ready(&self) -> BTreeSet<String> {
+        self.sandboxes.iter().filter(|sandbox| sandbox.ready).map(|sandbox| sandbox.id.clone()).collect()
+    }
+
     /// The pod of that name; or, if that was asked for, those whose names begin with it, as a deployment's do.
     pub(crate) fn named(&self, name: &str, args: &PodArgs) -> Result<Vec<Found<'_>>, CaptureError> {
         let here = |sandbox: &&Sandbox| sandbox.namespace == args.namespace;

@@ -4,7 +4,6 @@ use crate::record::Destination;
 use crate::session::Observer;
 use caps::{CapSet, Capability, CapsHashSet};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 
 /// Gives up all capabilities of the calling thread, for good: what is open stays usable. What makes further files is
 /// kept where they are another user's.
@@ -33,12 +32,8 @@ const OF_FILES: [Capability; 3] = [Capability::CAP_CHOWN, Capability::CAP_DAC_OV
 
 /// Whether files are made for another user than the process has.
 fn is_foreign(output: &Destination) -> bool {
-    let folder = match output {
-        Destination::Stdout => return false,
-        Destination::File(path) => path.parent().filter(|parent| !parent.as_os_str().is_empty()),
-        Destination::Folder(path) => Some(path.as_path()),
-    };
-    let owner = std::fs::metadata(folder.unwrap_or(Path::new("."))).map(|found| found.uid());
+    let Some(folder) = output.folder() else { return false };
+    let owner = std::fs::metadata(folder).map(|found| found.uid());
     std::env::var_os("SUDO_UID").is_some() || owner.ok() != Some(nix::unistd::geteuid().as_raw())
 }
 
@@ -46,9 +41,22 @@ fn is_held(capability: Capability) -> bool {
     caps::has_cap(None, CapSet::Permitted, capability).unwrap_or(false)
 }
 
+/// To open namespaces and interfaces, and what is read of them before.
+const OF_OPENING: [Capability; 4] =
+    [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_SYS_PTRACE, Capability::CAP_NET_ADMIN];
+
+/// Leaves the calling thread what opening further interfaces takes, as far as it has it, and nothing else.
+pub(crate) fn keep_for_opening() {
+    keep(&OF_OPENING);
+}
+
 /// Leaves the calling thread `CAP_NET_ADMIN`, if it has it, and nothing else.
 pub(crate) fn keep_net_admin() {
-    let kept: CapsHashSet = [Capability::CAP_NET_ADMIN].into_iter().filter(|cap| is_held(*cap)).collect();
+    keep(&[Capability::CAP_NET_ADMIN]);
+}
+
+fn keep(wanted: &[Capability]) {
+    let kept: CapsHashSet = wanted.iter().copied().filter(|cap| is_held(*cap)).collect();
     // A thread that cannot give up what it has is no worse off than before.
     for set in [CapSet::Effective, CapSet::Permitted] {
         let _ = caps::set(None, set, &kept);

@@ -1,10 +1,11 @@
 //! From targets to places.
 
 use crate::args::PodArgs;
-use crate::pods::Pods;
+use crate::pods::{Found, Listed, Pods};
 use crate::target::is_name;
 use crate::{CaptureError, Place, Target, TargetError};
 use kcap_file::NameRecord;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Between looks for a pod that has not started.
@@ -19,6 +20,51 @@ pub struct Resolved {
     pub places: Vec<Place>,
     /// Names of the addresses that are known.
     pub names: Vec<NameRecord>,
+    /// Finds what the targets become.
+    pub(crate) follow: Option<Follow>,
+}
+
+/// How long a pod that is gone may take to come back: its sandbox is restarted within 3 s.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Finds pods that take the place of those that were found, or join them.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    pods: Pods,
+    targets: Vec<Target>,
+    args: PodArgs,
+}
+
+impl Follow {
+    /// With `--first`, it is the pod that was taken which is followed, not whichever is the first later.
+    fn of(pods: Pods, targets: &[Target], args: &PodArgs, places: &[Place]) -> Self {
+        let mut args = args.clone();
+        let mut targets = targets.to_vec();
+        if args.first {
+            let taken = places.iter().filter_map(|place| place.pod.as_ref());
+            targets = taken.map(|pod| Target::Pod(pod.name.clone())).collect();
+            args.selector = None;
+        }
+        Self { pods, targets, args }
+    }
+
+    /// How long all pods may be gone before that is the end.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        (!self.args.wait).then_some(PATIENCE)
+    }
+
+    /// The sandboxes that run, and the places of those that the targets mean and that are not known.
+    pub(crate) fn look(&mut self, known: &[&str]) -> Result<(BTreeSet<String>, Vec<Place>), CaptureError> {
+        let listed = self.pods.list().or_else(|_| {
+            self.pods = Pods::connect(self.args.runtime_endpoint.as_deref())?;
+            self.pods.list()
+        })?;
+        // What is not there now may be later.
+        let found = chosen(&listed, &self.targets, &self.args).into_iter().filter_map(Result::ok).flatten();
+        let new = found.filter(|found| found.is_ready() && !known.contains(&found.id()));
+        let places = new.filter_map(|found| self.pods.place(found, &self.args).ok()).collect();
+        Ok((listed.ready(), places))
+    }
 }
 
 /// Finds the places that the targets are.
@@ -34,6 +80,10 @@ pub fn resolve(targets: &[String], args: &PodArgs) -> Result<Resolved, CaptureEr
     if parsed.iter().any(|target| matches!(target, Target::Pod(_))) && args.selector.is_some() {
         return Err(CaptureError::Usage("name a pod, or select pods with -l, but not both"));
     }
+    let pods = args.selector.is_some() || parsed.iter().any(needs_runtime);
+    if let Some(name) = args.container.as_ref().filter(|_| !pods) {
+        return Err(TargetError::NoContainer { name: name.clone(), candidates: Vec::new() }.into());
+    }
     let mut resolved = Resolved { targets: parsed.iter().map(ToString::to_string).collect(), ..Resolved::default() };
     if let Some(selector) = &args.selector {
         resolved.targets.push(format!("-l {selector}"));
@@ -41,7 +91,7 @@ pub fn resolve(targets: &[String], args: &PodArgs) -> Result<Resolved, CaptureEr
     for target in parsed.iter().filter(|target| !needs_runtime(target)) {
         resolved.add(local(target)?);
     }
-    if args.selector.is_some() || parsed.iter().any(needs_runtime) {
+    if pods {
         resolved.add_pods(&parsed, args)?;
     }
     Ok(resolved)
@@ -77,6 +127,7 @@ impl Resolved {
             self.add(place);
         }
         self.names = pods.names();
+        self.follow = Some(Follow::of(pods, targets, args, &self.places));
         Ok(())
     }
 }
@@ -84,22 +135,23 @@ impl Resolved {
 fn look(pods: &Pods, targets: &[Target], args: &PodArgs) -> Result<Vec<Place>, CaptureError> {
     let listed = pods.list()?;
     let mut places = Vec::new();
-    for target in targets {
-        let chosen = match target {
-            Target::Pod(name) => listed.named(name, args)?,
-            Target::Container(id) => vec![listed.of_container(id)?],
-            _ => continue,
-        };
-        for sandbox in chosen {
-            places.push(pods.place(sandbox, args)?);
-        }
-    }
-    if let Some(selector) = &args.selector {
-        for sandbox in listed.selected(selector, args)? {
+    for found in chosen(&listed, targets, args) {
+        for sandbox in found? {
             places.push(pods.place(sandbox, args)?);
         }
     }
     Ok(places)
+}
+
+/// What each target and the selector mean.
+fn chosen<'a>(listed: &'a Listed, targets: &[Target], args: &PodArgs) -> Vec<Result<Vec<Found<'a>>, CaptureError>> {
+    let of_target = |target: &Target| match target {
+        Target::Pod(name) => Some(listed.named(name, args)),
+        Target::Container(id) => Some(listed.of_container(id).map(|found| vec![found])),
+        _ => None,
+    };
+    let selected = args.selector.as_ref().map(|selector| listed.selected(selector, args));
+    targets.iter().filter_map(of_target).chain(selected).collect()
 }
 
 /// Whether what is missing may come with time.

@@ -8,7 +8,7 @@ use kcap_filter::{Ancillary, Program};
 use pcap::{Active, Capture, Linktype, Precision};
 use socket2::{SockFilter, SockRef};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A block of the ring is handed over when it is full or this old. Short enough for a live view, long enough that few
 /// blocks are handed over with one packet in them.
@@ -61,12 +61,15 @@ pub(crate) struct Tap {
     attached_ns: i64,
     last: (u32, u32),
     counters: Counters,
-    pub(crate) gone: bool,
+    /// Inode of its network namespace.
+    pub(crate) place: u64,
+    /// Since when its interface is gone.
+    pub(crate) gone: Option<Instant>,
 }
 
 impl Tap {
     /// Opens the interface in the namespace that the thread is in.
-    pub(crate) fn open(link: &Link, wanted: &Wanted, buffer: Size) -> Result<Self, CaptureError> {
+    pub(crate) fn open(link: &Link, place: u64, wanted: &Wanted, buffer: Size) -> Result<Self, CaptureError> {
         let failed = |source| CaptureError::Open { interface: link.name.clone(), source };
         let mut capture = Capture::from_device(link.name.as_str())
             .map(|inactive| {
@@ -91,7 +94,8 @@ impl Tap {
             attached_ns,
             last,
             counters: Counters::default(),
-            gone: false,
+            place,
+            gone: None,
         })
     }
 

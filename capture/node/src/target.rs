@@ -118,6 +118,7 @@ impl TargetError {
             Self::NoContainer { name, .. } if name.bytes().all(|b| b.is_ascii_digit()) => {
                 format!("-c is the container; to stop after {name} packets use --count {name}")
             }
+            Self::NoContainer { candidates, .. } if candidates.is_empty() => "-c is a container of a pod".to_owned(),
             _ => return None,
         })
     }

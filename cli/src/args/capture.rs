@@ -1,4 +1,7 @@
-use clap::{Args, Subcommand};
+use super::value::{code, severity};
+use crate::render;
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use kcap_analyze::finding::Severity;
 use kcap_node::{CaptureArgs, FilterArgs, PodArgs, duration};
 use std::time::Duration;
 
@@ -6,14 +9,15 @@ use std::time::Duration;
 ///
 /// `kcap TARGET` is short for it. Needs root, or CAP_SYS_ADMIN and CAP_NET_RAW.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but packets are missing, 77 not permitted, 130 interrupted before
-/// the first packet.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but packets are missing, 4 found what --fail-on names, 77 not
+/// permitted, 130 interrupted before the first packet.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kcap pod/api-7d9f -n prod -p 5432
   kcap -l app=api -d 30s -w captures/
   kcap pod/api-7d9f -w - | wireshark -k -i -
   kcap node -p 4789 --rotate 100MB --keep 10
+  kcap pod/api-7d9f --stop-on connect-timeout,DNS004 --rotate 1m --keep 5
   kcap netns/blue pid/4711 -- icmp or port 53")]
 pub(crate) struct CaptureCommand {
     /// pod/NAME, NAME, container/ID, netns/NAME, netns/PATH, pid/N, node
@@ -22,8 +26,20 @@ pub(crate) struct CaptureCommand {
     /// Do not analyse what was captured
     #[arg(long, help_heading = "Capture")]
     pub(crate) no_analyze: bool,
+    /// End when one of these is found in what was captured, by code or name; looks at each finished file, every 30s
+    /// unless --rotate says otherwise
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = code, help_heading = "Capture")]
+    pub(crate) stop_on: Vec<&'static str>,
+    /// Form of the report
+    #[arg(short, long, value_name = "FORMAT", default_value = render::FORMATS[0].name,
+        value_parser = PossibleValuesParser::new(render::FORMATS.iter().map(render::Format::value)),
+        help_heading = "Output")]
+    pub(crate) output: String,
+    /// Exit with code 4 when a finding is this bad or worse: info, warning, error, critical
+    #[arg(long, value_name = "SEVERITY", value_parser = severity(), help_heading = "Output")]
+    pub(crate) fail_on: Option<Severity>,
     /// Print no notes, only the report and errors
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) pods: PodArgs,

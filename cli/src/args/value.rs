@@ -4,6 +4,7 @@ use chrono::DateTime;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kcap_analyze::{
     Addr, Compat,
+    detect::{About, DETECTORS},
     finding::Severity,
     track::Endpoint,
     wire::{DecodeAs, DecodeAsError},
@@ -140,6 +141,18 @@ pub(super) fn severity() -> impl TypedValueParser<Value = Severity> {
         "error" => Severity::Error,
         _ => Severity::Critical,
     })
+}
+
+/// A finding by its code or name.
+pub(crate) fn about(text: &str) -> Result<&'static About, String> {
+    let matches = |about: &&About| about.code.eq_ignore_ascii_case(text) || about.slug.eq_ignore_ascii_case(text);
+    DETECTORS.iter().find(matches).ok_or_else(|| "no finding has this code or name; kcap explain lists them".to_owned())
+}
+
+/// The code of a finding, given by it or by name.
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
+pub(super) fn code(text: &str) -> Result<&'static str, String> {
+    about(text).map(|about| about.code)
 }
 
 #[cfg(test)]

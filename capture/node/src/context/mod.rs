@@ -15,9 +15,14 @@ use crate::{CaptureError, Netns, clock};
 use kcap_file::note::{Context, LinkNote, Missing, Note, When};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+/// Longest time that a context may take: what prints tens of thousands of rules takes seconds.
+const MAX_TIME: Duration = Duration::from_secs(10);
+/// How often it is asked whether somebody wants the end.
+const LOOK: Duration = Duration::from_millis(50);
 /// Longest `resolv.conf` that is kept.
 const MAX_RESOLV_CONF: usize = 16 * 1024;
 
@@ -62,9 +67,19 @@ impl<T: Send + 'static> Worker<T> {
         Ok(Self { ask: Some(ask), answers, thread: Some(thread.map_err(CaptureError::Thread)?) })
     }
 
-    fn ask(&self, when: When) -> Option<Result<T, CaptureError>> {
+    /// What is collected now; nothing when that takes too long, or somebody wants the end.
+    fn ask(&mut self, when: When, abandoned: &mut dyn FnMut() -> bool) -> Option<Result<T, CaptureError>> {
         self.ask.as_ref()?.send(when).ok()?;
-        self.answers.recv().ok()
+        let asked = Instant::now();
+        while asked.elapsed() < MAX_TIME && !abandoned() {
+            match self.answers.recv_timeout(LOOK) {
+                Err(RecvTimeoutError::Timeout) => {}
+                answer => return answer.ok(),
+            }
+        }
+        // Whatever it hangs on, it is not waited for.
+        self.thread = None;
+        None
     }
 }
 
@@ -81,7 +96,7 @@ impl<T> Drop for Worker<T> {
 impl Collector {
     pub(crate) fn start(places: &[Place]) -> Result<Self, CaptureError> {
         let worker = |place: &Place| {
-            let (name, resolver) = (place.name.clone(), resolv_conf(place.root.as_ref()));
+            let (name, resolver) = (place.name.clone(), resolv_conf(place.resolv_conf.as_ref()));
             Worker::start(place.netns.again()?, move |when| of_place(&name, &resolver, when))
         };
         let addresses = addresses(places)?;
@@ -91,10 +106,10 @@ impl Collector {
         })
     }
 
-    /// The context of all places now.
-    pub(crate) fn collect(&self, when: When) -> Vec<Note> {
-        let node = self.node.ask(when).and_then(Result::ok).unwrap_or_else(|| NodePart {
-            missing: vec![missing("conntrack and rules", &"the node's network namespace cannot be entered")],
+    /// The context of all places now; without what takes too long, or is `abandoned`.
+    pub(crate) fn collect(&mut self, when: When, abandoned: &mut dyn FnMut() -> bool) -> Vec<Note> {
+        let node = self.node.ask(when, abandoned).and_then(Result::ok).unwrap_or_else(|| NodePart {
+            missing: vec![missing("conntrack and rules", &"the node's did not answer, or cannot be entered")],
             ..NodePart::default()
         });
         let with_node = |mut context: Context| {
@@ -104,7 +119,7 @@ impl Collector {
             context.missing.extend(node.missing.iter().chain(&node.snapshot.missing).cloned());
             Note::Context(Box::new(context))
         };
-        self.places.iter().filter_map(|worker| worker.ask(when)?.ok()).map(with_node).collect()
+        self.places.iter_mut().filter_map(|worker| worker.ask(when, abandoned)?.ok()).map(with_node).collect()
     }
 }
 
@@ -179,11 +194,10 @@ fn link_note(link: &Link) -> LinkNote {
 
 /// Read once, while it is allowed: the files of another process are not open to who has given up
 /// `CAP_SYS_PTRACE`.
-fn resolv_conf(root: Option<&PathBuf>) -> Result<String, Missing> {
+fn resolv_conf(path: Option<&PathBuf>) -> Result<String, Missing> {
     const WHAT: &str = "resolv.conf";
-    let root = root.ok_or_else(|| missing(WHAT, &"it is not known which process's files are meant"))?;
-    let read = std::fs::read(root.join("etc/resolv.conf"));
-    let bytes =
-        read.map_err(|error| missing(WHAT, &format!("{error}; files of another process need CAP_SYS_PTRACE")))?;
+    let path = path.ok_or_else(|| missing(WHAT, &"no process is known whose file it would be"))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| missing(WHAT, &format!("{error}; files of another process need CAP_SYS_PTRACE")))?;
     Ok(String::from_utf8_lossy(bytes.get(..MAX_RESOLV_CONF).unwrap_or(&bytes)).into_owned())
 }

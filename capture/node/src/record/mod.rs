@@ -9,12 +9,12 @@ pub use room::Room;
 
 use crate::tap::{Counters, Frame};
 use crate::{CaptureError, Size};
-use kcap_file::note::{CaptureNote, Note, Trailer};
+use kcap_file::note::{CaptureNote, Note, PlaceNote, Trailer};
 use kcap_file::{Interface, InterfaceStats, NameRecord, Packet, Section, WriteError};
 use part::Part;
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Where packets go.
@@ -26,6 +26,18 @@ pub enum Destination {
     File(PathBuf),
     /// A file in that folder, named after the target and the time.
     Folder(PathBuf),
+}
+
+impl Destination {
+    /// The folder in which files are made.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        let folder = match self {
+            Self::Stdout => return None,
+            Self::File(path) => path.parent().unwrap_or(Path::new("")),
+            Self::Folder(path) => path,
+        };
+        Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+    }
 }
 
 /// When a part ends and the next begins.
@@ -44,8 +56,8 @@ pub struct Output {
     pub destination: Destination,
     /// Stem of file names.
     pub name: String,
-    /// In parts.
-    pub rotate: Option<Rotate>,
+    /// In parts, each ended by the first of these; whole when there are none.
+    pub rotate: Vec<Rotate>,
     /// Parts that are kept; the oldest go.
     pub keep: Option<usize>,
     /// Whether files are compressed with zstd.
@@ -94,25 +106,28 @@ pub(crate) struct Recorder {
     finished: VecDeque<PathBuf>,
     count: u32,
     totals: Totals,
+    forgotten: u64,
+    /// Whether finished parts are in use: none is removed.
+    pub(crate) keeps_all: bool,
     pub(crate) max_packets: Option<u64>,
 }
 
 impl Recorder {
     pub(crate) fn start(output: Output, head: Head, interfaces: Vec<Interface>) -> Result<Self, CaptureError> {
-        let sources: Vec<Source> = interfaces.into_iter().map(Source::new).collect();
         let part = Part::create(&output, &head, 1)?;
         let mut recorder = Self {
             output,
             head,
-            sources: Vec::new(),
+            sources: interfaces.into_iter().map(Source::new).collect(),
             part,
             started: Instant::now(),
             finished: VecDeque::new(),
             count: 1,
             totals: Totals::default(),
+            forgotten: 0,
+            keeps_all: false,
             max_packets: None,
         };
-        recorder.sources = sources;
         recorder.describe()?;
         Ok(recorder)
     }
@@ -150,15 +165,14 @@ impl Recorder {
     }
 
     fn is_full(&self) -> bool {
-        matches!(self.output.rotate, Some(Rotate::Size(size)) if self.part.bytes() >= size.0 && self.part.packets > 0)
+        let reached = |rotate: &Rotate| matches!(rotate, Rotate::Size(size) if self.part.bytes() >= size.0);
+        self.part.packets > 0 && self.output.rotate.iter().any(reached)
     }
 
     /// Begins the next part when its time has come, packets or none.
     pub(crate) fn tick(&mut self) -> Result<(), CaptureError> {
-        match self.output.rotate {
-            Some(Rotate::Time(every)) if self.started.elapsed() >= every => self.rotate(),
-            _ => Ok(()),
-        }
+        let reached = |rotate: &Rotate| matches!(rotate, Rotate::Time(every) if self.started.elapsed() >= *every);
+        if self.output.rotate.iter().any(reached) { self.rotate() } else { Ok(()) }
     }
 
     fn rotate(&mut self) -> Result<(), CaptureError> {
@@ -170,6 +184,52 @@ impl Recorder {
             source.before = source.counters;
         }
         self.describe()
+    }
+
+    /// Adds to what the capture says of itself, here and in the parts to come.
+    pub(crate) fn add(
+        &mut self,
+        place: Option<PlaceNote>,
+        names: Vec<NameRecord>,
+        notes: Vec<Note>,
+    ) -> Result<(), CaptureError> {
+        if let Some(place) = place {
+            self.head.note.places.push(place);
+            self.note(&part::capture_note(&self.output, &self.head, self.count))?;
+        }
+        self.part.writer.names(&names)?;
+        for note in &notes {
+            self.note(note)?;
+        }
+        self.head.names.extend(names);
+        self.head.notes.extend(notes);
+        Ok(())
+    }
+
+    /// Adds an interface; its number.
+    pub(crate) fn add_interface(&mut self, interface: Interface) -> Result<u32, CaptureError> {
+        let index = self.part.writer.interface(&interface)?;
+        self.sources.push(Source::new(interface));
+        Ok(index)
+    }
+
+    /// Each interface: its name, and packets received and dropped.
+    pub(crate) fn interfaces(&self) -> Vec<(String, u64, u64)> {
+        let of = |source: &Source| {
+            let name = source.interface.name.clone().unwrap_or_default();
+            (name, source.counters.received, source.counters.dropped)
+        };
+        self.sources.iter().map(of).collect()
+    }
+
+    /// The files that are kept, oldest first.
+    pub(crate) fn finished(&self) -> &VecDeque<PathBuf> {
+        &self.finished
+    }
+
+    /// Parts begun.
+    pub(crate) fn parts(&self) -> u32 {
+        self.count
     }
 
     /// What the kernel has counted on an interface.
@@ -210,21 +270,22 @@ impl Recorder {
         self.sources.iter().map(|source| source.counters.dropped).sum()
     }
 
-    /// Ends the capture; the files there are.
-    pub(crate) fn finish(mut self, reason: &str) -> Result<Vec<PathBuf>, CaptureError> {
+    /// Ends the capture; the files there are, and how many were removed.
+    pub(crate) fn finish(mut self, reason: &str) -> Result<(Vec<PathBuf>, u64), CaptureError> {
         self.end_part(reason)?;
-        Ok(self.finished.into())
+        Ok((self.finished.into(), self.forgotten))
     }
 
-    /// Saves what can be after a write failed: the part is cut behind its last whole block and gets its name.
-    pub(crate) fn abandon(mut self) -> Result<(Vec<PathBuf>, u64), CaptureError> {
+    /// Saves what can be after a write failed: the part is cut behind its last whole block and gets its name. The files,
+    /// how many were removed, and the packets that are left.
+    pub(crate) fn abandon(mut self) -> Result<(Vec<PathBuf>, u64, u64), CaptureError> {
         let lost = self.part.packets;
         let kept = self.part.salvage()?;
         if let Some((path, packets)) = kept {
             self.totals.packets -= lost - packets;
             self.finished.push_back(path);
         }
-        Ok((self.finished.into(), self.totals.packets))
+        Ok((self.finished.into(), self.forgotten, self.totals.packets))
     }
 
     fn end_part(&mut self, reason: &str) -> Result<(), CaptureError> {
@@ -246,9 +307,10 @@ impl Recorder {
     }
 
     fn forget_oldest(&mut self) {
-        let keep = self.output.keep.unwrap_or(usize::MAX).max(1);
+        let keep = if self.keeps_all { usize::MAX } else { self.output.keep.unwrap_or(usize::MAX).max(1) };
         while self.finished.len() > keep {
             if let Some(path) = self.finished.pop_front() {
+                self.forgotten += 1;
                 let size = std::fs::metadata(&path).map_or(0, |found| found.len());
                 // Somebody else may have removed it: then it is gone as wanted.
                 if std::fs::remove_file(&path).is_ok() {

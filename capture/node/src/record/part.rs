@@ -3,7 +3,7 @@
 use super::sink::Sink;
 use super::{Destination, Head, Output, salvage};
 use crate::{CaptureError, clock};
-use kcap_file::note::{ENTERPRISE, Note};
+use kcap_file::note::{CaptureNote, ENTERPRISE, Note};
 use kcap_file::{Interface, InterfaceStats, NameRecord, Packet, WriteError, Writer};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -38,9 +38,7 @@ impl Part {
         let shown = paths.as_ref().map_or_else(|| PathBuf::from("-"), |paths| paths.unfinished.clone());
         let sink = Sink::new(file, output.compress).map_err(|source| CaptureError::Create { path: shown, source })?;
         let mut inner = Writer::new(sink, &head.section)?;
-        let part = if output.rotate.is_some() { number } else { 0 };
-        let note = Note::Capture(kcap_file::note::CaptureNote { part, ..head.note.clone() });
-        inner.custom(ENTERPRISE, &note.encode())?;
+        inner.custom(ENTERPRISE, &capture_note(output, head, number).encode())?;
         Ok(Self { writer: PartWriter { inner }, packets: 0, paths, compressed: output.compress })
     }
 
@@ -114,12 +112,18 @@ impl PartWriter {
     }
 }
 
+/// How it was taken, in the part of that number.
+pub(super) fn capture_note(output: &Output, head: &Head, number: u32) -> Note {
+    let part = if output.rotate.is_empty() { 0 } else { number };
+    Note::Capture(CaptureNote { part, ..head.note.clone() })
+}
+
 fn open(output: &Output, number: u32) -> Result<(File, Option<Paths>), CaptureError> {
     let finished = match &output.destination {
         Destination::Stdout => return Ok((stdout()?, None)),
-        Destination::File(path) if output.rotate.is_none() => path.clone(),
+        Destination::File(path) if output.rotate.is_empty() => path.clone(),
         Destination::File(path) => path.with_file_name(numbered(&stem(path), number, output.compress)),
-        Destination::Folder(folder) if output.rotate.is_none() => {
+        Destination::Folder(folder) if output.rotate.is_empty() => {
             folder.join(format!("{}.{}.{}", output.name, clock::stamp(), extension(output.compress)))
         }
         Destination::Folder(folder) => folder.join(numbered(&output.name, number, output.compress)),

@@ -22,12 +22,7 @@ pub struct Room {
 impl Room {
     /// Of a destination; nothing where no file is made. `floor` replaces the rules.
     pub fn of(destination: &Destination, floor: Option<Size>) -> Result<Option<Self>, CaptureError> {
-        let path = match destination {
-            Destination::Stdout => return Ok(None),
-            Destination::File(path) => path.parent().filter(|parent| !parent.as_os_str().is_empty()),
-            Destination::Folder(path) => Some(path.as_path()),
-        };
-        let path = path.unwrap_or(Path::new(".")).to_owned();
+        let Some(path) = destination.folder().map(Path::to_owned) else { return Ok(None) };
         let room = match floor {
             Some(floor) => Self { path, floor },
             None => Self { floor: rule(&path)?, path },

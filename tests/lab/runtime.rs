@@ -112,7 +112,7 @@ impl Node {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/containerd/node.sh");
+        let script = format!("{}/containerd/node.sh", crate::TESTS);
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let started =
             Command::new(script).arg(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
@@ -125,6 +125,11 @@ impl Node {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The process whose namespaces are the node's.
+    pub(crate) fn pid(&self) -> &str {
+        &self.pid
     }
 
     /// A command in the node's mounts, network and processes.
@@ -140,8 +145,8 @@ impl Node {
         self.folder().join(name).to_str().unwrap().to_owned()
     }
 
-    pub(crate) fn agent(&self) -> Command {
-        self.command(env!("CARGO_BIN_EXE_kcap-agent"))
+    pub(crate) fn capture(&self) -> Command {
+        self.command(crate::PROGRAM)
     }
 
     /// Makes a pod of the namespace `default` with the label `app`; the identifier of its sandbox.

@@ -54,10 +54,10 @@ impl Lab {
         Netns::open(format!("/run/netns/{end}")).unwrap()
     }
 
-    /// Starts the agent and waits until it captures.
-    pub(crate) fn agent(&self, folder: &Path, arguments: &[&str]) -> Running {
-        let log = folder.join("agent.log");
-        let started = Command::new(env!("CARGO_BIN_EXE_kcap-agent"))
+    /// Starts a capture and waits until it captures.
+    pub(crate) fn capture(&self, folder: &Path, arguments: &[&str]) -> Running {
+        let log = folder.join("capture.log");
+        let started = Command::new(crate::PROGRAM)
             .arg(format!("netns/{}", self.a))
             .args(if arguments.contains(&"--min-free") { &[][..] } else { &["--min-free", "1MB"] })
             .args(arguments)
@@ -67,7 +67,7 @@ impl Lab {
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn();
         let running = Running(started.unwrap());
-        until("the agent captures", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("capturing on")));
+        until("it captures", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("capturing on")));
         running
     }
 

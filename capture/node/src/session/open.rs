@@ -1,0 +1,147 @@
+//! Interfaces opened, and what the file says of them.
+
+use super::follow::Watched;
+use super::plan::Plan;
+use crate::context::Collector;
+use crate::links::Link;
+use crate::place::Place;
+use crate::record::Head;
+use crate::tap::Tap;
+use crate::{CaptureError, Size};
+use kcap_file::note::{CaptureNote, Note, PlaceNote, When};
+use kcap_file::{Interface, NameRecord, Section};
+use nix::sys::utsname::UtsName;
+use std::ffi::OsStr;
+
+/// Ring of a loopback interface, at most.
+const LOOPBACK_RING: Size = Size(8 << 20);
+/// The smallest ring: libpcap's blocks are 256 KiB.
+const SMALLEST_RING: Size = Size::MIB;
+
+/// A place whose interfaces are open, or some of them.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) taps: Vec<(Tap, Interface)>,
+    /// What the place is, where it is new.
+    pub(super) place: Option<PlaceNote>,
+    /// Collects its context.
+    pub(super) collector: Option<Collector>,
+    /// Its context before.
+    pub(super) notes: Vec<Note>,
+    /// Names of its addresses.
+    pub(super) names: Vec<NameRecord>,
+}
+
+impl Opened {
+    /// Opens those links of a new place. `open` counts the interfaces that are open already, `several` says whether the
+    /// place is not the only one.
+    pub(super) fn place(
+        place: &Place,
+        links: &[Link],
+        plan: &Plan,
+        open: usize,
+        several: bool,
+    ) -> Result<Self, CaptureError> {
+        let mut collector = if plan.context { Some(Collector::start(std::slice::from_ref(place))?) } else { None };
+        let notes =
+            collector.as_mut().map_or_else(Vec::new, |collector| collector.collect(When::Before, &mut || false));
+        let opened = Self::links(place, links, plan, open, several)?;
+        Ok(Self { place: Some(place.note()), collector, notes, names: place.names(), ..opened })
+    }
+
+    /// Opens further links of a place.
+    pub(super) fn links(
+        place: &Place,
+        links: &[Link],
+        plan: &Plan,
+        open: usize,
+        several: bool,
+    ) -> Result<Self, CaptureError> {
+        // On a node one budget is shared by all interfaces.
+        let share = if place.node { (open + links.len()).max(1) as u64 } else { 1 };
+        let ring = Size(plan.buffer.0 / share);
+        let taps = place.netns.run(|| open_links(links, plan, ring, place.netns.inode()))??;
+        let described = taps.into_iter().map(|tap| {
+            let interface = describe(place, &tap, plan, several);
+            (tap, interface)
+        });
+        let taps = described.collect();
+        Ok(Self { taps, place: None, collector: None, notes: Vec::new(), names: Vec::new() })
+    }
+
+    /// Names of the interfaces in the file.
+    pub(super) fn interfaces(&self) -> Vec<String> {
+        self.taps.iter().filter_map(|(_, interface)| interface.name.clone()).collect()
+    }
+}
+
+fn open_links(links: &[Link], plan: &Plan, ring: Size, place: u64) -> Result<Vec<Tap>, CaptureError> {
+    let ring_of = |link: &Link| {
+        let most = if link.is_loopback() { LOOPBACK_RING.min(ring) } else { ring };
+        most.max(SMALLEST_RING)
+    };
+    links.iter().map(|link| Tap::open(link, place, &plan.wanted, ring_of(link))).collect()
+}
+
+/// The interface as the file has it.
+fn describe(place: &Place, tap: &Tap, plan: &Plan, several: bool) -> Interface {
+    let link = &tap.link;
+    let name = match &place.pod {
+        Some(pod) => format!("{}/{}/{}", pod.namespace, pod.name, link.name),
+        None if several => format!("{}/{}", place.name, link.name),
+        None => link.name.clone(),
+    };
+    let kind = if link.kind.is_empty() { String::new() } else { format!("{}, ", link.kind) };
+    Interface {
+        link_type: tap.link_type,
+        // What libpcap puts back into a frame, a VLAN tag, is beyond what was asked for.
+        snaplen: plan.wanted.snaplen.saturating_add(4),
+        name: Some(name),
+        description: Some(format!("{kind}MTU {}", link.mtu)),
+        filter: plan.wanted.text(),
+        addresses: link.addresses.iter().map(|(address, _)| *address).collect(),
+        mac: link.mac,
+        ..Interface::default()
+    }
+}
+
+/// Opens the interfaces of the places that targets are at the beginning.
+pub(super) fn all(places: Vec<Place>, plan: &Plan) -> Result<(Vec<Opened>, Vec<Watched>), CaptureError> {
+    let (mut all, mut watched) = (Vec::new(), Vec::new());
+    let several = places.len() > 1;
+    for place in places {
+        let links = place.choose(&plan.interfaces)?;
+        all.push(Opened::links(&place, &links, plan, 0, several)?);
+        watched.push(Watched { place, open: links.iter().map(|link| link.index).collect() });
+    }
+    if all.iter().all(|opened| opened.taps.is_empty()) {
+        return Err(CaptureError::NothingUp);
+    }
+    Ok((all, watched))
+}
+
+/// What every part of the file begins with, but for its places.
+pub(super) fn head(plan: &Plan) -> Head {
+    let system = nix::sys::utsname::uname().ok();
+    let text = |field: fn(&UtsName) -> &OsStr| {
+        system.as_ref().map_or_else(String::new, |system| field(system).to_string_lossy().into_owned())
+    };
+    let (host, kernel) = (text(UtsName::nodename), text(UtsName::release));
+    let note = CaptureNote {
+        program: plan.program.clone(),
+        node: host.clone(),
+        kernel: kernel.clone(),
+        targets: plan.targets.clone(),
+        filter: plan.wanted.text(),
+        snaplen: plan.wanted.snaplen,
+        places: Vec::new(),
+        part: 0,
+    };
+    let section = Section {
+        hardware: None,
+        os: Some(format!("Linux {kernel}")),
+        application: Some(plan.program.clone()),
+        comments: vec![format!("{} on node {host}", plan.targets.join(" "))],
+    };
+    Head { section, note, names: plan.names.clone(), notes: Vec::new() }
+}
