@@ -2,6 +2,7 @@
 
 use crate::Directory;
 use crate::collect::{Collector, Late, Names};
+use crate::context::Told;
 use crate::detect::capture_drops::reported_drops;
 use crate::detect::world::World;
 use crate::detect::{DETECTORS, MAX_FINDINGS};
@@ -49,6 +50,9 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     let memory = Memory { trackers: trackers - compat.unwrap_or_default(), compat };
     let mut finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
     collector.fragments(&finished.ingest.finish())?;
+    let told = Told::of(&finished.captures);
+    told.add_to(&mut collector.facts.servers.kept.conntrack);
+    collector.lookups(told.resolvers())?;
     collector.flush()?;
     conclude(&finished, collector, restricted)
 }

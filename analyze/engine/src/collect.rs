@@ -1,5 +1,6 @@
 //! The last stage: events in frame order become rows, facts and, at the end, findings and the report.
 
+use crate::Addr;
 use crate::detect::world::Facts;
 use crate::ingest::Work;
 use crate::pipeline::Collect;
@@ -11,7 +12,7 @@ use crate::tell::Tell;
 use crate::track::dns::{Ties, Transaction};
 use crate::track::flows::Events;
 use crate::track::fragments::Fragmented;
-use crate::track::lookup::Lookups;
+use crate::track::lookup::{Lookups, Resolver};
 use crate::track::points::Point;
 use crate::track::tunnels::Tunnel;
 use crate::track::{Event, Tally};
@@ -269,6 +270,12 @@ impl<'a> Collector<'a> {
         if self.lookups.is_full() { self.tell(|lookups, tell| lookups.tell_some(tell)) } else { Ok(()) }
     }
 
+    /// Hands on the lookups that are left, with what is known of resolvers.
+    pub(crate) fn lookups(&mut self, told: BTreeMap<Addr, Resolver>) -> Result<(), SinkError> {
+        self.lookups.told = told;
+        self.tell(|lookups, tell| lookups.tell_all(tell))
+    }
+
     /// Hands lookups on.
     fn tell(&mut self, how: impl FnOnce(&mut Lookups, &mut Tell<'_>)) -> Result<(), SinkError> {
         let mut tell = Tell {
@@ -340,7 +347,6 @@ impl Collect for Collector<'_> {
 
     fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
         self.events(events)?;
-        self.tell(|lookups, tell| lookups.tell_all(tell))?;
         self.write_seconds(usize::MAX)
     }
 }

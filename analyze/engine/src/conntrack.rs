@@ -97,7 +97,17 @@ impl Conntrack {
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
+    /// Takes how much counters grew.
+    pub(crate) fn grew(&mut self, growth: BTreeMap<String, u64>) {
+        for (name, by) in growth {
+            let known = self.stats.entry(name).or_default();
+            known.last += by;
+            known.listings += 2;
+        }
+    }
+
+    /// Takes an entry; a later one of the same connection counts.
+    pub(crate) fn insert(&mut self, entry: Entry) {
         let key = (entry.proto, entry.orig.0, entry.orig.1);
         if self.entries.len() >= MAX_ENTRIES && !self.entries.contains_key(&key) {
             self.left_out += 1;

@@ -8,6 +8,7 @@ mod analysis;
 mod chunk;
 mod collect;
 mod conntrack;
+mod context;
 pub mod detect;
 pub mod finding;
 mod ingest;

@@ -29,7 +29,9 @@ fn exit(snapshot: &Snapshot) -> Exit {
 
 fn describe(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    for entry in &snapshot.entries {
+    let mut entries: Vec<&ConntrackNote> = snapshot.entries.iter().collect();
+    entries.sort_by_key(|entry| (entry.protocol, entry.original));
+    for entry in entries {
         // Writing to a string does not fail, here and below.
         let _ = writeln!(text, "  {}", shown(entry));
     }
@@ -65,11 +67,13 @@ fn shown(entry: &ConntrackNote) -> String {
         132 => "sctp".to_owned(),
         other => format!("proto {other}"),
     };
-    let state = entry.tcp_state.and_then(|state| TCP_STATES.get(usize::from(state))).copied().unwrap_or_default();
+    let state = entry.tcp_state.and_then(|state| TCP_STATES.get(usize::from(state))).copied();
     // IPS_SEEN_REPLY of linux/netfilter/nf_conntrack_common.h.
-    let unreplied = if entry.status & 2 == 0 { " UNREPLIED" } else { "" };
-    let translated = if mirrored(entry) { String::new() } else { format!(", answers {}", ends(&entry.reply)) };
-    format!("{protocol} {} {state}{unreplied}{translated} ({} s left)", ends(&entry.original), entry.timeout)
+    let unreplied = (entry.status & 2 == 0).then_some("UNREPLIED");
+    let translated = (!mirrored(entry)).then(|| format!("answers {}", ends(&entry.reply)));
+    let left = format!("{} s left", entry.timeout);
+    let words = state.into_iter().chain(unreplied).map(str::to_owned).chain(translated).chain([left]);
+    format!("{protocol} {}  {}", ends(&entry.original), words.collect::<Vec<_>>().join(", "))
 }
 
 /// `TCP_CONNTRACK_*` of `linux/netfilter/nf_conntrack_tcp.h`.

@@ -205,6 +205,9 @@ impl LookupFacts {
         client.search = facts.search.clone();
         client.repeats += facts.repeats;
         client.answered += facts.answered;
+        if let Some(ndots) = facts.ndots {
+            (client.least_ndots, client.most_ndots) = (ndots, Some(ndots));
+        }
     }
 
     /// Takes note of a name that existed and did not.

@@ -61,7 +61,7 @@ impl Round<'_> {
         let stays = |(owner, _): &(&u32, &Query)| goes_on[**owner as usize];
         kept.extend(owners.iter().zip(queries).filter(stays).map(|(_, query)| *query));
         let (repeats, answered) = repeats(&candidates, &goes_on);
-        ClientFacts { search, repeats, answered }
+        ClientFacts { search, repeats, answered, ndots: None }
     }
 
     /// Chains the candidates. Where some went elsewhere, those of two lookups of one name look like one lookup unless

@@ -47,6 +47,17 @@ pub struct ClientFacts {
     pub repeats: u64,
     /// Answered questions.
     pub answered: u64,
+    /// `ndots`, where its resolv.conf is known.
+    pub ndots: Option<u32>,
+}
+
+/// What a resolv.conf says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resolver {
+    /// The search list.
+    pub(crate) search: Search,
+    /// Names with fewer dots are tried under the search list first.
+    pub(crate) ndots: u32,
 }
 
 /// Takes what is told.
@@ -96,6 +107,8 @@ pub(crate) struct Lookups {
     addrs: Addrs,
     room: usize,
     known: HashMap<Addr, Search, FixedState>,
+    /// Resolvers of clients that need not be learned.
+    pub(crate) told: BTreeMap<Addr, Resolver>,
     /// Addresses that answer.
     servers: HashSet<Addr, FixedState>,
     /// Last time seen, by unit.
@@ -114,6 +127,7 @@ impl Lookups {
             addrs: Addrs::default(),
             room: usize::try_from(memory).unwrap_or(usize::MAX),
             known: HashMap::default(),
+            told: BTreeMap::new(),
             servers: HashSet::default(),
             until: BTreeMap::new(),
             told_until: HashMap::default(),
@@ -191,15 +205,18 @@ impl Lookups {
         let Some(first) = queries.first() else { return };
         let addr = self.addrs.addr(first.client);
         let until = queries.iter().filter_map(|query| self.until.get(&query.unit)).max().copied().unwrap_or_default();
+        let told = self.told.get(&addr);
+        let ndots = told.map(|resolver| resolver.ndots);
+        let search = told.map(|resolver| &resolver.search).or_else(|| self.known.get(&addr));
         let round = client::Round {
             texts: &self.texts,
             addrs: &self.addrs,
-            known: self.known.get(&addr).cloned().unwrap_or_default(),
+            known: search.cloned().unwrap_or_default(),
             is_forwarder: forwards || self.servers.contains(&addr),
             until_ns: until,
             cut_ns: cut,
         };
-        let facts = round.tell(queries, kept, &mut self.untold, out);
+        let facts = ClientFacts { ndots, ..round.tell(queries, kept, &mut self.untold, out) };
         out.client(addr, &facts);
         if let Some(cut) = cut.filter(|_| self.told_until.len() < MAX_KNOWN || self.told_until.contains_key(&addr)) {
             self.told_until.insert(addr, cut);

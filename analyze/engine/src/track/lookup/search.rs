@@ -32,9 +32,23 @@ pub struct Search {
     reach: Vec<u32>,
     /// For each suffix, how many come before it.
     depth: Vec<u8>,
+    /// Whether resolv.conf says so: then there is nothing to learn.
+    is_told: bool,
 }
 
 impl Search {
+    /// The search list of a resolv.conf.
+    pub(crate) fn told(suffixes: &[&str]) -> Self {
+        let mut search = Self { is_told: true, ..Self::default() };
+        for pair in suffixes.windows(2) {
+            search.step(pair[0], pair[1]);
+        }
+        if let [only] = suffixes {
+            search.place(only);
+        }
+        search
+    }
+
     /// Whether nothing was learned.
     pub fn is_empty(&self) -> bool {
         self.suffixes.is_empty()
@@ -281,6 +295,9 @@ impl Step {
 
 /// Learns the search list from the candidates of a client, in order of time, on top of what is known of it.
 pub(crate) fn learn(texts: &Texts, candidates: &[Candidate], known: Search) -> Search {
+    if known.is_told {
+        return known;
+    }
     let mut ballot = Ballot::default();
     let mut open: VecDeque<Open<'_>> = VecDeque::new();
     let mut failed = 0;
