@@ -8,6 +8,8 @@ pub(crate) struct Times {
 
 /// Steps an octave, as bits.
 const STEPS: u32 = 3;
+/// Room is made for so many steps at a time, less one.
+const ROOM: usize = 31;
 /// Durations from 2^42 ns (73 minutes) on are one.
 const LONGEST: u64 = 1 << 42;
 
@@ -16,7 +18,7 @@ impl Times {
     pub(crate) fn add(&mut self, ns: i64) {
         let step = step(ns.max(0) as u64);
         if self.counts.len() <= step {
-            self.counts.resize(step + 1, 0);
+            self.counts.resize((step | ROOM) + 1, 0);
         }
         self.counts[step] = self.counts[step].saturating_add(1);
         self.total += 1;

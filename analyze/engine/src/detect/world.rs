@@ -159,10 +159,13 @@ impl World<'_> {
     /// Whether a tunnel was found broken, so that what fails inside is its symptom.
     pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
         let Some(tunnel) = self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) else { return false };
-        let ends = [tunnel.a.to_string(), tunnel.b.to_string()];
-        let about = |finding: &Finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end));
         let broken = |finding: &&Finding| matches!(finding.code, "OVL001" | "OVL002" | "OVL004");
-        self.findings.iter().filter(broken).any(about)
+        let mut broken = self.findings.iter().filter(broken).peekable();
+        if broken.peek().is_none() {
+            return false;
+        }
+        let ends = [tunnel.a.to_string(), tunnel.b.to_string()];
+        broken.any(|finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end)))
     }
 
     /// A capture point by its name, and inside what kind of tunnel.

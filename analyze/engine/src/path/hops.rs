@@ -14,6 +14,10 @@ pub(crate) struct Place<'a> {
 
 /// Places of a connection that follow each other on the originator's way, unit by unit.
 pub(crate) fn hops<'a>(connection: &'a Connection, kept: &'a Kept) -> Vec<(Place<'a>, Place<'a>)> {
+    // Most connections are seen at one place.
+    if connection.flows(kept).flat_map(Flow::legs).nth(1).is_none() {
+        return Vec::new();
+    }
     let mut places: Vec<Place<'a>> = connection
         .flows(kept)
         .flat_map(|flow| flow.legs().map(move |leg| Place { flow, leg, resp: (leg.resp_packets, leg.resp_payload) }))

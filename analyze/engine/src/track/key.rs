@@ -70,22 +70,11 @@ pub(crate) const SHARDS: usize = 8;
 /// The shard that tracks ARP and neighbour discovery, all of it.
 pub(crate) const NEIGHBOUR_SHARD: usize = 0;
 
-/// The shard that tracks a packet: the same for both directions of a connection and for all its legs. DNS goes by the
-/// client's address, so that all look-ups of a client meet.
+/// The shard that tracks a packet: the same for both directions of a connection and for all its legs.
 #[inline]
 pub(crate) fn shard_of(packet: &Packet) -> usize {
-    let client = match (packet.src_port, packet.dst_port) {
-        (53, 53) => None,
-        (_, 53) => Some(packet.src),
-        (53, _) => Some(packet.dst),
-        _ => None,
-    };
-    let (words, ports) = match client {
-        Some(client) => (words(client.0), 53),
-        None => {
-            (sum(words(packet.src.0), words(packet.dst.0)), u64::from(packet.src_port) + u64::from(packet.dst_port))
-        }
-    };
+    let words = sum(words(packet.src.0), words(packet.dst.0));
+    let ports = u64::from(packet.src_port) + u64::from(packet.dst_port);
     let mixed = fold(words[0] ^ 0x9e37_79b9_7f4a_7c15, words[1] ^ ports << 48 ^ 0xd1b5_4a32_d192_ed03);
     ((mixed ^ mixed >> 29) % SHARDS as u64) as usize
 }
@@ -144,12 +133,6 @@ mod tests {
             used[shard_of(&packet((n % 7) as u8, 200, 1024 + n, 443))] += 1;
         }
         assert!(used.iter().all(|&n| (700..1300).contains(&n)), "{used:?}");
-    }
-
-    #[test]
-    fn dns_of_a_client_meets_in_one_shard() {
-        let shards: Vec<_> = (0..100).map(|n| shard_of(&packet(9, n as u8, 30000 + n, 53))).collect();
-        assert!(shards.iter().all(|&shard| shard == shards[0]));
     }
 
     #[test]

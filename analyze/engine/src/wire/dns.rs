@@ -11,7 +11,7 @@
 use crate::Addr;
 use nom::number::complete::be_u16;
 use nom::{IResult, Parser};
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// Assigned by IANA.
 pub const PORT: u16 = 53;
@@ -299,7 +299,14 @@ pub fn soa_minimum(record: &Record<'_>) -> Option<u32> {
 /// The name at `at` as text: lower case, labels parted by dots, none at the end, `\DDD` for odd bytes; the root is `.`.
 /// Pointers lead backwards only, so that this ends. `None` when the name is wrong or not all there.
 pub fn name_at(message: &[u8], at: usize) -> Option<String> {
-    let (mut text, mut at, mut used, mut pointed) = (String::with_capacity(USUAL_NAME), at, 0usize, usize::MAX);
+    let mut text = Vec::with_capacity(USUAL_NAME);
+    push_name(&mut text, message, at)?;
+    Some(string(text))
+}
+
+/// The same, appended to an empty text.
+pub fn push_name(text: &mut Vec<u8>, message: &[u8], mut at: usize) -> Option<()> {
+    let (mut used, mut pointed) = (0usize, usize::MAX);
     loop {
         let label = *message.get(at)?;
         match label {
@@ -310,7 +317,7 @@ pub fn name_at(message: &[u8], at: usize) -> Option<String> {
                 if used >= MAX_NAME {
                     return None;
                 }
-                push_label(&mut text, message.get(at.checked_add(1)?..end)?);
+                push_label(text, message.get(at.checked_add(1)?..end)?);
                 at = end;
             }
             192.. => {
@@ -331,33 +338,40 @@ const USUAL_NAME: usize = 64;
 
 /// A question's name as text (see [`name_at`]); of one that was cut, its whole labels and what there is of the last.
 pub fn name_text(name: &[u8]) -> String {
-    let (mut text, mut rest) = (String::with_capacity(name.len().saturating_sub(2)), name);
+    let (mut text, mut rest) = (Vec::with_capacity(name.len().saturating_sub(2)), name);
     while let Some((&label @ 1..=63, tail)) = rest.split_first() {
         let (label, tail) = tail.split_at_checked(label.into()).unwrap_or((tail, &[]));
         push_label(&mut text, label);
         rest = tail;
     }
-    or_root(text)
+    or_root(&mut text);
+    string(text)
 }
 
-fn or_root(text: String) -> String {
-    if text.is_empty() { ".".to_owned() } else { text }
+/// What labels were made of is ASCII.
+fn string(text: Vec<u8>) -> String {
+    String::from_utf8(text).unwrap_or_default()
 }
 
-fn push_label(text: &mut String, label: &[u8]) {
-    if !text.is_empty() {
-        text.push('.');
+fn or_root(text: &mut Vec<u8>) {
+    if text.is_empty() {
+        text.push(b'.');
     }
-    let plain = if label.iter().all(|byte| is_plain(*byte)) { str::from_utf8(label).ok() } else { None };
-    if let Some(plain) = plain {
+}
+
+fn push_label(text: &mut Vec<u8>, label: &[u8]) {
+    if !text.is_empty() {
+        text.push(b'.');
+    }
+    if label.iter().all(|byte| is_plain(*byte)) {
         let at = text.len();
-        text.push_str(plain);
+        text.extend_from_slice(label);
         text.get_mut(at..).unwrap_or_default().make_ascii_lowercase();
         return;
     }
     for byte in label.iter().map(u8::to_ascii_lowercase) {
         if is_plain(byte) {
-            text.push(byte.into());
+            text.push(byte);
         } else {
             let _ = write!(text, "\\{byte:03}");
         }
@@ -365,9 +379,20 @@ fn push_label(text: &mut String, label: &[u8]) {
 }
 
 /// Whether a byte stands for itself in a name's text.
+#[inline]
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*' | b'/' | b'+' | b'@' | b'=' | b':')
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut rest: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+@=:";
+    while let [first, others @ ..] = rest {
+        plain[*first as usize] = true;
+        rest = others;
+    }
+    plain
+};
 
 /// A number that two names share where they are the same but for case.
 #[inline]

@@ -26,7 +26,7 @@ use crate::track::{Endpoint, FrameId};
 use crate::wire::dns::{PORT, name_hash};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 /// A transaction in short.
@@ -113,7 +113,7 @@ pub(crate) struct Dns {
     queries: Vec<Query>,
     stories: Vec<Story>,
     pub(super) over_tcp: BTreeMap<(Addr, Endpoint), OverTcp>,
-    pub(super) elsewhere: BTreeMap<Addr, Elsewhere>,
+    pub(super) elsewhere: HashMap<Addr, Elsewhere, RandomState>,
     /// Ports of clients about whose questions an ICMP error came, be its quote too short to tell which.
     rejected: BTreeSet<Endpoint>,
     /// Points at which both a question and its answer were seen.

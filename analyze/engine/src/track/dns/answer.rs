@@ -11,24 +11,33 @@ use std::sync::Arc;
 pub(super) struct Zones {
     recent: Vec<Arc<Zone>>,
     at: usize,
+    /// Room to read names of a zone that is probably known.
+    owner: Vec<u8>,
+    mname: Vec<u8>,
 }
 
 /// Zones remembered; a cluster's clients meet a handful.
 const ZONES: usize = 32;
 
 impl Zones {
-    fn zone(&mut self, zone: Zone) -> Arc<Zone> {
-        if let Some(known) = self.recent.iter().find(|known| ***known == zone) {
-            return Arc::clone(known);
+    /// The zone of a start of authority.
+    fn read(&mut self, record: &Record<'_>, message: &[u8]) -> Option<Arc<Zone>> {
+        (self.owner.clear(), self.mname.clear());
+        dns::push_name(&mut self.owner, message, record.name_at)?;
+        dns::push_name(&mut self.mname, message, record.data_at)?;
+        let is_it = |known: &&Arc<Zone>| known.owner.as_bytes() == self.owner && known.mname.as_bytes() == self.mname;
+        if let Some(known) = self.recent.iter().find(is_it) {
+            return Some(Arc::clone(known));
         }
-        let new = Arc::new(zone);
+        let text = |name: &[u8]| str::from_utf8(name).unwrap_or_default().into();
+        let new = Arc::new(Zone { owner: text(&self.owner), mname: text(&self.mname) });
         if self.recent.len() < ZONES {
             self.recent.push(Arc::clone(&new));
         } else {
             self.at = (self.at + 1) % ZONES;
             self.recent[self.at] = Arc::clone(&new);
         }
-        new
+        Some(new)
     }
 }
 
@@ -86,7 +95,5 @@ fn answered(answer: &mut Answer, record: &Record<'_>, message: &[u8]) {
 }
 
 fn soa(record: &Record<'_>, message: &[u8], zones: &mut Zones) -> Option<Soa> {
-    let name = |at| dns::name_at(message, at).map(String::into_boxed_str);
-    let zone = Zone { owner: name(record.name_at)?, mname: name(record.data_at)? };
-    Some(Soa { zone: zones.zone(zone), ttl: record.ttl, minimum: dns::soa_minimum(record)? })
+    Some(Soa { zone: zones.read(record, message)?, ttl: record.ttl, minimum: dns::soa_minimum(record)? })
 }
