@@ -228,12 +228,12 @@ impl<'a> Collector<'a> {
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
             Event::Tcp(event) => outputs.tcp_events.push(|| rows::tcp_event(&event, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
-            Event::Turn(turn) => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
+            Event::Turn(turn) if turn.is_exchange() => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
             Event::Dns(told) => {
                 outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink)?;
                 self.dns(&told)
             }
-            Event::ArpUnanswered(_) | Event::AddressConflict(_) | Event::Speakers { .. } => Ok(()),
+            Event::Turn(_) | Event::ArpUnanswered(_) | Event::AddressConflict(_) | Event::Speakers { .. } => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
                 Ok(())

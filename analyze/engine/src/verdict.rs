@@ -34,7 +34,8 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
         (span.is_some_and(|ns| ns < TIMEOUT_NS), "The capture is shorter than 3 s: timeouts cannot be judged."),
         (
             world.facts.turns.services().iter().any(|service| service.facts.interleaved > 0),
-            "Some TLS connections may carry HTTP/2: how long single requests on them take cannot be judged.",
+            "Some TLS connections may carry HTTP/2: how long single requests on them take, and whether one met the end \
+             of its connection, cannot be judged.",
         ),
         (wireguard, "WireGuard traffic is encrypted: what happens inside cannot be judged."),
         (world.restricted, "The analysis was restricted: what was left out is not judged."),

@@ -170,7 +170,7 @@ impl Turn {
     /// encrypted that is known where HTTP/2 was not offered; the first turn is the handshake's.
     fn is_understood(&self) -> bool {
         let readable = self.protocol == Protocol::Tls && !self.interleaves && self.number > 2;
-        readable || self.protocol.is_answered_in_turn() && !self.asked.text.is_empty()
+        readable || self.protocol.is_timed() && !self.asked.text.is_empty()
     }
 
     /// Whether the server took at least 70 % of the turn's time.

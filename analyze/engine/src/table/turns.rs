@@ -3,8 +3,9 @@ use crate::Addr;
 
 table! {
     /// One row a request and its response: payload of the client, then of the server, told apart by the change of
-    /// direction, whatever the protocol. As the first capture point and tunnel of the connection saw it. Connections
-    /// whose sides talk as they please (HTTP/2, upgrades, tunnels) have none.
+    /// direction, whatever the protocol; of HTTP/2 in clear text, and gRPC in it, one row a stream. As the first capture
+    /// point and tunnel of the connection saw it. Connections whose sides talk as they please (upgrades, tunnels) have
+    /// none, and those that are encrypted and may be HTTP/2 only their handshake.
     "turns" => pub struct TurnRow {
         /// File.
         pub capture: Label,
@@ -24,7 +25,7 @@ table! {
         pub server_addr: Addr,
         /// Port of who answers.
         pub server_port: i32,
-        /// Number of the turn within its connection, from 1, of those that the capture has.
+        /// Number of the turn within its connection, from 1, of those that the capture has, in the order of requests.
         pub turn: i64,
         /// Protocol, where its messages were recognised.
         pub protocol: Option<&'static str>,
@@ -34,7 +35,7 @@ table! {
         pub request: Option<String>,
         /// What the response says.
         pub response: Option<String>,
-        /// Status or error code of the response.
+        /// Status or error code of the response; of gRPC, that of the call.
         pub status: Option<i32>,
         /// First frame of the response.
         pub response_frame: Option<i64>,
@@ -59,7 +60,7 @@ table! {
         /// Whether segments of the turn were sent again or came late, so that its times are also those of losses.
         pub resent: bool,
         /// How the connection ended for its last turn: goes-on, finished, gave-up, crossed, stale,
-        /// forgotten, dropped, unseen.
+        /// forgotten, dropped, unseen; of a stream how it ended: finished, gave-up, refused, or as its connection.
         pub fate: Label,
     }
 }

@@ -173,7 +173,7 @@ impl Cold {
     /// Bytes held beside the connection's own: further legs, the talk, what folding remembers, what does not arrive.
     pub(crate) fn extra_bytes(&self) -> u64 {
         let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
-        let talk = if self.talk.is_some() { size_of::<Talk>() } else { 0 };
+        let talk = self.talk.as_ref().map_or(0, |talk| talk.held());
         let rare = self.rare.iter().chain(self.legs.iter().flat_map(|leg| &leg.rare));
         let trouble = rare.filter(|rare| rare.trouble.is_some()).count() * size_of::<Trouble>();
         (self.legs.capacity() * size_of::<Leg>() + recent + talk + trouble) as u64

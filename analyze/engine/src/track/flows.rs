@@ -181,11 +181,12 @@ impl Flows {
         tally(taken, packet, events);
     }
 
-    /// Counts what a connection has come to hold: further legs, which only packets of theirs make.
+    /// Counts what a connection has come to hold, or has let go: further legs, which only packets of theirs make, and
+    /// what it says.
     fn charge(&mut self, at: usize) {
         let cold = &mut self.cold[at];
         let held = cold.extra_bytes();
-        self.extra += held - cold.charged;
+        self.extra = (self.extra + held).saturating_sub(cold.charged);
         cold.charged = held;
     }
 
@@ -266,9 +267,7 @@ impl Flows {
         let cold = &mut self.cold[slot as usize];
         self.index.remove(cold.tag, slot);
         self.free.push(slot);
-        if let Some(turn) = hot.last_turn(cold) {
-            events.push((at, Event::Turn(turn)));
-        }
+        hot.last_turns(cold, &mut |turn| events.push((at, Event::Turn(turn))));
         let watch = self.watches[slot as usize].take();
         let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);
         events.extend(told.into_iter().map(|event| (at, Event::Tcp(Box::new(event)))));
@@ -322,9 +321,7 @@ impl Flows {
 fn talk(hot: &mut Hot, cold: &mut Cold, packet: &Packet, end: End, source: &Source<'_>, events: &mut Events) {
     let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
     let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
-    if let Some(turn) = hot.hear(cold, &heard) {
-        events.push((packet.index, Event::Turn(turn)));
-    }
+    hot.hear(cold, &heard, &mut |turn| events.push((packet.index, Event::Turn(turn))));
 }
 
 /// Counts what goes by second: retransmissions and resets.

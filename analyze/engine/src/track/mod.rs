@@ -3,6 +3,7 @@
 pub mod compat;
 pub(crate) mod decoded;
 pub mod dns;
+mod early;
 mod end;
 mod endpoint;
 pub mod event;
@@ -11,6 +12,7 @@ mod flow;
 pub(crate) mod flows;
 mod fold;
 pub mod fragments;
+mod h2;
 mod handshake;
 pub(crate) mod icmp;
 mod index;

@@ -6,11 +6,18 @@ use super::end::between;
 use super::endpoint::Endpoint;
 use super::event::FrameId;
 use super::flow::{Cold, Hot, Seen};
+use super::h2::Streams;
 use super::key::End;
 use super::lane::{Taken, after};
-use super::turn::{Fate, Goodbye, Resent, Turn};
+use super::turn::{Resent, Turn};
 use crate::packet::{Packet, TcpFlags};
 use crate::wire::app::{self, Part, Protocol, Said, Text, Traits};
+
+mod fate;
+mod streams;
+
+use fate::After;
+pub(crate) use fate::Parting;
 
 /// Bits of `Hot::talk`.
 pub(crate) struct Bit;
@@ -26,10 +33,12 @@ impl Bit {
     const AWAITS: u8 = 8;
     /// Segments of this turn were sent again or came late.
     const RESENT: u8 = 16;
-    /// The two talk as they please: turns mean nothing.
+    /// The two talk as they please: turns by direction mean nothing.
     const OFF: u8 = 32;
     /// The client left while it waited: what the server still sends tells whether it had answered.
     const LEFT: u8 = 64;
+    /// The two talk in streams that are readable; `OFF` is set too.
+    const STREAMS: u8 = 128;
 
     fn spoken_by(end: End) -> u8 {
         Self::SPOKE | (end as u8 * Self::SPEAKER)
@@ -54,28 +63,8 @@ pub(crate) struct Talk {
     refused_answer: bool,
     /// What the server still said when the client had left.
     after: After,
-}
-
-/// What a server still says when its client has left while it waited.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum After {
-    /// Nothing so far.
-    #[default]
-    Nothing,
-    /// It knows, and had not answered.
-    Silence,
-    /// It had answered, but not so that this point saw it.
-    LostAnswer,
-}
-
-/// A FIN or RST.
-#[derive(Clone, Copy, Debug)]
-struct Parting {
-    goodbye: Goodbye,
-    /// Sequence number of the FIN.
-    seq: u32,
-    /// What it acknowledges.
-    ack: Option<u32>,
+    /// Requests and responses in streams of their own (HTTP/2).
+    streams: Option<Box<Streams>>,
 }
 
 /// A packet on its way through the talk.
@@ -101,7 +90,7 @@ impl Hot {
     #[inline]
     pub(crate) fn hears(&mut self, packet: &Packet, end: End, taken: Taken) -> bool {
         if taken == Taken::Copy || self.talk & Bit::OFF != 0 || !self.key.is_tcp() {
-            return false;
+            return self.talk & Bit::STREAMS != 0 && self.hears_streams(packet, end, taken);
         }
         let speaks = Bit::spoken_by(end);
         let ends = packet.flags.any(TcpFlags::FIN | TcpFlags::RST);
@@ -110,15 +99,32 @@ impl Hot {
             let all = self.talk & Bit::LEFT != 0 || packet.ack == self.lanes[end.other() as usize].next_seq;
             return ends || awaited && all;
         }
-        let end_seq = packet.seq.wrapping_add(packet.payload_len);
-        if taken.is_again() || after(self.lanes[end as usize].next_seq, end_seq) && !ends {
-            self.talk |= Bit::RESENT;
-        }
+        self.note_resent(packet, end, taken);
         if ends || self.talk & (Bit::SPEAKER | Bit::SPOKE) != speaks {
             return true;
         }
         self.spoken(packet, end);
         false
+    }
+
+    /// Notes whether a segment with payload was sent before, or comes late.
+    #[inline]
+    fn note_resent(&mut self, packet: &Packet, end: End, taken: Taken) {
+        let end_seq = packet.seq.wrapping_add(packet.payload_len);
+        let late =
+            after(self.lanes[end as usize].next_seq, end_seq) && !packet.flags.any(TcpFlags::FIN | TcpFlags::RST);
+        if taken.is_again() || late {
+            self.talk |= Bit::RESENT;
+        }
+    }
+
+    /// Streams hear everything but copies.
+    #[cold]
+    fn hears_streams(&mut self, packet: &Packet, end: End, taken: Taken) -> bool {
+        if packet.payload_len > 0 {
+            self.note_resent(packet, end, taken);
+        }
+        taken != Taken::Copy
     }
 
     /// The end spoke.
@@ -155,25 +161,26 @@ impl Hot {
         if is_answer { cold.orig.other() } else { cold.orig }
     }
 
-    /// Hears a packet; gives the turn that it ends.
-    pub(crate) fn hear(&mut self, cold: &mut Cold, heard: &Heard<'_>) -> Option<Box<Turn>> {
+    /// Hears a packet; hands on the turns that it ends.
+    pub(crate) fn hear(&mut self, cold: &mut Cold, heard: &Heard<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
         if cold.talk.is_none() {
             if heard.packet.payload_len == 0 {
-                return None;
+                return;
             }
             let client = self.guess_client(cold);
             self.talk |= client as u8 * Bit::CLIENT;
             cold.talk = Some(Box::new(Talk::new(self, cold, heard.unit)));
         }
-        let talk = cold.talk.as_mut()?;
-        let mut ended = None;
-        if heard.packet.payload_len == 0 {
+        let Some(talk) = cold.talk.as_mut() else { return };
+        if self.talk & Bit::STREAMS != 0 {
+            talk.hear_streams(self, heard, ended);
+        } else if heard.packet.payload_len == 0 {
             talk.acknowledge(self, heard.packet.ts_ns, heard.end, heard.packet.ack);
             talk.reveal(self, heard);
         } else if self.speaker() == Some(heard.end) {
             self.spoken(heard.packet, heard.end);
         } else if talk.is_new(self, heard.end) {
-            ended = talk.turn(self, heard);
+            talk.turn(self, heard, ended);
             self.talk = self.talk & !Bit::SPEAKER | Bit::spoken_by(heard.end);
             self.spoken(heard.packet, heard.end);
         }
@@ -183,25 +190,31 @@ impl Hot {
                 self.talk |= Bit::LEFT;
             }
         }
-        ended
     }
 
-    /// The last turn of a connection that ends.
-    pub(crate) fn last_turn(&self, cold: &Cold) -> Option<Box<Turn>> {
-        let talk = cold.talk.as_ref().filter(|talk| talk.has_request())?;
+    /// The last turns of a connection that ends.
+    pub(crate) fn last_turns(&self, cold: &Cold, ended: &mut dyn FnMut(Box<Turn>)) {
+        let Some(talk) = &cold.talk else { return };
+        if let Some(streams) = &talk.streams {
+            let [low, high] = talk.goodbyes;
+            let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };
+            streams.end(own, peer, ended);
+        } else if talk.has_request() {
+            ended(self.last_turn(talk));
+        }
+    }
+
+    fn last_turn(&self, talk: &Talk) -> Box<Turn> {
         let mut turn = talk.closed(self, self.last_ns);
         turn.fate = talk.fate(self.client());
         let goodbye = |end: End| talk.goodbyes[end as usize].map(|parting| parting.goodbye);
         (turn.client_goodbye, turn.server_goodbye) = (goodbye(self.client()), goodbye(self.client().other()));
-        Some(turn)
+        turn
     }
 }
 
 /// Linux gives clients ports from here on (`ip_local_port_range`).
 const EPHEMERAL: u16 = 32768;
-/// A client that closes this soon after its last words does not wait for an answer.
-const LAST_WORDS_NS: i64 = 2_000_000;
-
 impl Talk {
     fn new(hot: &Hot, cold: &Cold, unit: u32) -> Self {
         let (from, to) =
@@ -220,6 +233,7 @@ impl Talk {
             goodbyes: [None; 2],
             refused_answer: false,
             after: After::default(),
+            streams: None,
         }
     }
 
@@ -234,20 +248,20 @@ impl Talk {
     }
 
     /// The direction of payload changes.
-    fn turn(&mut self, hot: &mut Hot, heard: &Heard<'_>) -> Option<Box<Turn>> {
+    fn turn(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
         let other = heard.end.other() as usize;
         let part = if heard.end == hot.client() { Part::Client } else { Part::Server };
         let said = self.label(part, heard.bytes);
+        if self.protocol == Protocol::Http2 {
+            return self.open_streams(hot, heard, ended);
+        }
         self.position[other] = hot.lanes[other].next_seq;
         if said.is_some_and(|said| said.traits.has(Traits::STREAM)) {
             hot.talk |= Bit::OFF;
         }
         match part {
-            Part::Client => self.ask(hot, heard, said.unwrap_or_default()),
-            Part::Server => {
-                self.answer(hot, heard, said.unwrap_or_default());
-                None
-            }
+            Part::Client => self.ask(hot, heard, said.unwrap_or_default()).into_iter().for_each(ended),
+            Part::Server => self.answer(hot, heard, said.unwrap_or_default()),
         }
     }
 
@@ -348,32 +362,6 @@ impl Talk {
         }
     }
 
-    /// An empty segment of the server whose sequence number is ahead of what this point saw of it: it had answered, and
-    /// the answer was lost on the way here.
-    fn reveal(&mut self, hot: &Hot, heard: &Heard<'_>) {
-        if hot.talk & Bit::LEFT == 0 || heard.end == hot.client() || self.after == After::LostAnswer {
-            return;
-        }
-        let fin = u32::from(heard.packet.flags.any(TcpFlags::FIN));
-        let ahead = after(heard.packet.seq.wrapping_add(fin), hot.lanes[heard.end as usize].next_seq);
-        self.after = if ahead { After::LostAnswer } else { After::Silence };
-    }
-
-    fn part(&mut self, heard: &Heard<'_>, client: End) {
-        let packet = heard.packet;
-        let reset = packet.flags.any(TcpFlags::RST);
-        let known = &mut self.goodbyes[heard.end as usize];
-        if known.is_some() {
-            self.refused_answer |= reset && heard.end == client;
-            return;
-        }
-        *known = Some(Parting {
-            goodbye: Goodbye { ns: packet.ts_ns, frame: heard.frame, reset, ttl: packet.ttl },
-            seq: packet.seq.wrapping_add(packet.payload_len),
-            ack: packet.flags.any(TcpFlags::ACK).then_some(packet.ack),
-        });
-    }
-
     /// The turn, as it stands when the next begins or the connection ends.
     fn closed(&self, hot: &Hot, now_ns: i64) -> Box<Turn> {
         let mut turn = Box::new(self.turn.clone());
@@ -395,58 +383,6 @@ impl Talk {
         }
         (turn.rtt_ns, turn.interleaves) = (self.rtt_ns, self.interleaves);
         turn
-    }
-
-    fn fate(&self, client: End) -> Fate {
-        let (own, peer) = (self.goodbyes[client as usize], self.goodbyes[client.other() as usize]);
-        if self.turn.asked.traits.has(Traits::GOODBYE) {
-            return Fate::Finished;
-        }
-        if let Some(answered_ns) = self.turn.answered_ns {
-            let closed_first = own.is_some_and(|own| own.goodbye.ns < answered_ns);
-            return match (own, peer) {
-                _ if closed_first && self.refused_answer => Fate::GaveUp,
-                (None, None) => Fate::GoesOn,
-                _ => Fate::Finished,
-            };
-        }
-        match (own, peer) {
-            _ if self.after == After::LostAnswer => Fate::Unseen,
-            (_, Some(peer)) if after(peer.seq, self.position[client.other() as usize]) => Fate::Unseen,
-            (None, None) => Fate::GoesOn,
-            (Some(own), None) => self.left(own),
-            (Some(own), Some(peer)) if own.goodbye.ns <= peer.goodbye.ns => self.left(own),
-            (own, Some(peer)) => self.abandoned(own, peer),
-        }
-    }
-
-    /// The client left without an answer.
-    fn left(&self, own: Parting) -> Fate {
-        match self.after {
-            _ if self.are_last_words(own) => Fate::Finished,
-            // Only what the server says next tells whether it had answered.
-            After::Nothing if !own.goodbye.reset => Fate::GoesOn,
-            _ => Fate::GaveUp,
-        }
-    }
-
-    fn are_last_words(&self, own: Parting) -> bool {
-        own.goodbye.ns.saturating_sub(self.turn.request_end_ns) < LAST_WORDS_NS
-    }
-
-    /// The server left without an answer.
-    fn abandoned(&self, own: Option<Parting>, peer: Parting) -> Fate {
-        let (asked, knew) = ((self.turn.identity >> 32) as u32, self.turn.identity as u32);
-        let has_request = peer.ack.is_some_and(|ack| after(ack, asked)) || self.turn.acked_ns.is_some();
-        match (peer.goodbye.reset, has_request) {
-            (_, true) => Fate::Dropped,
-            (true, false) => Fate::Forgotten,
-            (false, false) if after(knew, peer.seq) && own.is_some_and(|own| self.are_last_words(own)) => {
-                Fate::Finished
-            }
-            (false, false) if after(knew, peer.seq) => Fate::Stale,
-            (false, false) => Fate::Crossed,
-        }
     }
 }
 

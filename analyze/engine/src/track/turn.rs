@@ -20,8 +20,10 @@ pub enum Fate {
     Forgotten,
     /// The server closed or reset with the request in its hands, and did not answer.
     Dropped,
-    /// The server answered, but the answer never came by here.
+    /// The server answered, but the answer never came by here; of a stream, it may have.
     Unseen,
+    /// The server said that it did not begin with it, so that it may be asked again (HTTP/2: GOAWAY, `REFUSED_STREAM`).
+    Refused,
 }
 
 impl Fate {
@@ -36,6 +38,7 @@ impl Fate {
             Self::Forgotten => "forgotten",
             Self::Dropped => "dropped",
             Self::Unseen => "unseen",
+            Self::Refused => "refused",
         }
     }
 }
@@ -143,6 +146,12 @@ pub enum TlsFailure {
 }
 
 impl Turn {
+    /// Whether it is one request and its response. Where several may be on their way at a time and all of it is encrypted,
+    /// only the two turns of the handshake are.
+    pub fn is_exchange(&self) -> bool {
+        !self.interleaves || self.number <= 2
+    }
+
     /// Whether it is a TLS handshake that failed here, and why.
     pub fn tls_failure(&self) -> Option<TlsFailure> {
         let (asked, answered) = (self.asked.traits, self.answered.traits);

@@ -2,6 +2,7 @@
 
 use crate::packet::{Packet, TcpFlags};
 use crate::track::Endpoint;
+use crate::track::early::Early;
 use std::collections::{HashMap, VecDeque};
 
 /// One direction of a connection at one place: each place sees its own segments.
@@ -38,14 +39,11 @@ pub(super) struct Stream {
     read: usize,
     /// Bytes of the message at hand that the capture cut away.
     missing: usize,
-    /// Segments that came too early.
-    early: Vec<(u32, Vec<u8>)>,
+    early: Early,
 }
 
 /// Directions kept.
 const STREAMS: usize = 1024;
-/// Early segments kept of one.
-const EARLY: usize = 8;
 /// Bytes kept of one: a message and what begins behind it.
 const MAX_BYTES: usize = 2 * 65_537;
 
@@ -133,9 +131,10 @@ impl Stream {
     }
 
     fn push_early(&mut self, seq: u32, captured: &[u8], len: usize) {
-        if self.early.len() < EARLY && captured.len() == len {
-            self.early.push((seq, captured.to_vec()));
-        } else if starts_message(captured) {
+        if captured.len() == len && self.early.push(seq, captured) {
+            return;
+        }
+        if starts_message(captured) {
             // What is missing does not come any more: go on here.
             *self = Self { next: Some(seq), ..Self::default() };
             self.append(captured, len);
@@ -143,14 +142,8 @@ impl Stream {
     }
 
     fn push_waiting(&mut self) {
-        while let Some(next) = self.next
-            && let Some(at) = self.early.iter().position(|(seq, _)| seq.wrapping_sub(next) as i32 <= 0)
-        {
-            let (seq, bytes) = self.early.swap_remove(at);
-            let old = next.wrapping_sub(seq) as usize;
-            if let Some(new) = bytes.get(old..).filter(|new| !new.is_empty()) {
-                self.append(new, new.len());
-            }
+        while let Some(new) = self.next.and_then(|next| self.early.pop(next)) {
+            self.append(&new, new.len());
         }
     }
 

@@ -8,7 +8,7 @@
 //! 0.010 < SA                     # seq and ack go on where the sides are, relative to their initial numbers
 //! 0.020 > PA len=100 seq=1 id=7  # or are told
 //! 0.021 again if=3 dir=in vni=1  # the packet of the line before, seen once more somewhere else
-//! 0.030 < udp len=20 fill=7      # a datagram
+//! 0.030 < udp len=20 fill=7      # a datagram; payload may be told as hex=00ff
 //! 0.040 ! 3/1 from=10.0.0.9      # an ICMP error about the packet of the line before
 //! expect state=SF history=Sh orig.packets=3
 //! expect#1 state=S0              # the second connection that ended
@@ -201,8 +201,10 @@ impl Script {
     }
 
     fn packet(&mut self, ts_ns: u64, forward: bool, what: &str, fields: &Fields<'_>) {
-        let len = number(fields, "len").unwrap_or(0);
-        let payload = vec![number(fields, "fill").unwrap_or(0x55); len];
+        let told = fields.get("hex").map(|text| bytes_of(text));
+        let payload =
+            told.unwrap_or_else(|| vec![number(fields, "fill").unwrap_or(0x55); number(fields, "len").unwrap_or(0)]);
+        let len = payload.len();
         let transport = match what {
             "udp" => Udp::new(if forward { 40_000 } else { 53 }, if forward { 53 } else { 40_000 }).into(),
             letters => self.segment(forward, letters, fields, len as u32).into(),
@@ -316,6 +318,11 @@ fn link_type(name: &str) -> u32 {
         "sll2" => LINK_SLL2,
         _ => panic!("unknown link {name}"),
     }
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("two digits");
+    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 fn tcp_options(fields: &Fields<'_>) -> Vec<u8> {

@@ -29,7 +29,7 @@ const METHODS: [&[u8]; 14] = [
 /// Parameters with which a request asks to be kept waiting: Kubernetes and etcd (`watch`), Consul (`wait`), and what
 /// long polls commonly use.
 const WAITING: [&[u8]; 5] = [b"watch=", b"wait=", b"wait_index=", b"poll=", b"follow="];
-/// The same as parts of a path.
+/// The same as parts of a path, or of the name of a method of gRPC.
 const WAITING_PATHS: [&[u8]; 5] = [b"poll", b"watch", b"/events", b"/stream", b"/subscribe"];
 
 /// A request line: method and path, the query cut off.
@@ -40,13 +40,16 @@ pub(super) fn request(bytes: &[u8]) -> Option<Said> {
     if !is_connect && !rest.first().is_none_or(|first| matches!(first, b'/' | b'*' | b'h')) {
         return None;
     }
-    let (query, path) = path(rest).ok()?;
+    let (path, waits) = target(rest, !rest.iter().any(u8::is_ascii_whitespace));
     let mut text = Text::of(method);
     text.append(path);
-    // What the capture cut off may be the parameter that asks to wait.
-    let cut = !query.iter().any(u8::is_ascii_whitespace);
-    let waits = cut || WAITING_PATHS.iter().any(|word| contains(path, word)) || waits(query);
     Some(Said::new(text).with(Traits::WAITS.only_if(waits)).with(Traits::STREAM.only_if(is_connect)))
+}
+
+/// The path at the start of bytes, and whether it or its query asks to be kept waiting: what is cut off may do so.
+pub(super) fn target(bytes: &[u8], cut: bool) -> (&[u8], bool) {
+    let (query, path) = path(bytes).unwrap_or((&[], bytes));
+    (path, cut || WAITING_PATHS.iter().any(|word| contains(path, word)) || waits(query))
 }
 
 fn path(bytes: &[u8]) -> IResult<&[u8], &[u8]> {
@@ -61,7 +64,7 @@ fn waits(query: &[u8]) -> bool {
 }
 
 fn contains(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.windows(word.len()).any(|window| window == word)
+    bytes.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
 /// A status line.

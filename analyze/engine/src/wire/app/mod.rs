@@ -4,8 +4,9 @@
 //! One file a protocol, one line in `protocols!`. A protocol is known by the shape of its first bytes, never by its
 //! port. Messages may be cut anywhere: what is not there is not said.
 
+pub(crate) mod hpack;
 mod http1;
-mod http2;
+pub(crate) mod http2;
 mod kafka;
 mod mysql;
 mod postgres;
@@ -117,7 +118,7 @@ protocols! {
     Http1 = "http/1", http1::request, http1::response;
     /// TLS (RFC 8446, RFC 5246).
     Tls = "tls", tls::request, tls::response;
-    /// HTTP/2 in clear text (RFC 9113); gRPC too.
+    /// HTTP/2 in clear text (RFC 9113).
     Http2 = "http/2", http2::request, http2::response;
     /// Redis (RESP).
     Redis = "redis", redis::request, redis::response;
@@ -127,6 +128,8 @@ protocols! {
     Mysql = "mysql", mysql::request, mysql::response;
     /// Kafka.
     Kafka = "kafka", kafka::request, kafka::response;
+    /// gRPC, in streams of HTTP/2.
+    Grpc = "grpc", http2::never, http2::never;
 }
 
 impl Protocol {
@@ -135,9 +138,11 @@ impl Protocol {
         matches!(self, Self::Http1 | Self::Tls | Self::Http2 | Self::Mysql)
     }
 
-    /// Whether each request waits for the answer to the one before, so that a late answer is a slow one.
-    pub fn is_answered_in_turn(self) -> bool {
-        matches!(self, Self::Http1 | Self::Redis | Self::Postgres | Self::Mysql | Self::Kafka)
+    /// Whether each request waits for the answer to the one before or has a stream of its own, so that a late answer is
+    /// a slow one.
+    pub fn is_timed(self) -> bool {
+        let in_turn = matches!(self, Self::Http1 | Self::Redis | Self::Postgres | Self::Mysql | Self::Kafka);
+        in_turn || matches!(self, Self::Http2 | Self::Grpc)
     }
 }
 

@@ -1,0 +1,114 @@
+//! How a connection ended for its last turn: who said goodbye first, and what they knew then.
+
+use super::{Bit, Heard, Talk};
+use crate::packet::TcpFlags;
+use crate::track::flow::Hot;
+use crate::track::key::End;
+use crate::track::lane::after;
+use crate::track::turn::{Fate, Goodbye};
+use crate::wire::app::Traits;
+
+/// What a server still says when its client has left while it waited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum After {
+    /// Nothing so far.
+    #[default]
+    Nothing,
+    /// It knows, and had not answered.
+    Silence,
+    /// It had answered, but not so that this point saw it.
+    LostAnswer,
+}
+
+/// A FIN or RST.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parting {
+    pub(crate) goodbye: Goodbye,
+    /// Sequence number of the FIN.
+    seq: u32,
+    /// What it acknowledges.
+    pub(crate) ack: Option<u32>,
+}
+
+/// A client that closes this soon after its last words does not wait for an answer.
+const LAST_WORDS_NS: i64 = 2_000_000;
+
+impl Talk {
+    /// An empty segment of the server whose sequence number is ahead of what this point saw of it: it had answered, and
+    /// the answer was lost on the way here.
+    pub(super) fn reveal(&mut self, hot: &Hot, heard: &Heard<'_>) {
+        if hot.talk & Bit::LEFT == 0 || heard.end == hot.client() || self.after == After::LostAnswer {
+            return;
+        }
+        let fin = u32::from(heard.packet.flags.any(TcpFlags::FIN));
+        let ahead = after(heard.packet.seq.wrapping_add(fin), hot.lanes[heard.end as usize].next_seq);
+        self.after = if ahead { After::LostAnswer } else { After::Silence };
+    }
+
+    pub(super) fn part(&mut self, heard: &Heard<'_>, client: End) {
+        let packet = heard.packet;
+        let reset = packet.flags.any(TcpFlags::RST);
+        let known = &mut self.goodbyes[heard.end as usize];
+        if known.is_some() {
+            self.refused_answer |= reset && heard.end == client;
+            return;
+        }
+        *known = Some(Parting {
+            goodbye: Goodbye { ns: packet.ts_ns, frame: heard.frame, reset, ttl: packet.ttl },
+            seq: packet.seq.wrapping_add(packet.payload_len),
+            ack: packet.flags.any(TcpFlags::ACK).then_some(packet.ack),
+        });
+    }
+
+    pub(super) fn fate(&self, client: End) -> Fate {
+        let (own, peer) = (self.goodbyes[client as usize], self.goodbyes[client.other() as usize]);
+        if self.turn.asked.traits.has(Traits::GOODBYE) {
+            return Fate::Finished;
+        }
+        if let Some(answered_ns) = self.turn.answered_ns {
+            let closed_first = own.is_some_and(|own| own.goodbye.ns < answered_ns);
+            return match (own, peer) {
+                _ if closed_first && self.refused_answer => Fate::GaveUp,
+                (None, None) => Fate::GoesOn,
+                _ => Fate::Finished,
+            };
+        }
+        match (own, peer) {
+            _ if self.after == After::LostAnswer => Fate::Unseen,
+            (_, Some(peer)) if after(peer.seq, self.position[client.other() as usize]) => Fate::Unseen,
+            (None, None) => Fate::GoesOn,
+            (Some(own), None) => self.left(own),
+            (Some(own), Some(peer)) if own.goodbye.ns <= peer.goodbye.ns => self.left(own),
+            (own, Some(peer)) => self.abandoned(own, peer),
+        }
+    }
+
+    /// The client left without an answer.
+    fn left(&self, own: Parting) -> Fate {
+        match self.after {
+            _ if self.are_last_words(own) => Fate::Finished,
+            // Only what the server says next tells whether it had answered.
+            After::Nothing if !own.goodbye.reset => Fate::GoesOn,
+            _ => Fate::GaveUp,
+        }
+    }
+
+    fn are_last_words(&self, own: Parting) -> bool {
+        own.goodbye.ns.saturating_sub(self.turn.request_end_ns) < LAST_WORDS_NS
+    }
+
+    /// The server left without an answer.
+    fn abandoned(&self, own: Option<Parting>, peer: Parting) -> Fate {
+        let (asked, knew) = ((self.turn.identity >> 32) as u32, self.turn.identity as u32);
+        let has_request = peer.ack.is_some_and(|ack| after(ack, asked)) || self.turn.acked_ns.is_some();
+        match (peer.goodbye.reset, has_request) {
+            (_, true) => Fate::Dropped,
+            (true, false) => Fate::Forgotten,
+            (false, false) if after(knew, peer.seq) && own.is_some_and(|own| self.are_last_words(own)) => {
+                Fate::Finished
+            }
+            (false, false) if after(knew, peer.seq) => Fate::Stale,
+            (false, false) => Fate::Crossed,
+        }
+    }
+}
