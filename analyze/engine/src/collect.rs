@@ -229,6 +229,7 @@ impl<'a> Collector<'a> {
             Event::Tcp(event) => outputs.tcp_events.push(|| rows::tcp_event(&event, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
             Event::Turn(turn) if turn.is_exchange() => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
+            Event::Quic(quic) => outputs.turns.push(|| rows::turn(&quic.turn, names), self.sink),
             Event::Dns(told) => {
                 outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink)?;
                 self.dns(&told)

@@ -39,6 +39,12 @@ impl Totals {
             Event::IcmpError(_) => *self.protocols.entry("icmp errors").or_default() += 1,
             Event::Echo(_) => *self.protocols.entry("pings").or_default() += 1,
             Event::Dns(_) => *self.protocols.entry("dns transactions").or_default() += 1,
+            Event::Quic(quic) => {
+                *self.protocols.entry("quic connections").or_default() += 1;
+                if quic.unanswered > 0 {
+                    *self.protocols.entry("quic initials without answer").or_default() += i64::from(quic.unanswered);
+                }
+            }
             Event::Turn(_)
             | Event::Tcp(_)
             | Event::ArpUnanswered(_)

@@ -1,6 +1,7 @@
 //! What the findings add up to, and what the captures cannot tell.
 
-use crate::detect::world::World;
+use crate::detect::evidence::count_of;
+use crate::detect::world::{FlowFacts, World};
 use crate::finding::{ConnectionCounts, Finding, Ladder, Rung, Severity};
 use crate::wire::TunnelKind;
 
@@ -40,7 +41,23 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
         (wireguard, "WireGuard traffic is encrypted: what happens inside cannot be judged."),
         (world.restricted, "The analysis was restricted: what was left out is not judged."),
     ];
-    cases.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned()).collect()
+    let told = cases.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
+    told.chain(quic(flows)).collect()
+}
+
+/// What is not judged of QUIC, and what was seen of it all the same.
+fn quic(flows: &FlowFacts) -> Option<String> {
+    let unanswered = match flows.quic_unanswered {
+        0 => String::new(),
+        count => format!(
+            " {count} of {} got no answer to {}: servers without QUIC, and policies for TCP alone, look like that, and \
+             clients go on with TCP.",
+            flows.quic,
+            count_of(flows.quic_initials, "Initial")
+        ),
+    };
+    (flows.quic > 0)
+        .then(|| format!("QUIC is encrypted: what is asked and how long it takes cannot be judged.{unanswered}"))
 }
 
 /// The rungs, from what was seen and found.

@@ -18,7 +18,7 @@ mod dns_name_missing;
 mod dns_negative_cache;
 mod duplicate_ip;
 mod endpoint_outlier;
-mod evidence;
+pub(crate) mod evidence;
 mod fragment_loss;
 mod fragments;
 mod hairpin_broken;

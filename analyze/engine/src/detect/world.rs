@@ -15,7 +15,7 @@ use crate::track::decoded::Decoded;
 use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
 use crate::track::points::Point;
 use crate::track::tunnels::{Tunnel, TunnelUse};
-use crate::track::{Event, IcmpError};
+use crate::track::{Event, IcmpError, Quic};
 use kcap_file::CaptureInfo;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,10 @@ pub(crate) struct FlowFacts {
     pub(crate) payload_bytes: u64,
     pub(crate) missing_flows: u64,
     pub(crate) evicted: u64,
+    /// Connections that speak QUIC, those of them that got no answer, and with how many datagrams they asked for one.
+    pub(crate) quic: u64,
+    pub(crate) quic_unanswered: u64,
+    pub(crate) quic_initials: u64,
 }
 
 const FEW: usize = 8;
@@ -103,6 +107,7 @@ impl Facts {
             Event::ArpUnanswered(_) | Event::AddressConflict(_) => self.left_out += 1,
             Event::Speakers { unit, addrs } => self.speakers.extend(addrs.iter().map(|addr| (*unit, *addr))),
             Event::Echo(echo) => self.overlay.echo(echo),
+            Event::Quic(quic) => self.flows.quic(quic),
             Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
     }
@@ -128,6 +133,12 @@ impl FlowFacts {
         if flow.proto == 6 {
             self.tcp(flow);
         }
+    }
+
+    fn quic(&mut self, quic: &Quic) {
+        self.quic += 1;
+        self.quic_unanswered += u64::from(quic.unanswered > 0);
+        self.quic_initials += u64::from(quic.unanswered);
     }
 
     fn tcp(&mut self, flow: &Flow) {

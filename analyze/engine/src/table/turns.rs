@@ -3,7 +3,8 @@ use crate::Addr;
 
 table! {
     /// One row a request and its response: payload of the client, then of the server, told apart by the change of
-    /// direction, whatever the protocol; of HTTP/2 in clear text, and gRPC in it, one row a stream. As the first capture
+    /// direction, whatever the protocol; of HTTP/2 in clear text, and gRPC in it, one row a stream; of QUIC, the
+    /// first datagrams alone. As the first capture
     /// point and tunnel of the connection saw it. Connections whose sides talk as they please (upgrades, tunnels) have
     /// none, and those that are encrypted and may be HTTP/2 only their handshake.
     "turns" => pub struct TurnRow {
@@ -29,7 +30,7 @@ table! {
         pub turn: i64,
         /// Protocol, where its messages were recognised.
         pub protocol: Option<&'static str>,
-        /// Server name that the connection asked for (TLS).
+        /// Server name that the connection asked for (TLS, QUIC).
         pub host: Option<String>,
         /// What the request says: method and path, server name, class of a command.
         pub request: Option<String>,

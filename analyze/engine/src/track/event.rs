@@ -4,6 +4,7 @@ use super::compat::Flagged;
 use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::{Few, History};
+use super::quic::Quic;
 use super::tcp::TcpEvent;
 use super::tcp::side::{Idle, TcpSide};
 use super::turn::Turn;
@@ -33,6 +34,8 @@ pub enum Event {
     Echo(Box<Echo>),
     /// A request was answered, or its connection ended.
     Turn(Box<Turn>),
+    /// A QUIC connection ended.
+    Quic(Box<Quic>),
     /// tshark would flag a frame; stated only on demand.
     Flagged(Box<Flagged>),
     /// An address did not answer ARP or neighbour discovery.

@@ -6,6 +6,7 @@ use super::fold::Recent;
 use super::key::{End, Key};
 use super::lane::{Lane, Rare, Taken, Told};
 use super::leg::{Leg, may_be_same_way, way};
+use super::quic::Opening;
 use super::stall::Trouble;
 use super::talk::Talk;
 use super::tcp::resend::Verdict;
@@ -14,6 +15,7 @@ use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::event::{FrameId, IcmpCode};
 use crate::track::handshake::{Handshake, Hello};
 use crate::track::tcp::side::Idle;
+use crate::wire::app::quic;
 
 /// What every packet of a connection touches: two cache lines.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +131,8 @@ pub(crate) struct Cold {
     pub(crate) legs_left_out: u32,
     /// Its requests and responses, once somebody spoke.
     pub(crate) talk: Option<Box<Talk>>,
+    /// How it began, where it speaks QUIC.
+    pub(crate) quic: Option<Box<Opening>>,
     recent: Option<Box<Recent>>,
     /// What of [`Cold::extra_bytes`] the table has counted.
     pub(crate) charged: u64,
@@ -165,6 +169,7 @@ impl Cold {
             orig_from_a: packet.bits.is_from_b() == (end != orig),
             legs_left_out: 0,
             talk: None,
+            quic: None,
             recent: None,
             charged: 0,
         }
@@ -176,7 +181,8 @@ impl Cold {
         let talk = self.talk.as_ref().map_or(0, |talk| talk.held());
         let rare = self.rare.iter().chain(self.legs.iter().flat_map(|leg| &leg.rare));
         let trouble = rare.filter(|rare| rare.trouble.is_some()).count() * size_of::<Trouble>();
-        (self.legs.capacity() * size_of::<Leg>() + recent + talk + trouble) as u64
+        let quic = self.quic.as_ref().map_or(0, |quic| quic.held());
+        (self.legs.capacity() * size_of::<Leg>() + recent + talk + quic + trouble) as u64
     }
 
     /// Lets go of them.
@@ -323,7 +329,7 @@ impl Hot {
         if packet.kind == Kind::Tcp {
             self.segment(cold, ledger, packet, end, first_leg, source);
         } else {
-            self.datagram(cold, packet, end);
+            self.datagram(cold, packet, end, source);
         }
         taken
     }
@@ -338,13 +344,18 @@ impl Hot {
         }
     }
 
-    fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
+    fn datagram(&mut self, cold: &mut Cold, packet: &Packet, end: End, source: &Source<'_>) {
         // Of a segment that was cut before its flags only the addresses count.
         let datagram = !self.key.is_tcp() && packet.payload_len > 0;
         if datagram && self.seen[end as usize] & Seen::DATA == 0 {
             let first = Hello { isn: packet.tsval, shape: packet.payload_len, ..Hello::default() };
             cold.handshake.hello[end as usize] = first;
             self.mark(cold, end, Seen::DATA, b'd');
+            self.talk |= u8::from(packet.payload_len >= quic::SMALLEST);
+        }
+        // Of datagrams this byte says that QUIC may be opening.
+        if datagram && self.talk != 0 {
+            self.meet(cold, packet, end, source);
         }
         if self.lanes[end.other() as usize].packets > 0 {
             self.phase = Phase::Open;
@@ -424,7 +435,7 @@ impl Hot {
 
     /// Whether the packet was seen where the first leg was, though the tunnel's number may be of the other direction
     /// (Cilium's and OVN's name the sender).
-    fn is_vantage(&self, packet: &Packet, end: End) -> bool {
+    pub(crate) fn is_vantage(&self, packet: &Packet, end: End) -> bool {
         let same_depth = (self.tunnel == 0) == (packet.tunnel == 0);
         self.point == packet.point && same_depth && self.is_way_of(packet, end)
     }

@@ -37,7 +37,7 @@ pub(crate) struct Flows {
 }
 
 /// Bytes one live connection takes: both halves, its index entry at the usual load, history and evidence.
-pub(crate) const FLOW_BYTES: u64 = 952;
+pub(crate) const FLOW_BYTES: u64 = 960;
 
 /// A packet on its way through the table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -268,6 +268,7 @@ impl Flows {
         self.index.remove(cold.tag, slot);
         self.free.push(slot);
         hot.last_turns(cold, &mut |turn| events.push((at, Event::Turn(turn))));
+        events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
         let watch = self.watches[slot as usize].take();
         let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);
         events.extend(told.into_iter().map(|event| (at, Event::Tcp(Box::new(event)))));

@@ -23,6 +23,7 @@ pub mod lookup;
 mod neighbours;
 pub mod points;
 mod prefetch;
+mod quic;
 pub(crate) mod shard;
 mod stall;
 mod talk;
@@ -33,6 +34,7 @@ mod turn;
 pub use endpoint::Endpoint;
 pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError, Tally};
 pub use few::{Few, History};
+pub use quic::Quic;
 pub use turn::{Fate, Goodbye, Resent, TlsFailure, Turn};
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) mod http2;
 mod kafka;
 mod mysql;
 mod postgres;
+pub mod quic;
 mod redis;
 mod sql;
 #[cfg(test)]
@@ -130,6 +131,8 @@ protocols! {
     Kafka = "kafka", kafka::request, kafka::response;
     /// gRPC, in streams of HTTP/2.
     Grpc = "grpc", http2::never, http2::never;
+    /// QUIC (RFC 9000), in datagrams.
+    Quic = "quic", http2::never, http2::never;
 }
 
 impl Protocol {

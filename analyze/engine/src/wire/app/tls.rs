@@ -116,7 +116,8 @@ pub(crate) fn alert_name(code: u8) -> &'static str {
     }
 }
 
-fn client_hello(body: &[u8]) -> Option<Said> {
+/// What a `ClientHello` says.
+pub(super) fn client_hello(body: &[u8]) -> Option<Said> {
     let (_, extensions) = hello(body, CLIENT_HELLO).ok()?;
     // What the capture, or the segment, cut off may be the offer of HTTP/2.
     let said = Said::default().with(Traits::HELLO).with(Traits::INTERLEAVES.only_if(extensions.cut));
