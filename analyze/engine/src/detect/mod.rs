@@ -1,5 +1,6 @@
 //! Findings: judgements over facts, each with its evidence. Detect judges and never parses.
 
+mod answers;
 mod attempts;
 mod backend_removed;
 mod backend_reset;
@@ -11,6 +12,7 @@ mod connect_rejected;
 mod connect_timeout;
 mod conntrack_expired;
 mod conntrack_full;
+mod cpu_throttle;
 mod dead_peer;
 mod dns;
 mod dns_cacheable_repeats;
@@ -164,6 +166,7 @@ pub const DETECTORS: &[About] = &[
     searched_fqdn::ABOUT,
     zero_window::ABOUT,
     slow_server::ABOUT,
+    cpu_throttle::ABOUT,
 ];
 
 /// Findings kept of one detector; the report says how many more there were.

@@ -1,5 +1,6 @@
 //! What detectors judge at the end: facts gathered over all captures.
 
+use super::answers::Answers;
 use super::dns::Dns;
 use super::fragments::Fragments;
 use super::lookups::LookupFacts;
@@ -38,6 +39,7 @@ pub(crate) struct Facts {
     pub(crate) speakers: BTreeSet<(u32, Addr)>,
     pub(crate) flows: FlowFacts,
     pub(crate) turns: Turns,
+    pub(crate) answers: Answers,
     /// Directions of connections that lost segments, once asked for.
     pub(crate) lossy: OnceCell<Vec<Lossy>>,
     pub(crate) lookups: LookupFacts,
@@ -89,7 +91,10 @@ impl Facts {
     /// Takes note of an event.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
-            Event::Turn(turn) => self.turns.add(turn),
+            Event::Turn(turn) => {
+                self.turns.add(turn);
+                self.answers.add(turn);
+            }
             Event::Flow(flow) => {
                 self.overlay.add(flow);
                 self.path_mtu.add(flow);
