@@ -178,8 +178,14 @@ impl Ingest {
             return;
         }
         packet.tunnel = self.tunnels.enter(self.layers.outers(), unit, packet.ts_ns, id);
-        if self.layers.outers().last().is_some_and(|outer| outer.src > outer.dst) {
-            packet.bits.set_from_b();
+        if let Some(outer) = self.layers.outers().last() {
+            if outer.src > outer.dst {
+                packet.bits.set_from_b();
+            }
+            if packet.flags.is_syn() && !packet.bits.is_reassembled() {
+                let frame = work.chunk.batch.frame(&record);
+                self.tunnels.check(packet.tunnel, outer, frame, packet.direction, id);
+            }
         }
         self.now_ns = record.ts_ns;
         self.decoded.count(&packet, &record, &self.layers);

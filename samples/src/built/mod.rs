@@ -11,6 +11,7 @@ mod lookups;
 mod nat;
 mod near_misses;
 mod paths;
+mod routes;
 mod talk;
 mod trouble;
 mod tunnels;
@@ -51,6 +52,7 @@ pub fn all() -> io::Result<Vec<File>> {
     files.extend(apps::files());
     files.extend(lookups::files());
     files.extend(paths::files());
+    files.extend(routes::files());
     files.extend(trouble::files());
     files.extend(dns::files());
     Ok(files)

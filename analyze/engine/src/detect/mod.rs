@@ -1,6 +1,7 @@
 //! Findings: judgements over facts, each with its evidence. Detect judges and never parses.
 
 mod answers;
+mod asymmetric_path;
 mod attempts;
 mod backend_removed;
 mod backend_reset;
@@ -37,6 +38,7 @@ mod no_endpoints;
 mod no_route;
 mod nodeport_unanswered;
 mod overlay;
+mod overlay_checksum;
 mod overlay_down;
 mod overlay_fragmentation;
 mod overlay_one_way;
@@ -109,6 +111,7 @@ pub const DETECTORS: &[About] = &[
     capture_incomplete::ABOUT,
     duplicate_ip::ABOUT,
     vni_mismatch::ABOUT,
+    overlay_checksum::ABOUT,
     overlay_one_way::ABOUT,
     overlay_down::ABOUT,
     wireguard_no_handshake::ABOUT,
@@ -152,6 +155,7 @@ pub const DETECTORS: &[About] = &[
     connect_timeout::ABOUT,
     backend_reset::ABOUT,
     keepalive_race::ABOUT,
+    asymmetric_path::ABOUT,
     packet_loss::ABOUT,
     reordering::ABOUT,
     packet_duplication::ABOUT,

@@ -30,6 +30,8 @@ pub(crate) struct Inside {
     pub(crate) servers: BTreeSet<Endpoint>,
     /// Connections that came about.
     pub(crate) complete: u64,
+    /// Of these, those whose SYN had to be sent again, by originators behind `a` and behind `b`.
+    pub(crate) late: [u64; 2],
     /// Connections both of whose directions were seen in one direction of the tunnel or the other.
     pub(crate) both_ways: u64,
     /// Failed attempts of originators behind `a`, and behind `b`.
@@ -102,6 +104,7 @@ impl Inside {
             // Only a handshake proves that answers arrive at the other end.
             Outcome::Established if flow.proto == TCP => {
                 self.complete += 1;
+                self.late[usize::from(!from_a)] += u64::from(flow.from_orig.syns > 1);
                 return;
             }
             _ => return,
@@ -130,6 +133,7 @@ impl Inside {
         self.silent += other.silent;
         self.half_open += other.half_open;
         self.complete += other.complete;
+        self.late = [self.late[0] + other.late[0], self.late[1] + other.late[1]];
         self.both_ways += other.both_ways;
         self.from_a += other.from_a;
         self.from_b += other.from_b;

@@ -175,7 +175,7 @@ impl World<'_> {
     /// Whether a tunnel was found broken, so that what fails inside is its symptom.
     pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
         let Some(tunnel) = self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) else { return false };
-        let broken = |finding: &&Finding| matches!(finding.code, "OVL001" | "OVL002" | "OVL004");
+        let broken = |finding: &&Finding| matches!(finding.code, "OVL001" | "OVL002" | "OVL003" | "OVL004");
         let mut broken = self.findings.iter().filter(broken).peekable();
         if broken.peek().is_none() {
             return false;

@@ -4,8 +4,9 @@ use super::event::FrameId;
 use super::few::Few;
 use crate::Addr;
 use crate::time::widen;
-use crate::wire::{Outer, TunnelKind};
+use crate::wire::{Outer, TunnelKind, udp};
 use foldhash::fast::RandomState;
+use kcap_file::Direction;
 use std::collections::HashMap;
 
 /// A tunnel: two ends and an identifier, both directions together.
@@ -40,6 +41,42 @@ pub struct TunnelUse {
     pub port: u16,
     /// Handshakes of WireGuard.
     pub handshakes: Option<Box<Handshakes>>,
+    /// Checksums of its packets, where they have any.
+    pub sums: Option<Box<Sums>>,
+}
+
+/// UDP checksums of outer packets that open connections, by who sent them.
+#[derive(Clone, Debug, Default)]
+pub struct Sums {
+    /// Of `a`.
+    pub a: Checked,
+    /// Of `b`.
+    pub b: Checked,
+}
+
+/// How many checksums are right and how many wrong. What an interface sends mostly has its checksum still to come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Checked {
+    /// Right ones.
+    pub right: u64,
+    /// Wrong ones.
+    pub wrong: u64,
+    /// Wrong ones of frames that came in, where the file says so.
+    pub arrived_wrong: u64,
+    /// Frames of wrong ones, a few.
+    pub frames: Few<FrameId, 8>,
+}
+
+impl Checked {
+    fn take(&mut self, right: bool, direction: Direction, frame: FrameId) {
+        if right {
+            self.right += 1;
+            return;
+        }
+        self.wrong += 1;
+        self.arrived_wrong += u64::from(direction == Direction::In);
+        self.frames.push(frame);
+    }
 }
 
 impl Way {
@@ -147,6 +184,16 @@ impl Tunnels {
             parent = id;
         }
         parent
+    }
+
+    /// Checks a frame of a tunnel, which [`Self::enter`] gave, that opens a connection. What is sent has no checksum yet.
+    #[cold]
+    pub(crate) fn check(&mut self, id: u32, outer: &Outer, frame: &[u8], direction: Direction, at: FrameId) {
+        let Some(right) = udp::has_right_sum(outer, frame).filter(|_| direction != Direction::Out) else { return };
+        let (Some(tunnel), Some(usage)) = (self.list.get(id as usize), self.uses.get_mut(id as usize)) else { return };
+        let sums = usage.sums.get_or_insert_default();
+        let of = if outer.src == tunnel.a { &mut sums.a } else { &mut sums.b };
+        of.take(right, direction, at);
     }
 
     fn id(&mut self, outer: &Outer, parent: u32, unit: u32, frame: FrameId) -> u32 {

@@ -310,7 +310,7 @@ pub fn push_name(text: &mut Vec<u8>, message: &[u8], mut at: usize) -> Option<()
     loop {
         let label = *message.get(at)?;
         match label {
-            0 => return Some(or_root(text)),
+            0 => break,
             1..=63 => {
                 let end = at.checked_add(1)?.checked_add(label.into())?;
                 used = used.checked_add(label.into())?.checked_add(1)?;
@@ -331,6 +331,8 @@ pub fn push_name(text: &mut Vec<u8>, message: &[u8], mut at: usize) -> Option<()
             _ => return None,
         }
     }
+    or_root(text);
+    Some(())
 }
 
 /// Most names are no longer than this.
@@ -384,6 +386,7 @@ fn is_plain(byte: u8) -> bool {
     PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
+#[allow(clippy::indexing_slicing, reason = "of a constant, which the compiler checks")]
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut rest: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+@=:";

@@ -96,6 +96,8 @@ pub struct Outer {
     pub port: u16,
     /// Bytes of the outer IP packet, headers included.
     pub ip_len: u32,
+    /// Where the outer transport header starts in the frame.
+    pub l4_offset: u32,
 }
 
 /// The innermost fragment that stopped decoding.

@@ -30,7 +30,7 @@ mod sll2;
 pub mod tcp;
 #[cfg(test)]
 mod tests;
-mod udp;
+pub(crate) mod udp;
 mod undecoded;
 mod vlan;
 mod vxlan;

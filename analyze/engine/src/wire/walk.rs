@@ -219,8 +219,8 @@ impl<'a> Walk<'a> {
     /// Enters a tunnel: the packet so far is its outer one.
     #[inline]
     pub(super) fn tunnel(&mut self, kind: TunnelKind, id: Option<u32>) -> Result<(), Stopped> {
-        let Packet { src, dst, dst_port, ip_len, .. } = *self.packet;
-        let outer = Outer { kind, src, dst, id, port: dst_port, ip_len };
+        let Packet { src, dst, dst_port, ip_len, l4_offset, .. } = *self.packet;
+        let outer = Outer { kind, src, dst, id, port: dst_port, ip_len, l4_offset };
         if self.layers.push_outer(outer) { Ok(()) } else { Err(self.stop(Stop::TooDeep)) }
     }
 }

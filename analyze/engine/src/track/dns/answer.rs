@@ -22,7 +22,8 @@ const ZONES: usize = 32;
 impl Zones {
     /// The zone of a start of authority.
     fn read(&mut self, record: &Record<'_>, message: &[u8]) -> Option<Arc<Zone>> {
-        (self.owner.clear(), self.mname.clear());
+        self.owner.clear();
+        self.mname.clear();
         dns::push_name(&mut self.owner, message, record.name_at)?;
         dns::push_name(&mut self.mname, message, record.data_at)?;
         let is_it = |known: &&Arc<Zone>| known.owner.as_bytes() == self.owner && known.mname.as_bytes() == self.mname;

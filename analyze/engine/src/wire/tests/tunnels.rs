@@ -24,6 +24,7 @@ fn vxlan_on_its_ports() {
             id: Some(77),
             port,
             ip_len: 20 + 8 + 8 + 14 + 20 + 32 + 7,
+            l4_offset: 20,
         };
         assert_eq!(layers.outers(), [expected]);
         assert_eq!((packet.ip_len, packet.l4_offset), (59, 70));
