@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Findings, tables and limits, shown on the bundled samples.
 DEMO := svc004-policy-drop ovl001-one-way healthy-any-interface
 
-.PHONY: demo test lint ci bench audit icount agent
+.PHONY: demo test e2e lint ci bench audit icount agent
 
 # Builds kcap and shows its report on three bundled samples.
 demo:
@@ -20,6 +20,13 @@ demo:
 test:
 	@tests/setup.sh test
 	$(CARGO) test --workspace --no-fail-fast
+
+# Captures on the nodes of a real Kubernetes, which it builds once and starts. Needs root and Go.
+e2e:
+	@tests/setup.sh e2e
+	@tests/cluster/cluster build
+	$(CARGO) build -p kcap -p kcap-report
+	KCAP_E2E=1 $(CARGO) test -p kcap-tests --test e2e -- --nocapture
 
 lint:
 	@tests/setup.sh build

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Installs what building and testing need: libpcap's headers, and the tools that tests compare with.
-# `setup.sh build` is enough to build; `setup.sh test` adds the oracles; `setup.sh bench` adds the peers.
+# `setup.sh build` is enough to build; `setup.sh test` adds the oracles; `setup.sh e2e` adds what a Kubernetes
+# is made of, but for Go; `setup.sh bench` adds the peers.
 set -euo pipefail
 
 build=(gcc libpcap-dev make pkg-config)
-test=(containerd containernetworking-plugins iproute2 python3 runc tcpdump tshark zstd)
+test=(bsdutils containerd containernetworking-plugins iproute2 python3 runc tcpdump tshark zstd)
+e2e=(busybox conntrack etcd-server iptables openssl procps util-linux)
 bench=(softflowd tcptrace valgrind)
 
 case "${1:-test}" in
     build) wanted=("${build[@]}") ;;
     test) wanted=("${build[@]}" "${test[@]}") ;;
+    e2e) wanted=("${build[@]}" "${test[@]}" "${e2e[@]}") ;;
     bench) wanted=("${build[@]}" "${test[@]}" "${bench[@]}") ;;
-    *) echo "usage: $0 build|test|bench" >&2; exit 2 ;;
+    *) echo "usage: $0 build|test|e2e|bench" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null; then

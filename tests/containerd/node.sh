@@ -9,7 +9,7 @@ folder=$1
 here=$(cd "$(dirname "$0")" && pwd)
 
 if [ "${2:-}" != inside ]; then
-    "$here/image.py" "$folder/pause.tar" kcap.local/pause:1 --entry /bin/sleep --entry infinity /bin/sleep=/bin/sleep
+    "$here/../image.py" "$folder/pause.tar" kcap.local/pause:1 --entry /bin/sleep --entry infinity /bin/sleep=/bin/sleep
     # Becomes unshare itself: whoever kills this process kills all that is inside.
     exec unshare -m -n -u -p --fork --kill-child --propagation private "$0" "$folder" inside
 fi

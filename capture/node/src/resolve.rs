@@ -18,7 +18,7 @@ pub struct Resolved {
     pub targets: Vec<String>,
     /// Network namespaces, each once.
     pub places: Vec<Place>,
-    /// Names of the addresses that are known.
+    /// Names of the addresses of the places.
     pub names: Vec<NameRecord>,
     /// Finds what the targets become.
     pub(crate) follow: Option<Follow>,
@@ -46,6 +46,11 @@ impl Follow {
             args.selector = None;
         }
         Self { pods, targets, args }
+    }
+
+    /// Names of the addresses of all pods of the node.
+    pub(crate) fn names(&self) -> Vec<NameRecord> {
+        self.pods.names()
     }
 
     /// How long all pods may be gone before that is the end.
@@ -126,7 +131,7 @@ impl Resolved {
         for place in found? {
             self.add(place);
         }
-        self.names = pods.names();
+        self.names = self.places.iter().flat_map(Place::names).collect();
         self.follow = Some(Follow::of(pods, targets, args, &self.places));
         Ok(())
     }

@@ -15,6 +15,8 @@ use crate::{CaptureError, Netns, clock};
 use kcap_file::note::{Context, LinkNote, Missing, Note, When};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -31,6 +33,41 @@ const MAX_RESOLV_CONF: usize = 16 * 1024;
 pub(crate) struct Collector {
     places: Vec<Worker<Context>>,
     node: Worker<NodePart>,
+}
+
+/// A context that is being collected, by a thread: a capture begins meanwhile.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    thread: JoinHandle<(Collector, Vec<Note>)>,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Gathering {
+    /// Collects the context before.
+    pub(crate) fn start(mut collector: Collector) -> Result<Self, CaptureError> {
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let given_up = Arc::clone(&abandoned);
+        let work = move || {
+            let notes = collector.collect(When::Before, &mut || given_up.load(Ordering::Relaxed));
+            (collector, notes)
+        };
+        let thread = std::thread::Builder::new().name("before".to_owned()).spawn(work).map_err(CaptureError::Thread)?;
+        Ok(Self { thread, abandoned })
+    }
+
+    /// Whether it is there.
+    pub(crate) fn is_done(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// The collector, and what it collected; waits for it, unless it is `abandoned`.
+    pub(crate) fn finish(self, abandoned: &mut dyn FnMut() -> bool) -> Option<(Collector, Vec<Note>)> {
+        while !self.is_done() {
+            self.abandoned.store(abandoned(), Ordering::Relaxed);
+            std::thread::sleep(LOOK / 5);
+        }
+        self.thread.join().ok()
+    }
 }
 
 /// What the node knows of addresses.

@@ -9,6 +9,7 @@ use crate::links::links;
 use crate::place::Place;
 use crate::resolve::Follow;
 use crate::{CaptureError, privilege};
+use kcap_file::NameRecord;
 use std::collections::BTreeSet;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -26,6 +27,8 @@ const MAX_INTERFACES: usize = 1024;
 pub(super) enum News {
     /// Interfaces are open.
     Joined(Box<Opened>),
+    /// Names of addresses: of all pods of the node, which takes longer than a capture may wait.
+    Names(Vec<NameRecord>),
     /// The place with that network namespace is gone.
     Left(u64),
     /// Something could not be followed.
@@ -61,6 +64,10 @@ impl Follower {
         let mut watch = Watch { places, follow, plan: plan.clone(), several, open, failed: BTreeSet::new() };
         let work = move || {
             privilege::keep_for_opening();
+            let names = watch.names();
+            if hand_over(News::Names(names), &tell, &waker).is_err() {
+                return;
+            }
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 if watch.look().into_iter().any(|found| hand_over(found, &tell, &waker).is_err()) {
                     return;
@@ -122,6 +129,13 @@ struct Watch {
 }
 
 impl Watch {
+    /// Names that the capture does not have.
+    fn names(&self) -> Vec<NameRecord> {
+        let known = |record: &NameRecord| self.plan.names.iter().any(|known| known.address == record.address);
+        let all = self.follow.as_ref().map_or_else(Vec::new, Follow::names);
+        all.into_iter().filter(|record| !known(record)).collect()
+    }
+
     fn look(&mut self) -> Vec<News> {
         let mut news = self.pods();
         if self.plan.interfaces.is_empty() {

@@ -6,7 +6,7 @@ mod plan;
 
 pub use plan::{End, Limits, Observer, Plan, Status, Summary};
 
-use crate::context::Collector;
+use crate::context::{Collector, Gathering};
 use crate::record::{self, Recorder, Room};
 use crate::resolve::Resolved;
 use crate::signals::Signals;
@@ -42,12 +42,9 @@ fn capture_all(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> R
     let room = Room::of(&plan.output.destination, plan.limits.min_free)?;
     room.as_ref().map_or(Ok(()), Room::check)?;
     let Resolved { places, follow, .. } = targets;
-    let mut collector = if plan.context { Some(Collector::start(&places)?) } else { None };
-    let before = collector.as_mut().map_or_else(Vec::new, |all| all.collect(When::Before, &mut || signals.pending()));
-    let (opened, watched) = open::all(places, plan)?;
+    let (opened, watched, context) = open::all(places, plan)?;
     let mut head = open::head(plan);
     head.note.places = watched.iter().map(|watched| watched.place.note()).collect();
-    head.notes = before;
     let several = watched.len() > 1;
     let names: Vec<String> = opened.iter().flat_map(Opened::interfaces).collect();
     let (taps, interfaces): (Vec<Tap>, Vec<Interface>) = opened.into_iter().flat_map(|opened| opened.taps).unzip();
@@ -62,7 +59,7 @@ fn capture_all(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> R
     let mut session = Session::new(recorder, plan, room, signals);
     session.taps = taps.into_iter().map(Some).collect();
     session.follower = follower;
-    session.collectors.extend(collector);
+    session.gathering.extend(context);
     observer.started(&names);
     let end = session.run(observer);
     session.conclude(end)
@@ -71,6 +68,7 @@ fn capture_all(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> R
 struct Session<'a> {
     /// By their numbers in the file; none of an interface that is gone and read to its end.
     taps: Vec<Option<Tap>>,
+    gathering: Vec<Gathering>,
     collectors: Vec<Collector>,
     follower: Option<Follower>,
     recorder: Recorder,
@@ -98,6 +96,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         Self {
             taps: Vec::new(),
+            gathering: Vec::new(),
             collectors: Vec::new(),
             follower: None,
             recorder,
@@ -121,13 +120,28 @@ impl<'a> Session<'a> {
 
     /// Begins to read interfaces that are open.
     fn join(&mut self, opened: Opened) -> Result<(), CaptureError> {
-        let Opened { taps, place, collector, notes, names } = opened;
+        let Opened { taps, place, context, names } = opened;
         for (tap, interface) in taps {
             self.recorder.add_interface(interface)?;
             self.taps.push(Some(tap));
         }
-        self.collectors.extend(collector);
-        self.recorder.add(place, names, notes)
+        self.gathering.extend(context);
+        self.recorder.add(place, names, Vec::new())
+    }
+
+    /// Writes what was collected before; all of it, when it is the end.
+    fn gather(&mut self, is_end: bool) -> Result<(), CaptureError> {
+        for gathering in std::mem::take(&mut self.gathering) {
+            if !is_end && !gathering.is_done() {
+                self.gathering.push(gathering);
+                continue;
+            }
+            if let Some((collector, notes)) = gathering.finish(&mut || self.signals.pending()) {
+                self.recorder.add(None, Vec::new(), notes)?;
+                self.collectors.push(collector);
+            }
+        }
+        Ok(())
     }
 
     /// Takes what the follower found.
@@ -138,6 +152,7 @@ impl<'a> Session<'a> {
                     observer.joined(&opened.interfaces());
                     self.join(*opened)?;
                 }
+                News::Names(names) => self.recorder.add(None, names, Vec::new())?,
                 News::Left(place) => self.leave(place),
                 News::Failed(why) => observer.warn(&why),
             }
@@ -278,6 +293,7 @@ impl<'a> Session<'a> {
 
     fn tick(&mut self, observer: &mut dyn Observer) -> Result<(), CaptureError> {
         self.ticked = Instant::now();
+        self.gather(false)?;
         self.count();
         self.no_room = self.room.as_ref().is_some_and(|room| room.check().is_err());
         let dropped = self.recorder.dropped();
@@ -380,6 +396,7 @@ impl<'a> Session<'a> {
 
     /// Writes the context after; a further signal abandons it.
     fn after(&mut self) -> Result<(), CaptureError> {
+        self.gather(true)?;
         for mut collector in std::mem::take(&mut self.collectors) {
             for note in collector.collect(When::After, &mut || self.signals.pending()) {
                 self.recorder.note(&note)?;

@@ -2,13 +2,13 @@
 
 use super::follow::Watched;
 use super::plan::Plan;
-use crate::context::Collector;
+use crate::context::{Collector, Gathering};
 use crate::links::Link;
 use crate::place::Place;
 use crate::record::Head;
 use crate::tap::Tap;
 use crate::{CaptureError, Size};
-use kcap_file::note::{CaptureNote, Note, PlaceNote, When};
+use kcap_file::note::{CaptureNote, PlaceNote};
 use kcap_file::{Interface, NameRecord, Section};
 use nix::sys::utsname::UtsName;
 use std::ffi::OsStr;
@@ -24,10 +24,8 @@ pub(super) struct Opened {
     pub(super) taps: Vec<(Tap, Interface)>,
     /// What the place is, where it is new.
     pub(super) place: Option<PlaceNote>,
-    /// Collects its context.
-    pub(super) collector: Option<Collector>,
-    /// Its context before.
-    pub(super) notes: Vec<Note>,
+    /// Its context.
+    pub(super) context: Option<Gathering>,
     /// Names of its addresses.
     pub(super) names: Vec<NameRecord>,
 }
@@ -42,11 +40,9 @@ impl Opened {
         open: usize,
         several: bool,
     ) -> Result<Self, CaptureError> {
-        let mut collector = if plan.context { Some(Collector::start(std::slice::from_ref(place))?) } else { None };
-        let notes =
-            collector.as_mut().map_or_else(Vec::new, |collector| collector.collect(When::Before, &mut || false));
         let opened = Self::links(place, links, plan, open, several)?;
-        Ok(Self { place: Some(place.note()), collector, notes, names: place.names(), ..opened })
+        let context = gather(std::slice::from_ref(place), plan)?;
+        Ok(Self { place: Some(place.note()), context, names: place.names(), ..opened })
     }
 
     /// Opens further links of a place.
@@ -66,13 +62,21 @@ impl Opened {
             (tap, interface)
         });
         let taps = described.collect();
-        Ok(Self { taps, place: None, collector: None, notes: Vec::new(), names: Vec::new() })
+        Ok(Self { taps, place: None, context: None, names: Vec::new() })
     }
 
     /// Names of the interfaces in the file.
     pub(super) fn interfaces(&self) -> Vec<String> {
         self.taps.iter().filter_map(|(_, interface)| interface.name.clone()).collect()
     }
+}
+
+/// Begins to collect the context of places, once their interfaces are open: no packet is missed for it.
+pub(super) fn gather(places: &[Place], plan: &Plan) -> Result<Option<Gathering>, CaptureError> {
+    if !plan.context {
+        return Ok(None);
+    }
+    Collector::start(places).and_then(Gathering::start).map(Some)
 }
 
 fn open_links(links: &[Link], plan: &Plan, ring: Size, place: u64) -> Result<Vec<Tap>, CaptureError> {
@@ -106,19 +110,23 @@ fn describe(place: &Place, tap: &Tap, plan: &Plan, several: bool) -> Interface {
 }
 
 /// Opens the interfaces of the places that targets are at the beginning.
-pub(super) fn all(places: Vec<Place>, plan: &Plan) -> Result<(Vec<Opened>, Vec<Watched>), CaptureError> {
-    let (mut all, mut watched) = (Vec::new(), Vec::new());
-    let several = places.len() > 1;
-    for place in places {
+pub(super) fn all(places: Vec<Place>, plan: &Plan) -> Result<AllOpened, CaptureError> {
+    let (mut opened, mut open) = (Vec::new(), Vec::new());
+    for place in &places {
         let links = place.choose(&plan.interfaces)?;
-        all.push(Opened::links(&place, &links, plan, 0, several)?);
-        watched.push(Watched { place, open: links.iter().map(|link| link.index).collect() });
+        opened.push(Opened::links(place, &links, plan, 0, places.len() > 1)?);
+        open.push(links.iter().map(|link| link.index).collect());
     }
-    if all.iter().all(|opened| opened.taps.is_empty()) {
+    if opened.iter().all(|opened| opened.taps.is_empty()) {
         return Err(CaptureError::NothingUp);
     }
-    Ok((all, watched))
+    let context = gather(&places, plan)?;
+    let watched = places.into_iter().zip(open).map(|(place, open)| Watched { place, open }).collect();
+    Ok((opened, watched, context))
 }
+
+/// Interfaces, the places they are of, and their context.
+type AllOpened = (Vec<Opened>, Vec<Watched>, Option<Gathering>);
 
 /// What every part of the file begins with, but for its places.
 pub(super) fn head(plan: &Plan) -> Head {
