@@ -11,7 +11,9 @@ use crate::ingest::Ingest;
 use crate::path;
 use crate::pipeline::{self, Finished};
 use crate::story::Story;
-use crate::table::{CaptureRow, DecodeRow, FindingRow, Label, PointRow, Sink, SinkError, TABLES, Time, TunnelRow};
+use crate::table::{
+    CaptureRow, ClockRow, DecodeRow, FindingRow, Label, PointRow, SegmentRow, Sink, SinkError, TABLES, Time, TunnelRow,
+};
 use crate::tell::what_if_rows;
 use crate::time::rfc3339;
 use crate::track::shard::Memory;
@@ -67,11 +69,16 @@ fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool)
     for talker in &mut summary.talkers {
         talker.name = world.facts.names.name(&talker.address, LATEST);
     }
+    let domains = world.facts.lookups.clients().into_iter().filter_map(|client| client.search.cluster_domain());
+    let kept = &world.facts.servers.kept;
+    summary.cluster = path::cluster::cluster(kept, world.tunnels, domains.map(str::to_owned).next());
+    let between = path::rows::between_units(kept, &world.unit_spans(), &collector.names);
+    summary.between = path::rows::between(&between.0, &between.1);
     let ladder = ladder(&world, &findings.kept, &summary.connections);
     let not_judged = not_judged(&world);
     let limits_hit = limits(finished, &collector, &findings);
     let captures = finished.captures.iter().enumerate().map(|(at, info)| capture(at, info, &collector.names)).collect();
-    let tables = write_tables(finished, &mut collector, &findings.kept)?;
+    let tables = write_tables(finished, &mut collector, &findings.kept, between)?;
     let names = finished.captures.iter().map(|info| info.name.clone()).collect::<Vec<_>>();
     let name = |capture: u32| names.get(capture as usize).cloned().unwrap_or_default();
     Ok(Report {
@@ -227,12 +234,11 @@ fn write_tables(
     finished: &Finished,
     collector: &mut Collector<'_>,
     findings: &[Finding],
+    (clocks, segments): (Vec<ClockRow>, Vec<SegmentRow>),
 ) -> Result<BTreeMap<&'static str, TableSummary>, SinkError> {
     let counts = collector.counts();
-    let spans = world(finished, collector, false, &[]).unit_spans();
     let Collector { names, facts, sink, .. } = collector;
     let (names, kept) = (&*names, &facts.servers.kept);
-    let (clocks, segments) = path::rows::between_units(kept, &spans, names);
     let points = || 0..names.points.len();
     let mut late = Late { sink: *sink, counts };
     late.write(finished.captures.iter().enumerate().map(|(at, info)| capture_row(at, info, names)))?;

@@ -1,5 +1,9 @@
 //! The report: what analysis says about captures. Its JSON form is a contract, `kcap.report/1`.
 
+mod summary;
+
+pub use summary::{Between, Cluster, ConnectionCounts, Range, Summary, Talker, TunnelSummary};
+
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -183,73 +187,6 @@ pub struct CaptureSummary {
     pub complete: bool,
     /// What was wrong with the file.
     pub problems: Vec<String>,
-}
-
-/// An address and what passed it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Talker {
-    /// Address.
-    pub address: String,
-    /// Name, where one is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// IP bytes sent.
-    pub sent_bytes: i64,
-    /// IP bytes received.
-    pub received_bytes: i64,
-    /// Connections it takes part in.
-    pub connections: i64,
-}
-
-/// A tunnel in the report.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct TunnelSummary {
-    /// `vxlan`, `geneve`, …
-    pub kind: String,
-    /// One end.
-    pub a: String,
-    /// The other end.
-    pub b: String,
-    /// VNI, GRE key or session.
-    pub id: Option<i64>,
-    /// Packets from a to b.
-    pub packets_ab: i64,
-    /// Packets from b to a.
-    pub packets_ba: i64,
-}
-
-/// TCP connections by outcome.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ConnectionCounts {
-    /// Handshake seen and answered.
-    pub established: i64,
-    /// Answered by a reset.
-    pub refused: i64,
-    /// Not answered at all, though the capture could have seen it.
-    pub unanswered: i64,
-    /// Answered by an ICMP error.
-    pub rejected: i64,
-    /// Established, then reset.
-    pub reset: i64,
-    /// Already open when the capture began.
-    pub midstream: i64,
-}
-
-/// What was captured, in short.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Summary {
-    /// Top addresses by bytes.
-    pub talkers: Vec<Talker>,
-    /// Tunnels by packets.
-    pub tunnels: Vec<TunnelSummary>,
-    /// TCP connections by outcome.
-    pub connections: ConnectionCounts,
-    /// Connections, pings and ICMP errors by kind.
-    pub protocols: BTreeMap<String, i64>,
 }
 
 /// State of one rung of the ladder.

@@ -6,6 +6,7 @@ use crate::detect::Outcome;
 use crate::finding::{ConnectionCounts, Summary, Talker, TunnelSummary};
 use crate::track::event::{ConnState, Event, Flow};
 use crate::track::tunnels::TunnelUse;
+use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 
@@ -105,6 +106,7 @@ impl Totals {
             tunnels: top_tunnels(names, uses),
             connections: self.connections.clone(),
             protocols: self.protocols.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            ..Summary::default()
         }
     }
 
@@ -122,18 +124,22 @@ impl Totals {
     }
 }
 
+/// Tunnels that carried most; of one that several captures saw, what the one counted that saw most.
 fn top_tunnels(names: &Names, uses: &[TunnelUse]) -> Vec<TunnelSummary> {
-    let mut all: Vec<_> = names.tunnels.iter().zip(uses).skip(1).collect();
-    all.sort_by_key(|(tunnel, usage)| {
-        (std::cmp::Reverse(usage.ab.frames + usage.ba.frames), tunnel.kind, tunnel.a, tunnel.b, tunnel.id)
-    });
-    let tunnel = |(tunnel, usage): (&crate::track::tunnels::Tunnel, &TunnelUse)| TunnelSummary {
-        kind: tunnel.kind.name().to_owned(),
-        a: tunnel.a.to_string(),
-        b: tunnel.b.to_string(),
-        id: tunnel.id.map(Into::into),
-        packets_ab: usage.ab.frames as i64,
-        packets_ba: usage.ba.frames as i64,
+    let mut tunnels: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    for (tunnel, usage) in names.tunnels.iter().zip(uses).skip(1) {
+        let most = tunnels.entry((tunnel.kind, tunnel.a, tunnel.b, tunnel.id)).or_default();
+        *most = (*most).max((usage.ab.frames, usage.ba.frames));
+    }
+    let mut all: Vec<_> = tunnels.into_iter().collect();
+    all.sort_by_key(|(_, (ab, ba))| std::cmp::Reverse(ab + ba));
+    let tunnel = |((kind, a, b, id), (ab, ba)): ((TunnelKind, Addr, Addr, Option<u32>), (u64, u64))| TunnelSummary {
+        kind: kind.name().to_owned(),
+        a: a.to_string(),
+        b: b.to_string(),
+        id: id.map(Into::into),
+        packets_ab: ab as i64,
+        packets_ba: ba as i64,
     };
     all.into_iter().take(SHOWN).map(tunnel).collect()
 }

@@ -3,8 +3,8 @@
 use kcap_analyze::{
     Report,
     finding::{
-        CaptureSummary, ConnectionCounts, Evidence, Finding, Fix, Ladder, Role, RuledOut, Rung, Severity, StoryLine,
-        Subject, Summary, TableSummary, Talker, TunnelSummary,
+        Between, CaptureSummary, Cluster, ConnectionCounts, Evidence, Finding, Fix, Ladder, Range, Role, RuledOut,
+        Rung, Severity, StoryLine, Subject, Summary, TableSummary, Talker, TunnelSummary,
     },
 };
 
@@ -120,6 +120,22 @@ fn summary() -> Summary {
         },
         protocols: [("tcp flows".to_owned(), 169), ("dns flows".to_owned(), 2000), ("icmp packets".to_owned(), 44)]
             .into(),
+        cluster: Cluster {
+            nodes: vec!["192.168.1.10".into(), "192.168.1.11".into()],
+            pods: vec![Range { range: "10.244.1.0/24".into(), behind: Some("192.168.1.10".into()), addresses: 2 }],
+            services: Some(Range { range: "10.96.0.10/32".into(), behind: None, addresses: 1 }),
+            domain: Some("cluster.local".into()),
+        },
+        between: vec![Between {
+            from: "node-a.pcap".into(),
+            to: "b/node-b.pcap".into(),
+            sent_packets: 1000,
+            lost_packets: 3,
+            delay_p50_us: Some(250.4),
+            delay_p99_us: Some(2100.0),
+            clock_offset_us: Some(-250_000.5),
+            clock_bound_us: Some(0.7),
+        }],
     }
 }
 

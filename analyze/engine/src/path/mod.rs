@@ -3,6 +3,7 @@
 //! Works on what is left of connections when they end, so it costs by the connection and not by the packet.
 
 pub(crate) mod clock;
+pub(crate) mod cluster;
 mod connection;
 pub(crate) mod endpoints;
 mod hops;

@@ -6,6 +6,7 @@ use super::hops::{Place, hops, lost};
 use super::segments::{Segment, Spans, segments};
 use super::{Binding, Connection, Kept, Stage};
 use crate::collect::Names;
+use crate::finding::Between;
 use crate::table::{ClockRow, EndpointRow, HopRow, NatBindingRow, SegmentRow, Time};
 use crate::track::Endpoint;
 use crate::track::event::Flow;
@@ -164,4 +165,27 @@ pub(crate) fn between_units(kept: &Kept, spans: &Spans, names: &Names) -> (Vec<C
     };
     let segments = segments(kept, &clocks, spans);
     (clocks.iter().map(clock).collect(), segments.iter().map(segment).collect())
+}
+
+/// The same for the report: clocks belong to either direction of a pair.
+pub(crate) fn between(clocks: &[ClockRow], segments: &[SegmentRow]) -> Vec<Between> {
+    let offset = |segment: &SegmentRow| {
+        let (from, to) = (segment.capture.as_str(), segment.other_capture.as_str());
+        clocks.iter().find_map(|clock| match (clock.capture.as_str(), clock.other_capture.as_str()) {
+            (a, b) if (a, b) == (from, to) => Some((clock.offset_us, clock.bound_us)),
+            (a, b) if (b, a) == (from, to) => Some((-clock.offset_us, clock.bound_us)),
+            _ => None,
+        })
+    };
+    let one = |segment: &SegmentRow| Between {
+        from: segment.capture.as_str().to_owned(),
+        to: segment.other_capture.as_str().to_owned(),
+        sent_packets: segment.sent_packets,
+        lost_packets: segment.lost_packets,
+        delay_p50_us: segment.delay_p50_us,
+        delay_p99_us: segment.delay_p99_us,
+        clock_offset_us: offset(segment).map(|(offset, _)| offset),
+        clock_bound_us: offset(segment).map(|(_, bound)| bound),
+    };
+    segments.iter().map(one).collect()
 }

@@ -2,8 +2,8 @@ use super::REPORT;
 use kcap_analyze::{
     Report,
     finding::{
-        CaptureSummary, Evidence, Finding, Fix, Ladder, Role, RuledOut, Severity, StoryLine, Subject, Summary,
-        TableSummary, Talker, TunnelSummary,
+        Between, CaptureSummary, Cluster, Evidence, Finding, Fix, Ladder, Role, RuledOut, Severity, StoryLine, Subject,
+        Summary, TableSummary, Talker, TunnelSummary,
     },
 };
 use schemars::generate::SchemaSettings;
@@ -92,6 +92,8 @@ fn full() -> Report {
                 packets_ba: 0,
             }],
             protocols: [("tcp".to_owned(), 3)].into(),
+            cluster: Cluster { domain: Some("cluster.local".into()), ..Cluster::default() },
+            between: vec![Between { from: "a.pcap".into(), clock_offset_us: Some(-1.5), ..Between::default() }],
             ..Default::default()
         },
         story: vec![StoryLine {

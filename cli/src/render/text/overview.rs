@@ -6,11 +6,13 @@ use crate::render::{
 use chrono::DateTime;
 use kcap_analyze::{
     Report,
-    finding::{CaptureSummary, ConnectionCounts, Ladder, Rung, Talker, TunnelSummary},
+    finding::{Between, CaptureSummary, Cluster, ConnectionCounts, Ladder, Rung, Talker, TunnelSummary},
 };
 
 /// Talkers and tunnels shown; the report has more.
 const SHOWN: usize = 5;
+/// Parts of the way shown: all of four captures.
+const MATRIX: usize = 12;
 
 pub(super) fn overview(page: &mut Page, report: &Report) {
     page.heading("Captured");
@@ -18,6 +20,8 @@ pub(super) fn overview(page: &mut Page, report: &Report) {
     protocols(page, report);
     talkers(page, &report.summary.talkers);
     tunnels(page, &report.summary.tunnels);
+    cluster(page, &report.summary.cluster);
+    between(page, &report.summary.between);
     connections(page, &report.summary.connections);
     ladder(page, report.ladder);
 }
@@ -80,6 +84,75 @@ fn tunnels(page: &mut Page, tunnels: &[TunnelSummary]) {
     if tunnels.len() > SHOWN {
         page.line(&format!("and {} more (-o json or the table tunnels has all)", tunnels.len() - SHOWN));
     }
+}
+
+fn cluster(page: &mut Page, cluster: &Cluster) {
+    if cluster.is_empty() {
+        return;
+    }
+    page.heading("Cluster, as these captures show it");
+    if !cluster.nodes.is_empty() {
+        page.entry(COLUMN, "nodes", &format!("{} (ends of tunnels)", few(&cluster.nodes)));
+    }
+    for pods in cluster.pods.iter().take(SHOWN) {
+        let node = pods.behind.iter().map(|node| format!(" behind {node}")).collect::<String>();
+        let seen = counted(pods.addresses, "address").replace("addresss", "addresses");
+        page.entry(COLUMN, "pods", &format!("{}{node} ({seen} seen)", pods.range));
+    }
+    if let Some(services) = &cluster.services {
+        let seen = counted(services.addresses, "address").replace("addresss", "addresses");
+        page.entry(COLUMN, "services", &format!("{} ({seen} translated)", services.range));
+    }
+    if let Some(domain) = &cluster.domain {
+        page.entry(COLUMN, "domain", &format!("{domain} (from search lists)"));
+    }
+}
+
+fn few(names: &[String]) -> String {
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(SHOWN);
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+/// Loss and delay of each part of the way, where several captures saw it, and clocks that differ.
+fn between(page: &mut Page, all: &[Between]) {
+    let Some(first) = all.first() else { return };
+    page.heading("Between the captures");
+    for way in all.iter().take(MATRIX) {
+        let lost = format!("{} of {} lost", count(way.lost_packets), counted(way.sent_packets, "packet"));
+        let delay = delay(way).map(|delay| format!(", {delay}")).unwrap_or_default();
+        page.line(&format!("{} to {}: {lost}{delay}", short(&way.from), short(&way.to)));
+    }
+    if all.len() > MATRIX {
+        page.line(&format!("and {} more (-o json or the table segments has all)", all.len() - MATRIX));
+    }
+    for way in all.iter().filter(|way| way.from == first.from) {
+        let clock = way.clock_offset_us.zip(way.clock_bound_us).filter(|(offset, bound)| offset.abs() > *bound);
+        if let Some((offset, bound)) = clock {
+            let ahead = if offset > 0.0 { "ahead of" } else { "behind" };
+            let (offset, bound) = (micros(offset.abs()), micros(bound));
+            page.line(&format!("clock of {} {offset} ± {bound} {ahead} {}", short(&way.to), short(&way.from)));
+        }
+    }
+}
+
+/// How long packets take, as far as the clocks are known.
+fn delay(way: &Between) -> Option<String> {
+    let (p50, p99) = way.delay_p50_us.zip(way.delay_p99_us)?;
+    let bound = way.clock_bound_us.unwrap_or_default();
+    Some(match bound * 2.0 < p50 {
+        true => format!("{} (99 %: {})", micros(p50), micros(p99)),
+        false => format!("at most {}", micros(p99 + bound)),
+    })
+}
+
+/// The name of a file without its folder.
+fn short(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
+fn micros(us: f64) -> String {
+    if us >= 1000.0 { format!("{:.1} ms", us / 1000.0) } else { format!("{us:.0} µs") }
 }
 
 fn connections(page: &mut Page, counts: &ConnectionCounts) {
