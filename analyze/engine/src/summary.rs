@@ -6,7 +6,6 @@ use crate::detect::Outcome;
 use crate::finding::{ConnectionCounts, Summary, Talker, TunnelSummary};
 use crate::track::event::{ConnState, Event, Flow};
 use crate::track::tunnels::TunnelUse;
-use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 
@@ -133,13 +132,13 @@ fn top_tunnels(names: &Names, uses: &[TunnelUse]) -> Vec<TunnelSummary> {
     }
     let mut all: Vec<_> = tunnels.into_iter().collect();
     all.sort_by_key(|(_, (ab, ba))| std::cmp::Reverse(ab + ba));
-    let tunnel = |((kind, a, b, id), (ab, ba)): ((TunnelKind, Addr, Addr, Option<u32>), (u64, u64))| TunnelSummary {
+    let shown = all.into_iter().take(SHOWN).map(|((kind, a, b, id), (ab, ba))| TunnelSummary {
         kind: kind.name().to_owned(),
         a: a.to_string(),
         b: b.to_string(),
         id: id.map(Into::into),
         packets_ab: ab as i64,
         packets_ba: ba as i64,
-    };
-    all.into_iter().take(SHOWN).map(tunnel).collect()
+    });
+    shown.collect()
 }

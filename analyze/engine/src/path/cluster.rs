@@ -1,6 +1,6 @@
 //! What captures show of a cluster without being told: who is a node, where pods and services have their addresses.
 
-use super::Kept;
+use super::{Connection, Kept};
 use crate::Addr;
 use crate::finding::{Cluster, Range};
 use crate::track::event::Flow;
@@ -43,7 +43,9 @@ fn behind(kept: &Kept, tunnels: &[Tunnel]) -> BTreeMap<Addr, BTreeSet<Addr>> {
     // An address that several ends have is translated there.
     let mut owners: BTreeMap<Addr, u32> = BTreeMap::new();
     ends.values().flatten().for_each(|addr| *owners.entry(*addr).or_default() += 1);
-    ends.values_mut().for_each(|addrs| addrs.retain(|addr| owners.get(addr) == Some(&1)));
+    for addrs in ends.values_mut() {
+        addrs.retain(|addr| owners.get(addr) == Some(&1));
+    }
     ends
 }
 
@@ -78,7 +80,7 @@ const SERVICE_PREFIX: u32 = 12;
 /// Addresses that connections were sent to and that were translated: neither pods nor what others were translated to.
 fn services(kept: &Kept, behind: &BTreeMap<Addr, BTreeSet<Addr>>) -> Option<Range> {
     let translated = || kept.connections().iter().filter(|connection| connection.endpoint().is_some());
-    let endpoints: BTreeSet<Addr> = translated().filter_map(|one| one.endpoint()).map(|to| to.addr).collect();
+    let endpoints: BTreeSet<Addr> = translated().filter_map(Connection::endpoint).map(|to| to.addr).collect();
     let is_host = |addr: &Addr| {
         endpoints.contains(addr) || behind.contains_key(addr) || behind.values().any(|pods| pods.contains(addr))
     };

@@ -95,7 +95,7 @@ fn cluster(page: &mut Page, cluster: &Cluster) {
         page.entry(COLUMN, "nodes", &format!("{} (ends of tunnels)", few(&cluster.nodes)));
     }
     for pods in cluster.pods.iter().take(SHOWN) {
-        let node = pods.behind.iter().map(|node| format!(" behind {node}")).collect::<String>();
+        let node = pods.behind.as_ref().map(|node| format!(" behind {node}")).unwrap_or_default();
         let seen = counted(pods.addresses, "address").replace("addresss", "addresses");
         page.entry(COLUMN, "pods", &format!("{}{node} ({seen} seen)", pods.range));
     }
@@ -140,9 +140,10 @@ fn between(page: &mut Page, all: &[Between]) {
 fn delay(way: &Between) -> Option<String> {
     let (p50, p99) = way.delay_p50_us.zip(way.delay_p99_us)?;
     let bound = way.clock_bound_us.unwrap_or_default();
-    Some(match bound * 2.0 < p50 {
-        true => format!("{} (99 %: {})", micros(p50), micros(p99)),
-        false => format!("at most {}", micros(p99 + bound)),
+    Some(if bound * 2.0 < p50 {
+        format!("{} (99 %: {})", micros(p50), micros(p99))
+    } else {
+        format!("at most {}", micros(p99 + bound))
     })
 }
 
