@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Findings, tables and limits, shown on the bundled samples.
 DEMO := svc004-policy-drop ovl001-one-way healthy-any-interface
 
-.PHONY: demo test e2e lint ci bench audit icount agent
+.PHONY: demo test e2e loss lint ci bench audit icount agent
 
 # Builds kcap and shows its report on three bundled samples.
 demo:
@@ -27,6 +27,12 @@ e2e:
 	@tests/cluster/cluster build
 	$(CARGO) build -p kcap -p kcap-report
 	KCAP_E2E=1 $(CARGO) test -p kcap-tests --test e2e -- --nocapture
+
+# Packets lost and processor time taken by a capture, against tcpdump with the same ring; needs root.
+loss:
+	@tests/setup.sh test
+	$(CARGO) build --release -p kcap-agent -p kcap-node --bin kcap-agent --example loss
+	target/release/examples/loss target/release/kcap-agent
 
 lint:
 	@tests/setup.sh build

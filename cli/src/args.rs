@@ -52,10 +52,9 @@ impl From<When> for anstream::ColorChoice {
     }
 }
 
-/// What to do.
+/// What to do. A command without a line here has its help where its arguments are: a line here would be all of it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Capture packets on this node, then say what is wrong; `kcap TARGET` for short
     #[cfg(all(target_os = "linux", feature = "libpcap"))]
     Capture(Box<CaptureCommand>),
     /// List the pods of this node
@@ -67,7 +66,6 @@ pub(crate) enum Command {
     /// Show what the filter of a capture becomes
     #[cfg(all(target_os = "linux", feature = "libpcap"))]
     Filter(FilterCommand),
-    /// Say what is wrong in capture files
     Analyze(Box<AnalyzeArgs>),
     /// Explain a finding, or list them all
     Explain(ExplainArgs),

@@ -74,7 +74,7 @@ fn capture(name: &str) -> PathBuf {
 
 #[test]
 fn help_of_every_command() {
-    for command in ["", "analyze", "explain", "schema", "completion", "man"] {
+    for command in ["", "analyze", "capture", "targets", "conntrack", "explain", "schema", "completion", "man"] {
         let args = [command, "--help"];
         let output = kcap(args.iter().filter(|arg| !arg.is_empty())).env("COLUMNS", "100").output().expect("kcap runs");
         assert_eq!(code(&output), 0);

@@ -95,7 +95,7 @@ pub struct PodArgs {
     #[arg(long)]
     pub wait: bool,
     /// Socket of the container runtime
-    #[arg(long, value_name = "SOCKET", env = "CONTAINER_RUNTIME_ENDPOINT")]
+    #[arg(long, value_name = "SOCKET", env = "CONTAINER_RUNTIME_ENDPOINT", hide_env_values = true)]
     pub runtime_endpoint: Option<String>,
 }
 

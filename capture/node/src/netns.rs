@@ -70,6 +70,10 @@ impl Netns {
 
     /// Puts the calling thread into the namespace, for good: it must be one that does nothing else.
     pub(crate) fn enter(&self) -> Result<(), CaptureError> {
+        // Where the thread is already, no capability is needed.
+        if std::fs::metadata("/proc/thread-self/ns/net").is_ok_and(|own| own.ino() == self.inode) {
+            return Ok(());
+        }
         let failed = |error: nix::Error| CaptureError::EnterNamespace { path: self.path.clone(), source: error.into() };
         setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(failed)
     }

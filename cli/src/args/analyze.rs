@@ -4,7 +4,7 @@ use clap::{Args, builder::PossibleValuesParser};
 use kcap_analyze::{Addr, Compat, finding::Severity, wire::DecodeAs};
 use std::path::PathBuf;
 
-/// Say what is wrong in capture files.
+/// Say what is wrong in capture files
 ///
 /// Reads pcap and pcapng files, plain, gzip or zstd, and folders of them; parts of a rotated capture are joined. What is
 /// inside VXLAN, Geneve, GRE, IPIP and other tunnels is analysed at any depth.

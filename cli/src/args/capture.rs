@@ -5,9 +5,9 @@ use kcap_analyze::finding::Severity;
 use kcap_node::{CaptureArgs, FilterArgs, PodArgs, duration};
 use std::time::Duration;
 
-/// Capture packets on this node, then say what is wrong in them.
+/// Capture packets on this node, then say what is wrong; `kcap TARGET` for short
 ///
-/// `kcap TARGET` is short for it. Needs root, or CAP_SYS_ADMIN and CAP_NET_RAW.
+/// Needs root, or CAP_SYS_ADMIN and CAP_NET_RAW.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but packets are missing, 4 found what --fail-on names, 77 not
 /// permitted, 130 interrupted before the first packet.
@@ -59,7 +59,7 @@ pub(crate) struct TargetsArgs {
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     pub(crate) all_namespaces: bool,
     /// Socket of the container runtime
-    #[arg(long, value_name = "SOCKET", env = "CONTAINER_RUNTIME_ENDPOINT")]
+    #[arg(long, value_name = "SOCKET", env = "CONTAINER_RUNTIME_ENDPOINT", hide_env_values = true)]
     pub(crate) runtime_endpoint: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::stream::Streams;
 use anstream::eprintln;
 use kcap_file::note::{ConntrackNote, Tuple};
-use kcap_node::conntrack::{Changes, Snapshot, counters, of_places};
+use kcap_node::conntrack::{Changes, Snapshot, TCP_STATES, counters, of_places};
 use std::fmt::Write as _;
 
 pub(crate) fn run(args: &ConntrackArgs, streams: &Streams) -> Result<Exit, Failure> {
@@ -75,20 +75,6 @@ fn shown(entry: &ConntrackNote) -> String {
     let words = state.into_iter().chain(unreplied).map(str::to_owned).chain(translated).chain([left]);
     format!("{protocol} {}  {}", ends(&entry.original), words.collect::<Vec<_>>().join(", "))
 }
-
-/// `TCP_CONNTRACK_*` of `linux/netfilter/nf_conntrack_tcp.h`.
-const TCP_STATES: [&str; 10] = [
-    "NONE",
-    "SYN_SENT",
-    "SYN_RECV",
-    "ESTABLISHED",
-    "FIN_WAIT",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "TIME_WAIT",
-    "CLOSE",
-    "SYN_SENT2",
-];
 
 /// Whether answers come as the first packet went: nothing is translated.
 fn mirrored(entry: &ConntrackNote) -> bool {

@@ -1,7 +1,9 @@
 //! Connection tracking: the entries of addresses and the counters, of the namespace the thread is in.
 //!
 //! A pod's own namespace tracks nothing as a rule: its traffic is translated on the node. Both dumps need
-//! `CAP_NET_ADMIN`; the counters can also be read from a file without.
+//! `CAP_NET_ADMIN`; without, they are read from files, where the kernel has them.
+
+mod procfs;
 
 use crate::context::missing;
 use crate::links::refused;
@@ -67,20 +69,58 @@ pub(crate) fn snapshot(addresses: Option<&[IpAddr]>) -> Snapshot {
     Snapshot { entries, stats, missing: missed }
 }
 
+/// `TCP_CONNTRACK_*` of `linux/netfilter/nf_conntrack_tcp.h`, as the kernel prints them.
+pub const TCP_STATES: [&str; 10] = [
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "SYN_SENT2",
+];
+
+/// As many entries as are kept.
+#[derive(Default)]
+struct Kept {
+    entries: Vec<ConntrackNote>,
+    left_out: u64,
+}
+
+impl Kept {
+    fn add(&mut self, entry: ConntrackNote) {
+        if self.entries.len() < MAX_ENTRIES { self.entries.push(entry) } else { self.left_out += 1 }
+    }
+}
+
 fn entries(addresses: Option<&[IpAddr]>, missed: &mut Vec<Missing>) -> Result<Vec<ConntrackNote>, CaptureError> {
+    let mut kept = Kept::default();
+    if let Err(refused) = asked(addresses, &mut kept) {
+        let listed = procfs::entries().map_err(|_| refused)?;
+        listed.filter(|entry| touches(entry, addresses)).for_each(|entry| kept.add(entry));
+    }
+    if kept.left_out > 0 {
+        let why = format!("{} more than the {MAX_ENTRIES} that are kept", kept.left_out);
+        missed.push(missing("conntrack entries", &why));
+    }
+    Ok(kept.entries)
+}
+
+/// Entries by netlink.
+fn asked(addresses: Option<&[IpAddr]>, kept: &mut Kept) -> Result<(), CaptureError> {
     const WHAT: &str = "tracked connections";
     let mut socket = NetlinkSocket::new();
     let request = Request::new().op_get_dump(&Nfgenmsg::new());
     let mut replies = socket.request(&request).map_err(|source| CaptureError::Netlink { what: WHAT, source })?;
-    let (mut found, mut left_out) = (Vec::new(), 0u64);
     while let Some((_, attributes)) = replies.recv().transpose().map_err(refused(WHAT))? {
-        let Some(entry) = entry(&attributes).filter(|entry| touches(entry, addresses)) else { continue };
-        if found.len() < MAX_ENTRIES { found.push(entry) } else { left_out += 1 }
+        if let Some(entry) = entry(&attributes).filter(|entry| touches(entry, addresses)) {
+            kept.add(entry);
+        }
     }
-    if left_out > 0 {
-        missed.push(missing("conntrack entries", &format!("{left_out} more than the {MAX_ENTRIES} that are kept")));
-    }
-    Ok(found)
+    Ok(())
 }
 
 fn touches(entry: &ConntrackNote, addresses: Option<&[IpAddr]>) -> bool {

@@ -1,0 +1,58 @@
+//! The end of a capture: nothing that the kernel accepted is lost.
+
+use super::{End, LAST_BLOCK, Session, Summary};
+use crate::CaptureError;
+use crate::record;
+use crate::tap::Reading;
+use kcap_file::note::When;
+
+impl Session<'_> {
+    /// Gets everything out of the rings, and ends the files.
+    pub(super) fn conclude(mut self, end: Result<End, CaptureError>) -> Result<Summary, CaptureError> {
+        let elapsed = self.started.elapsed();
+        // What opens interfaces is done.
+        self.follower = None;
+        let ended = end.and_then(|end| {
+            self.drain()?;
+            self.after()?;
+            Ok(end)
+        });
+        self.count();
+        let interfaces = self.recorder.interfaces();
+        let (dropped, packets) = (self.recorder.dropped(), self.recorder.packets());
+        let (end, (files, forgotten), packets) = match ended {
+            Ok(end) => (end, self.recorder.finish(end.text())?, packets),
+            Err(error) if record::is_broken_pipe(&error) => (End::Closed, (Vec::new(), 0), packets),
+            Err(error) if record::is_full_disk(&error) => {
+                let (files, forgotten, packets) = self.recorder.abandon()?;
+                (End::DiskFull, (files, forgotten), packets)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Summary { end, packets, dropped, discarded: self.discarded, files, forgotten, elapsed, interfaces })
+    }
+
+    /// Writes the context after; a further signal abandons it.
+    fn after(&mut self) -> Result<(), CaptureError> {
+        self.gather(true)?;
+        for mut collector in std::mem::take(&mut self.collectors) {
+            for note in collector.collect(When::After, &mut || self.signals.pending()) {
+                self.recorder.note(&note)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel hands over the last block of a ring only when it is old enough, also after the interface is gone.
+    fn drain(&mut self) -> Result<(), CaptureError> {
+        for tap in self.taps.iter_mut().flatten() {
+            // The filter of an interface that is gone lets nothing in anyway.
+            let _ = tap.close();
+        }
+        std::thread::sleep(LAST_BLOCK);
+        for index in 0..self.taps.len() {
+            while self.read(index)? == Reading::More {}
+        }
+        self.recorder.flush()
+    }
+}
