@@ -73,7 +73,7 @@ impl Groups {
     }
 }
 
-/// What a connection is known again by: what one of its ends began with.
+/// What a connection is known again by: what one of its ends began with, or where both ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Greeting {
     proto: u8,
@@ -85,12 +85,14 @@ struct Greeting {
 enum By {
     Orig,
     Resp,
+    /// The sequence numbers behind the last bytes of both ends, of a connection that was open before the capture.
+    Numbers,
 }
 
 impl By {
     fn side(self, flow: &Flow) -> &Side {
         match self {
-            Self::Orig => &flow.from_orig,
+            Self::Orig | Self::Numbers => &flow.from_orig,
             Self::Resp => &flow.from_resp,
         }
     }
@@ -100,7 +102,27 @@ fn greetings(flow: &Flow) -> impl Iterator<Item = Greeting> {
     let proto = flow.proto;
     let of = move |by: By, word: Option<u32>| word.map(|word| Greeting { proto, by, word });
     let resp = if proto == TCP { flow.from_resp.isn } else { None };
-    of(By::Orig, flow.from_orig.isn.or(flow.from_orig.sample)).into_iter().chain(of(By::Resp, resp))
+    let numbers = numbers(flow).map(|(a, b)| a.rotate_left(16) ^ b);
+    let begun = of(By::Orig, flow.from_orig.isn.or(flow.from_orig.sample)).into_iter().chain(of(By::Resp, resp));
+    begun.chain(of(By::Numbers, numbers))
+}
+
+/// Where both ends of a connection without a handshake got to, the lower number first: nobody can tell who began.
+fn numbers(flow: &Flow) -> Option<(u32, u32)> {
+    let midstream = flow.proto == TCP && flow.from_orig.isn.is_none() && flow.from_resp.isn.is_none();
+    let (a, b) = (flow.from_orig.sent?, flow.from_resp.sent?);
+    midstream.then(|| (a.min(b), a.max(b)))
+}
+
+/// How surely two flows that were open before the capture are one connection: at one time, as far from their beginning.
+fn same_numbers(a: &Flow, b: &Flow) -> Option<f64> {
+    let together = a.first_ns <= b.last_ns.saturating_add(MS) && b.first_ns <= a.last_ns.saturating_add(MS);
+    let payload = |flow: &Flow| {
+        let (there, back) = (flow.from_orig.payload_bytes, flow.from_resp.payload_bytes);
+        (there.min(back), there.max(back))
+    };
+    let near = a.unit == b.unit && together && payload(a) == payload(b) && payload(a).1 > 0;
+    (near && numbers(a) == numbers(b) && share(a, b)).then_some(0.9)
 }
 
 fn by_greeting(flows: &[Box<Flow>], groups: &mut Groups) {
@@ -127,6 +149,9 @@ fn same(a: &Flow, b: &Flow, by: By) -> Option<f64> {
     let same_pair = a.orig == b.orig && a.resp == b.resp;
     if same_unit && same_pair {
         return None;
+    }
+    if by == By::Numbers {
+        return same_numbers(a, b);
     }
     if a.proto != TCP {
         let limit_ns = match same_unit {

@@ -43,13 +43,14 @@ impl<'a> Binding<'a> {
         self.pre.flows(kept).find_map(together).unwrap_or_else(apart)
     }
 
-    /// How it is known: by the handshake, by the first datagram.
+    /// How it is known: by the handshake, by the first datagram, by where its sequence numbers ended.
     pub(crate) fn method(&self, kept: &Kept) -> &'static str {
         let flow = kept.flow(self.pre.seen[0]);
-        match (flow.from_orig.isn, flow.from_orig.sample) {
-            (Some(_), _) => "syn",
-            (_, Some(_)) => "datagram",
-            _ => "syn-ack",
+        match (flow.from_orig.isn, flow.from_orig.sample, flow.from_resp.isn) {
+            (Some(_), _, _) => "syn",
+            (_, Some(_), _) => "datagram",
+            (_, _, Some(_)) => "syn-ack",
+            _ => "numbers",
         }
     }
 }

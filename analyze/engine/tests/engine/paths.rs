@@ -1,13 +1,17 @@
 //! What several points and units saw of the same connections.
 
 use crate::support::{Line, Outcome, run};
-use kcap_analyze::Options;
+use kcap_analyze::{Options, Restrict};
 use kcap_file::Inputs;
 use std::path::PathBuf;
 
+fn samples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples/cases")
+}
+
 /// Analyses captures of the sample cases.
 fn sample(case: &str, files: &[&str]) -> Outcome {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples/cases").join(case);
+    let folder = samples().join(case);
     let files: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
     run(Box::new(Inputs::open(&files)), Options::default())
 }
@@ -44,6 +48,23 @@ fn the_order_of_files_does_not_matter_to_bindings() {
     files.reverse();
     let outcome = sample("one-connection-six-points", &files);
     assert_eq!(outcome.rows.rows("nat_bindings").iter().map(binding).collect::<Vec<_>>(), [TRANSLATED]);
+}
+
+#[test]
+fn a_connection_that_was_open_before_is_bound_by_its_numbers() {
+    let file = samples().join("one-connection-six-points/t1-nodea-any.pcap");
+    // Its handshake is 10 ms older than the request.
+    let restrict = Restrict { since_ns: Some(1_795_197_567_131_000_000), ..Restrict::default() };
+    let outcome = run(Box::new(Inputs::open(&[file])), Options { restrict, ..Options::default() });
+    let rows = outcome.rows.rows("nat_bindings");
+    let ends: Vec<[&str; 3]> = rows
+        .iter()
+        .map(|row| [&row["method"], &row["pre_resp_addr"], &row["post_resp_addr"]].map(String::as_str))
+        .collect();
+    assert!(
+        matches!(ends[..], [["numbers", "10.96.0.20", "10.244.2.7"] | ["numbers", "10.244.1.5", "10.244.1.5"]]),
+        "{ends:?}"
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
         return Vec::new();
     }
     let mut by_client: BTreeMap<Addr, Vec<Query>> = BTreeMap::new();
-    for query in dns.of_stalled(|query| query.client.addr) {
+    for query in dns.of_stalled(PATTERN, |query| query.client.addr) {
         by_client.entry(query.client.addr).or_default().push(*query);
     }
     let folded: BTreeSet<Addr> = dns.folded.keys().map(|(client, _)| *client).collect();

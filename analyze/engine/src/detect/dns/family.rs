@@ -37,7 +37,7 @@ struct Broken {
 fn broken(world: &World<'_>) -> Vec<Broken> {
     let of = |query: &Query| (query.client.addr, query.server);
     let mut clients: BTreeMap<(Addr, Endpoint), [Vec<Query>; 2]> = BTreeMap::new();
-    for query in world.facts.dns.of_stalled(of) {
+    for query in world.facts.dns.of_stalled(PATTERN, of) {
         let family = match query.qtype {
             1 => 0,
             28 => 1,

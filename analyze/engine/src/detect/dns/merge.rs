@@ -1,8 +1,10 @@
 //! What several units of the inputs saw of a query, put together.
 
 use super::Query;
+use crate::Addr;
+use foldhash::fast::RandomState;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Clocks of hosts differ by less, and clients do not ask again sooner with the same identification and port.
 const SAME_NS: i64 = 2_000_000_000;
@@ -21,8 +23,17 @@ pub(super) fn merged(all: Vec<Query>) -> Vec<Query> {
     // What one unit saw apart stays apart.
     let several = all.windows(2).any(|pair| pair[0].unit != pair[1].unit);
     let mut merged = if several { by_identity(all) } else { all };
-    merged.sort_by_cached_key(|query| (query.client.addr, query.first_ns, query.client.port, query.identity));
+    let ranks = ranks(merged.iter().map(|query| query.client.addr));
+    merged.sort_by_cached_key(|query| (ranks.get(&query.client.addr).copied(), query.first_ns, query.client.port));
     merged
+}
+
+/// The place of each address among all: what is sorted by it compares small numbers.
+fn ranks(addrs: impl Iterator<Item = Addr>) -> HashMap<Addr, u32, RandomState> {
+    let unique: HashSet<Addr, RandomState> = addrs.collect();
+    let mut sorted: Vec<Addr> = unique.into_iter().collect();
+    sorted.sort_unstable();
+    sorted.into_iter().zip(0..).collect()
 }
 
 fn by_identity(mut all: Vec<Query>) -> Vec<Query> {

@@ -26,7 +26,7 @@ use crate::track::{Endpoint, FrameId};
 use crate::wire::dns::{PORT, name_hash};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 /// A transaction in short.
@@ -249,11 +249,17 @@ impl Dns {
         &self.queries
     }
 
-    /// Queries of whom (or what) `key` tells, where one of them went without an answer.
-    pub(super) fn of_stalled<K: Hash + Eq>(&self, key: impl Fn(&Query) -> K) -> impl Iterator<Item = &Query> {
+    /// Queries of those, as `key` tells them apart, who had to wait in vain `least` times or more.
+    pub(super) fn of_stalled<K: Hash + Eq>(
+        &self,
+        least: u32,
+        key: impl Fn(&Query) -> K,
+    ) -> impl Iterator<Item = &Query> {
         let stalled = self.queries.iter().filter(|query| query.unanswered > 0 || query.is_silent());
-        let keys: HashSet<K, RandomState> = stalled.map(&key).collect();
-        self.queries.iter().filter(move |query| !keys.is_empty() && keys.contains(&key(query)))
+        let mut keys: HashMap<K, u32, RandomState> = HashMap::default();
+        stalled.for_each(|query| *keys.entry(key(query)).or_default() += query.unanswered.max(1));
+        keys.retain(|_, count| *count >= least);
+        self.queries.iter().filter(move |query| !keys.is_empty() && keys.contains_key(&key(query)))
     }
 
     /// Clients that ask for both families from one port.

@@ -51,7 +51,7 @@ fn knees(world: &World<'_>) -> Vec<Knee> {
         return Vec::new();
     }
     let of = |query: &Query| (query.client.addr, query.server);
-    for query in world.facts.dns.of_stalled(of) {
+    for query in world.facts.dns.of_stalled(SECONDS as u32, of) {
         let seconds = pairs.entry(of(query)).or_default();
         let second = seconds.entry(query.first_ns.div_euclid(1_000_000_000)).or_default();
         second.asked += 1;

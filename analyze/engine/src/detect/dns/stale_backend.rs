@@ -33,7 +33,7 @@ const SPAN_NS: i64 = 5_000_000_000;
 fn pinned(world: &World<'_>) -> BTreeMap<(Endpoint, Endpoint), Vec<Query>> {
     let dns = &world.facts.dns;
     let mut ports: BTreeMap<(Endpoint, Endpoint), Vec<Query>> = BTreeMap::new();
-    for query in dns.of_stalled(|query| (query.client, query.server)).filter(|query| !query.tcp) {
+    for query in dns.of_stalled(PATTERN as u32, |query| (query.client, query.server)).filter(|query| !query.tcp) {
         ports.entry((query.client, query.server)).or_default().push(*query);
     }
     let lives = |server: Endpoint| {

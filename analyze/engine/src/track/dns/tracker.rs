@@ -164,6 +164,10 @@ impl Dns {
     /// The same where SNAT gave the question another port.
     fn find_renumbered(&mut self, tag: u32, seen: &Seen<'_>) -> Option<(u32, Asks)> {
         let id = seen.message.id;
+        // Mostly none has it, which the processor sees at once.
+        if !self.recent_ids.iter().fold(false, |any, known| any | (*known == id)) {
+            return None;
+        }
         let same = self.recent_ids.iter().zip(&self.recent_slots).filter(|(known, _)| **known == id);
         let renumbered = same.filter_map(|(_, slot)| {
             let open = self.slots.get(*slot as usize)?.as_ref()?;

@@ -1,7 +1,8 @@
 //! The same question seen from several units: one counts, and the clocks of the units are brought together.
 
 use super::query::{Query, Verdict};
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::FixedState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Clocks of hosts that differ by more are not compared.
 const MOST_OFFSET_NS: i64 = 30_000_000_000;
@@ -136,19 +137,19 @@ const FORWARDED: u64 = 5;
 
 /// Clients that ask on behalf of others: nearly all their questions are asked and answered while another client waits
 /// for the same name from another server, one question for each.
-pub(crate) fn forwarders(queries: &mut [Query]) -> BTreeSet<u32> {
-    queries.sort_by_cached_key(|query| {
+pub(crate) fn forwarders(queries: &[Query], names: usize) -> BTreeSet<u32> {
+    let mut counts: HashMap<u32, (u64, u64), FixedState> = HashMap::default();
+    queries.iter().for_each(|query| counts.entry(query.client).or_default().1 += 1);
+    let mut passed_on = passed_on(queries, names);
+    passed_on.sort_by_cached_key(|query| {
         (query.name, query.kind, query.first_ns, std::cmp::Reverse(query.end_ns), query.client)
     });
-    let mut counts: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-    for group in queries.chunk_by(|a, b| (a.name, a.kind) == (b.name, b.kind)) {
+    for group in passed_on.chunk_by(|a, b| (a.name, a.kind) == (b.name, b.kind)) {
         let mut outer: Vec<&Query> = Vec::new();
         for query in group {
-            let (forwarded, all) = counts.entry(query.client).or_default();
-            *all += 1;
             if let Some(at) = outer.iter().position(|outer| serves(query, outer)) {
                 outer.remove(at);
-                *forwarded += 1;
+                counts.entry(query.client).or_default().0 += 1;
             }
             if outer.len() >= OUTER {
                 outer.remove(0);
@@ -158,6 +159,18 @@ pub(crate) fn forwarders(queries: &mut [Query]) -> BTreeSet<u32> {
     }
     let is_forwarder = |(_, (forwarded, all)): &(u32, (u64, u64))| *forwarded >= FORWARDED && forwarded * 5 >= all * 4;
     counts.into_iter().filter(is_forwarder).map(|(client, _)| client).collect()
+}
+
+/// Questions for names that several clients ask several servers for; only such can be asked on behalf of others.
+fn passed_on(queries: &[Query], names: usize) -> Vec<&Query> {
+    let mut asked: Vec<Option<(u32, u32, bool, bool)>> = vec![None; names];
+    for query in queries {
+        let known = asked[query.name as usize].get_or_insert((query.client, query.server, false, false));
+        known.2 |= known.0 != query.client;
+        known.3 |= known.1 != query.server;
+    }
+    let several = |query: &&Query| matches!(asked[query.name as usize], Some((_, _, true, true)));
+    queries.iter().filter(several).collect()
 }
 
 fn serves(inner: &Query, outer: &Query) -> bool {

@@ -180,8 +180,8 @@ impl Lookups {
             self.servers.insert(self.addrs.addr(query.server));
             self.servers.insert(self.addrs.addr(query.backend));
         }
-        let forwarders = merge::forwarders(&mut queries);
-        queries.sort_by_cached_key(|query| (query.client, query.first_ns, query.frame, query.kind));
+        let forwarders = merge::forwarders(&queries, self.texts.len());
+        queries.sort_by_cached_key(|query| (query.client, query.first_ns, query.frame.frame as u32));
         let mut kept = Vec::new();
         for of_client in queries.chunk_by(|a, b| a.client == b.client) {
             let forwards = of_client.first().is_some_and(|query| forwarders.contains(&query.client));
