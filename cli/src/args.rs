@@ -57,7 +57,7 @@ impl From<When> for anstream::ColorChoice {
 pub(crate) enum Command {
     #[cfg(all(target_os = "linux", feature = "libpcap"))]
     Capture(Box<CaptureCommand>),
-    /// List the pods of this node
+    /// List what can be captured on this node
     #[cfg(all(target_os = "linux", feature = "libpcap"))]
     Targets(TargetsArgs),
     /// Show the connections that the node tracks for a target

@@ -62,7 +62,7 @@ fn plan(args: &CaptureCommand, console: &mut Console) -> Result<(kcap_node::Reso
     if let Some(translation) = args.capture.translation() {
         console.note(&translation);
     }
-    let resolved = offer::resolve(&args.targets, &args.pods)?;
+    let resolved = offer::resolve(&args.targets, &args.pods, |text| console.note(text))?;
     plan.set_targets(&resolved);
     Ok((resolved, plan))
 }

@@ -198,8 +198,10 @@ fn pods_are_listed_offered_and_tracked() {
         let line = listed.lines().find(|line| line.contains(name)).unwrap();
         line.split("  ").filter(|cell| !cell.is_empty()).map(|cell| cell.trim().to_owned()).collect()
     };
-    assert_eq!(row("pod/api"), ["default", "pod/api-7d9f", "running", &address, "eth0 (MTU 1450)"]);
-    assert_eq!(row("pod/proxy"), ["default", "pod/proxy", "node's network", "-", "-"]);
+    assert_eq!(row("pod/api"), ["default", "pod/api-7d9f", "running", "kcap-node", &address, "eth0 (MTU 1450)"]);
+    assert_eq!(row("pod/proxy"), ["default", "pod/proxy", "node's network", "kcap-node", "-", "-"]);
+    assert!(row(" node ")[4..].join(" ").contains("10.88.0.1 cni0 (MTU 1450)"), "{listed}");
+    assert_eq!(listed.lines().count(), 4, "namespaces of pods are not listed twice: {listed}");
     let (listed, ..) = run(&["targets", "-n", "other"]);
     assert_eq!(listed.lines().count(), 1, "{listed}");
 
@@ -207,7 +209,7 @@ fn pods_are_listed_offered_and_tracked() {
     assert!(code == Some(1) && error.contains("did you mean default/api-7d9f?"), "{error}");
     if has("script") {
         let line = format!(
-            "nsenter -t {} -m -n -p -- {PROGRAM} api -d 1s -w {} --min-free 1MB",
+            "nsenter -t {} -m -n -u -p -- {PROGRAM} api -d 1s -w {} --min-free 1MB",
             node.pid(),
             node.file("x.pcapng")
         );

@@ -3,7 +3,7 @@
 # processes, host name), which vanish with this process, however it ends. Nothing is added to the machine's network.
 #
 # usage: node.sh FOLDER    FOLDER/ready appears when pods can be made; their socket is /run/containerd/containerd.sock
-#                          inside: nsenter -t $(cat FOLDER/pid) -m -n -p
+#                          inside: nsenter -t $(cat FOLDER/pid) -m -n -u -p
 set -euo pipefail
 folder=$1
 here=$(cd "$(dirname "$0")" && pwd)

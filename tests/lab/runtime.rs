@@ -135,7 +135,7 @@ impl Node {
     /// A command in the node's mounts, network and processes.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.pid, "-m", "-n", "-p", "--", program]);
+        command.args(["-t", &self.pid, "-m", "-n", "-u", "-p", "--", program]);
         command.stdin(Stdio::null());
         command
     }

@@ -180,6 +180,24 @@ impl CaptureError {
         }
     }
 
+    /// Whether this host runs no container runtime.
+    pub fn is_no_runtime(&self) -> bool {
+        matches!(self, Self::Runtime(kcap_cri::RuntimeError::NotFound { .. }))
+    }
+
+    /// Whether what is missing may come with time.
+    pub fn may_pass(&self) -> bool {
+        use crate::TargetError::{NoContainer, NoMatch, NoNamespace, NoPod, NotRunning};
+        match self {
+            Self::Target(error) => {
+                matches!(error, NoPod { .. } | NoMatch(_) | NotRunning(_) | NoNamespace(_) | NoContainer { .. })
+            }
+            Self::OpenNamespace { .. } => true,
+            Self::Runtime(error) => error.is_gone(),
+            _ => false,
+        }
+    }
+
     /// Whether the command line is to blame.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Spec(_) | Self::Unit(_) | Self::Usage(_) | Self::Terminal | Self::Compile { .. })

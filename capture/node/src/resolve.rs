@@ -124,7 +124,7 @@ impl Resolved {
     fn add_pods(&mut self, targets: &[Target], args: &PodArgs) -> Result<(), CaptureError> {
         let pods = Pods::connect(args.runtime_endpoint.as_deref())?;
         let mut found = look(&pods, targets, args);
-        while args.wait && found.as_ref().is_err_and(may_come) {
+        while args.wait && found.as_ref().is_err_and(CaptureError::may_pass) {
             std::thread::sleep(LOOK_AGAIN);
             found = look(&pods, targets, args);
         }
@@ -157,18 +157,4 @@ fn chosen<'a>(listed: &'a Listed, targets: &[Target], args: &PodArgs) -> Vec<Res
     };
     let selected = args.selector.as_ref().map(|selector| listed.selected(selector, args));
     targets.iter().filter_map(of_target).chain(selected).collect()
-}
-
-/// Whether what is missing may come with time.
-fn may_come(error: &CaptureError) -> bool {
-    matches!(
-        error,
-        CaptureError::Target(
-            TargetError::NoPod { .. }
-                | TargetError::NoMatch(_)
-                | TargetError::NotRunning(_)
-                | TargetError::NoNamespace(_)
-                | TargetError::NoContainer { .. }
-        ) | CaptureError::OpenNamespace { .. }
-    ) || matches!(error, CaptureError::Runtime(error) if error.is_gone())
 }

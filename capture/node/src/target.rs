@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where `ip netns` keeps its names.
-const NETNS_FOLDER: &str = "/run/netns";
+pub(crate) const NETNS_FOLDER: &str = "/run/netns";
 
 /// A target of the command line.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -49,14 +49,15 @@ pub(crate) struct CaptureCommand {
     pub(crate) capture: CaptureArgs,
 }
 
-/// List the pods of this node.
+/// List what can be captured on this node: its pods, itself, its network namespaces with names.
 #[derive(Debug, Args)]
 pub(crate) struct TargetsArgs {
-    /// Only of this namespace
+    /// Only pods of this namespace
     #[arg(short, long, value_name = "NAMESPACE")]
     pub(crate) namespace: Option<String>,
     /// Of all namespaces; the default
     #[arg(short = 'A', long, conflicts_with = "namespace")]
+    #[allow(dead_code, reason = "typed out of habit, and what happens anyway")]
     pub(crate) all_namespaces: bool,
     /// Socket of the container runtime
     #[arg(long, value_name = "SOCKET", env = "CONTAINER_RUNTIME_ENDPOINT", hide_env_values = true)]

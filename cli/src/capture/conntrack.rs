@@ -10,7 +10,7 @@ use kcap_node::conntrack::{Changes, Snapshot, TCP_STATES, counters, of_places};
 use std::fmt::Write as _;
 
 pub(crate) fn run(args: &ConntrackArgs, streams: &Streams) -> Result<Exit, Failure> {
-    let resolved = super::offer::resolve(&args.targets, &args.pods)?;
+    let resolved = super::offer::resolve(&args.targets, &args.pods, |text| eprintln!("kcap: {text}"))?;
     let snapshot = of_places(&resolved.places).map_err(failure)?;
     for missing in &snapshot.missing {
         eprintln!("kcap: {} not collected: {}", missing.what, missing.why);

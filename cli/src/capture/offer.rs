@@ -6,12 +6,16 @@ use anstream::eprint;
 use kcap_node::{CaptureError, PodArgs, Resolved, TargetError};
 use std::io::{self, IsTerminal as _};
 
-/// The places of the targets.
-pub(super) fn resolve(targets: &[String], pods: &PodArgs) -> Result<Resolved, Failure> {
-    let error = match kcap_node::resolve(targets, pods) {
+/// The places of the targets. That they are waited for is told by `note`.
+pub(super) fn resolve(targets: &[String], pods: &PodArgs, note: impl FnOnce(&str)) -> Result<Resolved, Failure> {
+    let error = match kcap_node::resolve(targets, &PodArgs { wait: false, ..pods.clone() }) {
         Ok(resolved) => return Ok(resolved),
         Err(error) => error,
     };
+    if pods.wait && error.may_pass() {
+        note(&format!("{error}: waiting for it"));
+        return kcap_node::resolve(targets, pods).map_err(failure);
+    }
     match candidate(&error, targets) {
         Some((namespace, name)) if asked(&error, &namespace, &name) => {
             let pods = PodArgs { namespace, ..pods.clone() };

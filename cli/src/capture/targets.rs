@@ -7,18 +7,30 @@ use kcap_node::Listing;
 use std::fmt::Write as _;
 
 pub(crate) fn run(args: &TargetsArgs, streams: &Streams) -> Result<Exit, Failure> {
-    let namespace = (!args.all_namespaces).then_some(args.namespace.as_deref()).flatten();
-    let found = kcap_node::list(args.runtime_endpoint.as_deref(), namespace).map_err(super::failure)?;
-    streams.print(table(&found).as_bytes())?;
+    let namespace = args.namespace.as_deref();
+    let (mut found, files) = match kcap_node::list_pods(args.runtime_endpoint.as_deref(), namespace) {
+        Ok(listed) => listed,
+        // Without a runtime, and nobody asking for it, there is something to list all the same.
+        Err(error) if error.is_no_runtime() && namespace.is_none() && args.runtime_endpoint.is_none() => {
+            super::failure(error).print();
+            Default::default()
+        }
+        Err(error) => return Err(super::failure(error)),
+    };
+    if namespace.is_none() {
+        found.extend(kcap_node::list_others(&files));
+    }
+    streams.print(table(&kcap_node::host_name(), &found).as_bytes())?;
     Ok(Exit::Done)
 }
 
-const HEAD: [&str; 5] = ["NAMESPACE", "TARGET", "STATE", "ADDRESSES", "INTERFACES"];
+const HEAD: [&str; 6] = ["NAMESPACE", "TARGET", "STATE", "NODE", "ADDRESSES", "INTERFACES"];
 
-fn table(listings: &[Listing]) -> String {
-    let rows: Vec<[String; 5]> = std::iter::once(HEAD.map(str::to_owned)).chain(listings.iter().map(row)).collect();
+fn table(node: &str, listings: &[Listing]) -> String {
+    let listed = listings.iter().map(|listing| row(node, listing));
+    let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned)).chain(listed).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
-    let widths: [usize; 5] = std::array::from_fn(width);
+    let widths: [usize; 6] = std::array::from_fn(width);
     let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
@@ -28,7 +40,7 @@ fn table(listings: &[Listing]) -> String {
     text
 }
 
-fn row(of: &Listing) -> [String; 5] {
+fn row(node: &str, of: &Listing) -> [String; 6] {
     let addresses: Vec<String> = of.addresses.iter().map(ToString::to_string).collect();
     let interfaces: Vec<String> = of.interfaces.iter().map(|(name, mtu)| format!("{name} (MTU {mtu})")).collect();
     let state = match (of.ready, of.host_network) {
@@ -37,7 +49,10 @@ fn row(of: &Listing) -> [String; 5] {
         (true, false) => "running",
     };
     let list = |items: Vec<String>| if items.is_empty() { "-".to_owned() } else { items.join(", ") };
-    [of.namespace.clone(), format!("pod/{}", of.name), state.to_owned(), list(addresses), list(interfaces)]
+    let namespace = if of.namespace.is_empty() { "-" } else { &of.namespace };
+    let words = [namespace, &of.target, state, node];
+    let [namespace, target, state, node] = words.map(str::to_owned);
+    [namespace, target, state, node, list(addresses), list(interfaces)]
 }
 
 #[cfg(test)]
@@ -48,24 +63,26 @@ mod tests {
     fn pods_are_lined_up() {
         let api = Listing {
             namespace: "default".to_owned(),
-            name: "api".to_owned(),
+            target: "pod/api".to_owned(),
             ready: true,
             addresses: vec!["10.0.0.1".parse().expect("an address")],
             interfaces: vec![("eth0".to_owned(), 1450)],
             ..Listing::default()
         };
         let proxy = Listing {
-            name: "kube-proxy-x".to_owned(),
+            target: "pod/kube-proxy-x".to_owned(),
             host_network: true,
             interfaces: Vec::new(),
             addresses: Vec::new(),
             ..api.clone()
         };
+        let blue = Listing { target: "netns/blue".to_owned(), ready: true, ..Listing::default() };
         let expected = "\
-NAMESPACE  TARGET            STATE           ADDRESSES  INTERFACES
-default    pod/api           running         10.0.0.1   eth0 (MTU 1450)
-default    pod/kube-proxy-x  node's network  -          -
+NAMESPACE  TARGET            STATE           NODE   ADDRESSES  INTERFACES
+default    pod/api           running         node1  10.0.0.1   eth0 (MTU 1450)
+default    pod/kube-proxy-x  node's network  node1  -          -
+-          netns/blue        running         node1  -          -
 ";
-        assert_eq!(table(&[api, proxy]), expected);
+        assert_eq!(table("node1", &[api, proxy, blue]), expected);
     }
 }

@@ -171,7 +171,7 @@ pub(crate) fn addresses(places: &[Place]) -> Result<Vec<IpAddr>, CaptureError> {
 }
 
 /// Loopback and link-local addresses are those of everybody.
-fn is_own(address: &IpAddr) -> bool {
+pub(crate) fn is_own(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
         IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),

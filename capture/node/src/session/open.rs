@@ -3,6 +3,7 @@
 use super::follow::Watched;
 use super::plan::Plan;
 use crate::context::{Collector, Gathering};
+use crate::host::{host_name, kernel};
 use crate::links::Link;
 use crate::place::Place;
 use crate::record::Head;
@@ -10,8 +11,6 @@ use crate::tap::Tap;
 use crate::{CaptureError, Size};
 use kcap_file::note::{CaptureNote, PlaceNote};
 use kcap_file::{Interface, NameRecord, Section};
-use nix::sys::utsname::UtsName;
-use std::ffi::OsStr;
 
 /// Ring of a loopback interface, at most.
 const LOOPBACK_RING: Size = Size(8 << 20);
@@ -130,11 +129,7 @@ type AllOpened = (Vec<Opened>, Vec<Watched>, Option<Gathering>);
 
 /// What every part of the file begins with, but for its places.
 pub(super) fn head(plan: &Plan) -> Head {
-    let system = nix::sys::utsname::uname().ok();
-    let text = |field: fn(&UtsName) -> &OsStr| {
-        system.as_ref().map_or_else(String::new, |system| field(system).to_string_lossy().into_owned())
-    };
-    let (host, kernel) = (text(UtsName::nodename), text(UtsName::release));
+    let (host, kernel) = (host_name(), kernel());
     let note = CaptureNote {
         program: plan.program.clone(),
         node: host.clone(),
