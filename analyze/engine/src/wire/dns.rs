@@ -365,33 +365,40 @@ fn push_label(text: &mut Vec<u8>, label: &[u8]) {
     if !text.is_empty() {
         text.push(b'.');
     }
-    if label.iter().all(|byte| is_plain(*byte)) {
-        let at = text.len();
-        text.extend_from_slice(label);
-        text.get_mut(at..).unwrap_or_default().make_ascii_lowercase();
-        return;
+    let (at, mut odd) = (text.len(), false);
+    text.extend(label.iter().map(|byte| {
+        let plain = plain(*byte);
+        odd |= plain == 0;
+        plain
+    }));
+    if odd {
+        text.truncate(at);
+        push_odd_label(text, label);
     }
-    for byte in label.iter().map(u8::to_ascii_lowercase) {
-        if is_plain(byte) {
-            text.push(byte);
-        } else {
-            let _ = write!(text, "\\{byte:03}");
+}
+
+#[cold]
+fn push_odd_label(text: &mut Vec<u8>, label: &[u8]) {
+    for &byte in label {
+        match plain(byte) {
+            0 => drop(write!(text, "\\{byte:03}")),
+            plain => text.push(plain),
         }
     }
 }
 
-/// Whether a byte stands for itself in a name's text.
+/// What a byte is written as in a name's text; 0 for one that needs its number.
 #[inline]
-fn is_plain(byte: u8) -> bool {
+fn plain(byte: u8) -> u8 {
     PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 #[allow(clippy::indexing_slicing, reason = "of a constant, which the compiler checks")]
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
+const PLAIN: [u8; 256] = {
+    let mut plain = [0; 256];
     let mut rest: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+@=:";
     while let [first, others @ ..] = rest {
-        plain[*first as usize] = true;
+        plain[*first as usize] = first.to_ascii_lowercase();
         rest = others;
     }
     plain

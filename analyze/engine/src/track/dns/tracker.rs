@@ -165,7 +165,7 @@ impl Dns {
     fn find_renumbered(&mut self, tag: u32, seen: &Seen<'_>) -> Option<(u32, Asks)> {
         let id = seen.message.id;
         // Mostly none has it, which the processor sees at once.
-        if !self.recent_ids.iter().fold(false, |any, known| any | (*known == id)) {
+        if self.recent_ids.iter().map(|known| u32::from(*known == id)).sum::<u32>() == 0 {
             return None;
         }
         let same = self.recent_ids.iter().zip(&self.recent_slots).filter(|(known, _)| **known == id);

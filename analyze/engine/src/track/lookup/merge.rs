@@ -139,7 +139,9 @@ const FORWARDED: u64 = 5;
 /// for the same name from another server, one question for each.
 pub(crate) fn forwarders(queries: &[Query], names: usize) -> BTreeSet<u32> {
     let mut counts: HashMap<u32, (u64, u64), FixedState> = HashMap::default();
-    queries.iter().for_each(|query| counts.entry(query.client).or_default().1 += 1);
+    for query in queries {
+        counts.entry(query.client).or_default().1 += 1;
+    }
     let mut passed_on = passed_on(queries, names);
     passed_on.sort_by_cached_key(|query| {
         (query.name, query.kind, query.first_ns, std::cmp::Reverse(query.end_ns), query.client)
