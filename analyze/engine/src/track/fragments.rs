@@ -4,6 +4,7 @@
 //! 7969e5c40dfd and ade446403bfb; RFC 5722): what is wholly there already is a repetition and ignored, any other overlap
 //! discards the datagram.
 
+mod pending;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use super::event::FrameId;
 use crate::Addr;
 use crate::packet::Packet;
 use crate::wire::{Fragment, Outer, TunnelKind};
+use pending::{Inserted, Pending};
 use std::collections::{BTreeMap, HashMap};
 
 /// How long the parts of a datagram are waited for, packet time (`net.ipv4.ipfrag_time`).
@@ -176,31 +178,6 @@ pub struct Counts {
     pub repeated: u64,
 }
 
-/// One piece of a datagram.
-struct Part {
-    start: u32,
-    end: u32,
-    bytes: Box<[u8]>,
-}
-
-struct Pending {
-    /// Time of the first part and order of arrival: who is the oldest.
-    born: (i64, u64),
-    /// When it was complete or discarded: later parts are ignored.
-    closed_ns: Option<i64>,
-    /// Sorted, without overlaps.
-    parts: Vec<Part>,
-    /// Payload bytes of the parts.
-    held: u32,
-    /// Payload length, once the last part has come.
-    end: Option<u32>,
-    proto: u8,
-    snapped: bool,
-    cost: usize,
-    seen: Seen,
-    last_ns: i64,
-}
-
 /// Puts fragments together. All it holds is charged to one budget.
 pub struct Reassembler {
     max_cost: usize,
@@ -211,16 +188,6 @@ pub struct Reassembler {
     counts: Counts,
     /// Datagrams whose fate was decided since they were last asked for.
     decided: Vec<Fragmented>,
-}
-
-/// What a part did to its datagram.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Inserted {
-    Repeated,
-    Overlapping,
-    Malformed,
-    Waiting,
-    Complete,
 }
 
 impl Reassembler {
@@ -358,109 +325,5 @@ impl Reassembler {
         if let Some(pending) = self.by_age.remove(&born).and_then(|key| self.pending.remove(&key)) {
             self.cost -= pending.cost;
         }
-    }
-}
-
-impl Pending {
-    fn new(born: (i64, u64), seen: Seen, proto: u8) -> Self {
-        let (parts, last_ns, cost) = (Vec::new(), seen.ns, DATAGRAM_COST);
-        Self { born, closed_ns: None, parts, held: 0, end: None, proto, snapped: false, cost, seen, last_ns }
-    }
-
-    /// Takes note of a part's time, and of what the first part tells.
-    fn note(&mut self, seen: Seen) {
-        self.last_ns = self.last_ns.max(seen.ns);
-        self.seen.ports = self.seen.ports.or(seen.ports);
-        self.seen.inside = self.seen.inside.or(seen.inside);
-    }
-
-    fn fragmented(&self, key: &Key, fate: Fate) -> Fragmented {
-        Fragmented {
-            point: key.point,
-            outer: key.outer.map(|(src, dst, _)| (src, dst)),
-            src: key.src,
-            dst: key.dst,
-            proto: self.proto,
-            id: key.id,
-            seen: self.seen,
-            last_ns: self.last_ns,
-            parts: self.parts.len() as u32,
-            bytes: self.held,
-            whole: self.end,
-            has_first: self.parts.first().is_some_and(|part| part.start == 0),
-            fate,
-        }
-    }
-
-    /// Whether a part that comes now belongs to a new datagram.
-    fn is_forgettable(&self, now_ns: i64) -> bool {
-        self.closed_ns.is_some_and(|closed| now_ns.saturating_sub(closed) > REPEAT_NS)
-    }
-
-    fn insert(&mut self, fragment: &Fragment, payload: &[u8], is_v4: bool) -> Inserted {
-        if self.closed_ns.is_some() {
-            return Inserted::Repeated;
-        }
-        // A part that others follow ends at a multiple of 8; Linux trims it in IPv4 and refuses it in IPv6.
-        let odd = if fragment.more { fragment.payload_len % 8 } else { 0 };
-        let (start, len) = (fragment.offset, fragment.payload_len - odd);
-        let end = start.saturating_add(len);
-        if len == 0 || end > MAX_PAYLOAD || odd != 0 && !is_v4 || !self.accepts_end(end, fragment.more) {
-            return Inserted::Malformed;
-        }
-        let at = self.parts.partition_point(|part| part.start <= start);
-        if self.covers(at, start, end) {
-            return Inserted::Repeated;
-        }
-        if at > 0 && self.parts[at - 1].end > start || self.parts.get(at).is_some_and(|next| next.start < end) {
-            return Inserted::Overlapping;
-        }
-        self.add(at, Part { start, end, bytes: payload.get(..len as usize).unwrap_or(payload).into() });
-        if start == 0 {
-            self.proto = fragment.proto;
-        }
-        if self.is_complete() { Inserted::Complete } else { Inserted::Waiting }
-    }
-
-    /// Notes where the datagram ends; false when that contradicts what came before.
-    fn accepts_end(&mut self, end: u32, more: bool) -> bool {
-        let reached = self.parts.last().map_or(0, |part| part.end);
-        match self.end {
-            Some(known) if more => end <= known,
-            Some(known) => end == known,
-            None if more => true,
-            None => {
-                self.end = Some(end);
-                end >= reached
-            }
-        }
-    }
-
-    /// Whether the parts before `at`, and those that follow without a gap, hold all from `start` to `end`.
-    fn covers(&self, at: usize, start: u32, end: u32) -> bool {
-        let mut reached = start;
-        for part in self.parts.iter().skip(at.saturating_sub(1)).take_while(|part| part.start < end) {
-            if part.start > reached {
-                return false;
-            }
-            reached = reached.max(part.end);
-        }
-        reached >= end
-    }
-
-    fn add(&mut self, at: usize, part: Part) {
-        self.cost += PART_COST + part.bytes.len();
-        self.held += part.end - part.start;
-        self.snapped |= part.bytes.len() < (part.end - part.start) as usize;
-        self.parts.insert(at, part);
-    }
-
-    fn is_complete(&self) -> bool {
-        self.end == Some(self.held)
-    }
-
-    fn datagram(&self) -> Datagram {
-        let bytes = self.parts.iter().flat_map(|part| &part.bytes).copied().collect();
-        Datagram { proto: self.proto, bytes, parts: self.parts.len() as u32 }
     }
 }
