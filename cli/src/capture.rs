@@ -48,7 +48,8 @@ pub(crate) fn run(args: &CaptureCommand, streams: &Streams) -> Result<Exit, Fail
         explain(&summary, &plan);
     }
     let captured = if summary.is_complete() { Exit::Done } else { Exit::Incomplete };
-    if args.no_analyze || summary.packets == 0 || plan.output.destination == Destination::Stdout {
+    let wanted = !args.no_analyze && !summary.hurried && plan.output.destination != Destination::Stdout;
+    if !wanted || summary.packets == 0 {
         return Ok(nothing(&summary).unwrap_or(captured));
     }
     let analysed = analyze(&summary, args, streams)?;

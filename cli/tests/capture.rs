@@ -20,6 +20,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// The program that captures.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kcap");
@@ -88,7 +89,7 @@ fn a_flight_recorder_stops_at_a_finding() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--stop-on", "connect-refused", "--rotate", "1s", "--keep", "2", "-p", "81", "-w", "."];
     let mut kcap = lab.capture(folder.path(), &arguments);
-    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    std::thread::sleep(Duration::from_millis(2_500));
     assert!(kcap.0.try_wait().unwrap().is_none(), "nothing is wrong yet");
     refused(&lab, 5);
     assert_eq!(kcap.ends(), 0);
@@ -230,6 +231,37 @@ fn pods_are_listed_offered_and_tracked() {
     assert_eq!(code, Some(0), "{error}");
     assert!(shown.contains(&format!("{address}:4242")) && shown.contains("UNREPLIED"), "{shown}");
     assert!(shown.contains("1 entries of pod/api-7d9f") || shown.contains("entries here"), "{shown}");
+}
+
+#[test]
+fn a_second_interrupt_waits_for_nothing() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    // The rules of some nodes take long to print.
+    let slow = folder.path().join("iptables-save");
+    fs::write(&slow, "#!/bin/sh\nsleep 8\n").unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let child = Command::new(PROGRAM)
+        .args([&format!("netns/{}", lab.a), "-p", "81", "-w", "x.pcapng", "--min-free", "1MB"])
+        .env("PATH", path)
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(folder.path().join("stdout")).unwrap())
+        .stderr(fs::File::create(folder.path().join("capture.log")).unwrap())
+        .spawn();
+    let mut kcap = Running(child.unwrap());
+    until("it captures", || text(folder.path(), "capture.log").contains("capturing on"));
+    refused(&lab, 3);
+    let interrupted = Instant::now();
+    kcap.signal(Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(500));
+    kcap.signal(Signal::SIGINT);
+    assert_eq!(kcap.ends(), 0);
+    assert!(interrupted.elapsed() < Duration::from_secs(4), "{:?}", interrupted.elapsed());
+    assert!(text(folder.path(), "capture.log").contains("6 packets"), "the summary is told");
+    assert_eq!(text(folder.path(), "stdout"), "", "and no analysis begun");
+    assert_eq!(read(&folder.path().join("x.pcapng")).0.len(), 6);
 }
 
 /// What runs in another's terminal must not outlive it.

@@ -29,7 +29,10 @@ impl Session<'_> {
             }
             Err(error) => return Err(error),
         };
-        Ok(Summary { end, packets, dropped, discarded: self.discarded, files, forgotten, elapsed, interfaces })
+        // Taken, so that it does not end the program before its summary is told.
+        let hurried = self.signals.take().is_some();
+        let discarded = self.discarded;
+        Ok(Summary { end, packets, dropped, discarded, files, forgotten, hurried, elapsed, interfaces })
     }
 
     /// Writes the context after; a further signal abandons it.

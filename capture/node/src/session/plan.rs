@@ -182,6 +182,8 @@ pub struct Summary {
     pub files: Vec<PathBuf>,
     /// Files that were removed because newer ones took their place.
     pub forgotten: u64,
+    /// Whether a further signal came while it ended: nobody wants to wait.
+    pub hurried: bool,
     /// How long it took.
     pub elapsed: Duration,
     /// Each interface: its name in the file, and packets received and dropped.
@@ -198,6 +200,7 @@ impl Summary {
             discarded: 0,
             files: Vec::new(),
             forgotten: 0,
+            hurried: false,
             elapsed: Duration::ZERO,
             interfaces: Vec::new(),
         }
