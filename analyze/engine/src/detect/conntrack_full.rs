@@ -38,23 +38,26 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let all = lost(world);
     let full: Vec<&Lost<'_>> = all.iter().filter(|lost| is_dropped_first(lost)).collect();
     let destinations: BTreeSet<Endpoint> = full.iter().map(|lost| lost.connection.front().resp).collect();
-    if destinations.len() < DESTINATIONS || !is_common(&full, &destinations, world) {
+    if destinations.len() < DESTINATIONS || !is_common(&full, world) {
         return Vec::new();
     }
     vec![judge(&full, &destinations, world)]
 }
 
-/// Whether new connections to these destinations vanish often while they do: a full table drops whatever comes, where
-/// a few among many that pass have another cause each.
-fn is_common(full: &[&Lost<'_>], destinations: &BTreeSet<Endpoint>, world: &World<'_>) -> bool {
+/// Whether new connections vanish often while these do, whatever their destination: a full table drops whatever comes,
+/// where a few among many that pass have another cause each.
+fn is_common(full: &[&Lost<'_>], world: &World<'_>) -> bool {
     let begins = full.iter().map(|lost| lost.pre.first_ns);
     let (Some(first), Some(last)) = (begins.clone().min(), begins.max()) else { return false };
     let kept = &world.facts.servers.kept;
-    let within = |flow: &Flow| (first..=last).contains(&flow.first_ns);
-    let to_them = kept.connections().iter().filter(|connection| destinations.contains(&connection.front().resp));
-    let new = to_them.filter(|connection| connection.flows(kept).next().is_some_and(within)).count();
+    let units: BTreeSet<u32> = full.iter().map(|lost| lost.pre.unit).collect();
+    let is_new = |flow: &Flow| flow.proto != TCP || flow.from_orig.isn.is_some();
+    let within = |flow: &Flow| units.contains(&flow.unit) && (first..=last).contains(&flow.first_ns) && is_new(flow);
+    let new = kept.connections().iter().filter(|connection| connection.flows(kept).next().is_some_and(within)).count();
     full.len() * RARE >= new
 }
+
+const TCP: u8 = 6;
 
 /// Whether it vanished before a destination was chosen for it.
 fn is_dropped_first(lost: &Lost<'_>) -> bool {
@@ -100,6 +103,6 @@ fn going_on((first_ns, last_ns): (i64, i64), world: &World<'_>) -> u64 {
     let lives = |flow: &Flow| {
         flow.first_ns < first_ns && flow.last_ns >= last_ns && flow.from_resp.payload_bytes > 0 && !silent(flow)
     };
-    let tcp = kept.connections().iter().filter(|connection| connection.proto == 6);
+    let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
     tcp.filter(|connection| connection.flows(kept).any(lives)).count() as u64
 }
