@@ -52,3 +52,13 @@ fn every_finding_has_a_case_and_a_near_miss() {
         assert!(runs.iter().any(forbids), "no case in which {code} must not appear");
     }
 }
+
+#[test]
+fn the_readme_lists_every_finding() {
+    let readme = include_str!("../../README.md");
+    let line = |about: &kcap_analyze::detect::About| {
+        format!("| {} {} | {} | {} |", about.code, about.slug, about.severity.name(), about.title)
+    };
+    let missing: Vec<String> = DETECTORS.iter().map(line).filter(|line| !readme.contains(line)).collect();
+    assert!(missing.is_empty(), "the table of findings in README.md lacks\n{}", missing.join("\n"));
+}
