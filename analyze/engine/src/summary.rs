@@ -6,6 +6,7 @@ use crate::detect::Outcome;
 use crate::finding::{ConnectionCounts, Summary, Talker, TunnelSummary};
 use crate::track::event::{ConnState, Event, Flow};
 use crate::track::tunnels::TunnelUse;
+use crate::wire::dns;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 
@@ -66,6 +67,9 @@ impl Totals {
             _ => "other flows",
         };
         *self.protocols.entry(kind).or_default() += 1;
+        if let Some(kind) = link_local_dns(flow) {
+            *self.protocols.entry(kind).or_default() += (flow.from_orig.packets + flow.from_resp.packets) as i64;
+        }
         if flow.proto == 6 {
             self.outcome(flow);
         }
@@ -124,6 +128,20 @@ impl Totals {
 }
 
 /// Tunnels that carried most; of one that several captures saw, what the one counted that saw most.
+/// What asks the link's hosts in the format of DNS, and is none of a resolver's business (RFC 6762, RFC 4795): to a group,
+/// or from port to port.
+fn link_local_dns(flow: &Flow) -> Option<&'static str> {
+    let ports = [flow.orig.port, flow.resp.port];
+    let groups = [flow.orig.addr, flow.resp.addr].iter().any(|addr| addr.ip().is_multicast());
+    let speaks = |port| ports == [port; 2] || groups && ports.contains(&port);
+    match () {
+        () if flow.proto != 17 => None,
+        () if speaks(dns::MDNS_PORT) => Some("mdns messages"),
+        () if speaks(dns::LLMNR_PORT) => Some("llmnr messages"),
+        () => None,
+    }
+}
+
 fn top_tunnels(names: &Names, uses: &[TunnelUse]) -> Vec<TunnelSummary> {
     let mut tunnels: BTreeMap<_, (u64, u64)> = BTreeMap::new();
     for (tunnel, usage) in names.tunnels.iter().zip(uses).skip(1) {

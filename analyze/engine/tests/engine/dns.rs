@@ -4,7 +4,10 @@ use crate::support::{Outcome, run, source};
 use kcap_analyze::Options;
 use kcap_analyze::finding::Severity;
 use kcap_samples::built;
+use kcap_samples::file::Frame;
+use kcap_samples::packet::{Ethernet, Ipv4, Udp, build};
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 /// A built capture.
 fn capture(case: &str, name: &str) -> Vec<u8> {
@@ -117,4 +120,25 @@ fn snapping_a_capture_invents_nothing() {
         let part = snapped(&capture(case, name), 96);
         assert_invents_nothing(part, codes, &format!("{case}/{name} snapped to 96"));
     }
+}
+
+/// Multicast DNS (RFC 6762) and LLMNR (RFC 4795): the same format, asked of everybody on the link, and mostly unanswered.
+#[test]
+fn what_asks_the_link_is_counted_apart() {
+    let name = b"\x07printer\x05local\x00\x00\x01\x00\x01";
+    let question = [&[0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], name].concat();
+    let ask = |at: u64, from: u16, group: [u8; 4], to: u16| {
+        let (src, dst) = (Ipv4Addr::new(10, 1, 0, 2), Ipv4Addr::from(group));
+        let layers = [Ethernet::new(1, 2).into(), Ipv4::new(src, dst).into(), Udp::new(from, to).into()];
+        Frame::new(1_700_000_000_000_000_000 + at * 1_000_000_000, build(&layers, &question))
+    };
+    let mut frames: Vec<Frame> = (0..5).map(|n| ask(n * 5, 5353, [224, 0, 0, 251], 5353)).collect();
+    frames.extend((0..4).map(|n| ask(n * 5 + 1, 50_000, [224, 0, 0, 252], 5355)));
+    let outcome = crate::support::analyzed(frames);
+    assert_eq!(outcome.rows.rows("dns_transactions").len(), 0);
+    assert_eq!(outcome.rows.rows("dns_lookups").len(), 0);
+    let protocols = &outcome.report.summary.protocols;
+    assert_eq!([protocols.get("mdns messages"), protocols.get("llmnr messages")], [Some(&5), Some(&4)]);
+    assert_eq!(protocols.get("dns transactions"), None);
+    assert!(alarms(&outcome).is_empty(), "{:?}", outcome.codes());
 }
