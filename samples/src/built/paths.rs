@@ -96,9 +96,12 @@ fn geneve(from: From) -> Vec<Layer> {
 /// When Linux 6.5 and later sends a SYN.
 const SYNS: [u64; 5] = [0, 1, 2, 3, 4];
 
+/// Another pod of each of the two nodes.
+const OTHERS: (IpAddr, IpAddr) = (IpAddr::V4(Ipv4Addr::new(10, 1, 0, 12)), IpAddr::V4(Ipv4Addr::new(10, 1, 0, 13)));
+
 /// SYNs of connections that nobody answers, from one side.
-fn unanswered(from: From, ports: std::ops::Range<u16>, around: &[Layer]) -> Vec<Frame> {
-    let (src, dst) = addresses(from, (CLIENT, SERVER));
+fn unanswered(from: From, ends: (IpAddr, IpAddr), ports: std::ops::Range<u16>, around: &[Layer]) -> Vec<Frame> {
+    let (src, dst) = addresses(from, ends);
     let syn = |port: u16, second: u64| {
         let at = START_NS + second * S + u64::from(port % 100) * MS;
         let header = Tcp {
@@ -124,8 +127,9 @@ fn neighbours() -> [Frame; 2] {
 
 /// Geneve is dropped between the nodes, both ways: each sees what it sends.
 fn down(from: From) -> Vec<Frame> {
-    let ports = if from == From::Client { 41_000..41_004 } else { 42_000..42_004 };
-    let mut all = unanswered(from, ports, &geneve(from));
+    let first = if from == From::Client { 41_000 } else { 42_000 };
+    let mut all = unanswered(from, (CLIENT, SERVER), first..first + 2, &geneve(from));
+    all.extend(unanswered(from, OTHERS, first + 2..first + 4, &geneve(from)));
     all.extend(neighbours());
     all
 }
@@ -139,8 +143,8 @@ fn answered() -> Vec<Frame> {
 
 /// Each node sends with a VNI of its own and drops what the other sends.
 fn mismatch(other: u32) -> Vec<Frame> {
-    let mut all = unanswered(From::Client, 41_000..41_003, &vxlan(From::Client, 1));
-    all.extend(unanswered(From::Server, 42_000..42_003, &vxlan(From::Server, other)));
+    let mut all = unanswered(From::Client, (CLIENT, SERVER), 41_000..41_003, &vxlan(From::Client, 1));
+    all.extend(unanswered(From::Server, (CLIENT, SERVER), 42_000..42_003, &vxlan(From::Server, other)));
     all
 }
 

@@ -4,6 +4,7 @@ use super::evidence::{count_of, server_filter, some_of};
 use super::services::{Failing, SIBLING, Service, severity};
 use super::world::World;
 use crate::finding::{Finding, Severity};
+use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
     code: "SVC004",
@@ -27,19 +28,18 @@ pub(super) const ABOUT: About = About {
 };
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    if world.facts.flows.two_way == 0 && !world.restricted {
-        return Vec::new();
-    }
     let services = world.facts.servers.services();
     let silent = |service: &Service| {
         let failing = service.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
+        let heard = heard(&failing, world);
         let answered = failing.counts.refused + failing.counts.rejected > 0;
         let explained = world.knows(
             &["SVC002", "SVC006", "SVC007", "SVC010", "SVC011", "SVC012", "NAT002", "NAT004", "NAT005", "DNS010"],
             &service.server,
         );
         let known = answered || explained || is_in_broken_tunnel(service, world) || no_route_known(service, world);
-        (!known).then(|| judge(service, &failing, world))
+        let may_be_told = heard > 0 || world.restricted;
+        (!known && may_be_told).then(|| judge(service, &failing, heard, world))
     };
     services.iter().filter_map(silent).collect()
 }
@@ -48,9 +48,15 @@ fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool {
     service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
 }
 
+/// Connections that have both directions, where the attempts were seen.
+fn heard(failing: &Failing<'_>, world: &World<'_>) -> u64 {
+    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture)).collect();
+    units.into_iter().map(|unit| world.two_way(unit)).sum()
+}
+
 /// Whether answers would be seen if there were any.
-fn visibility(world: &World<'_>) -> String {
-    match world.facts.flows.two_way {
+fn visibility(heard: u64) -> String {
+    match heard {
         0 => "Whether answers would be seen is not known, because the analysis was restricted.".to_owned(),
         n => format!("{} have both directions, so answers would be seen.", count_of(n, "other connection")),
     }
@@ -66,13 +72,13 @@ fn no_route_known(service: &Service, world: &World<'_>) -> bool {
     addresses.any(|address| known(&address))
 }
 
-fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding {
+fn judge(service: &Service, failing: &Failing<'_>, heard: u64, world: &World<'_>) -> Finding {
     let server = service.server;
     let tries = count_of(failing.counts.unanswered, "connection attempt");
     let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.unanswered, service.sibling);
-    finding.confidence = match (world.facts.flows.two_way, failing.counts.unanswered) {
+    finding.confidence = match (heard, failing.counts.unanswered) {
         (0, _) => 0.5,
         (_, 1) => 0.7,
         _ => 0.85,
@@ -85,7 +91,7 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
         "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {} A silent drop on the way is the \
          usual cause: a NetworkPolicy or firewall, or a host that is gone.{}",
         some_of(&failing.clients, 3),
-        visibility(world),
+        visibility(heard),
         failing.others_in_words(),
     );
     if service.sibling {

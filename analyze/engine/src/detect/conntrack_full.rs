@@ -5,7 +5,7 @@ use super::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
 use crate::track::event::Flow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
     code: "NAT005",
@@ -36,24 +36,31 @@ const RARE: usize = 10;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let all = lost(world);
-    let full: Vec<&Lost<'_>> = all.iter().filter(|lost| is_dropped_first(lost)).collect();
-    let destinations: BTreeSet<Endpoint> = full.iter().map(|lost| lost.connection.front().resp).collect();
-    if destinations.len() < DESTINATIONS || !is_common(&full, world) {
-        return Vec::new();
+    let mut full: BTreeMap<Option<u32>, Vec<&Lost<'_>>> = BTreeMap::new();
+    for lost in all.iter().filter(|lost| is_dropped_first(lost)) {
+        full.entry(world.group(lost.connection.front().orig.addr)).or_default().push(lost);
     }
-    vec![judge(&full, &destinations, world)]
+    full.into_iter().filter_map(|(group, full)| of_group(group, &full, world)).collect()
+}
+
+/// What those lose who have to do with each other.
+fn of_group(group: Option<u32>, full: &[&Lost<'_>], world: &World<'_>) -> Option<Finding> {
+    let destinations: BTreeSet<Endpoint> = full.iter().map(|lost| lost.connection.front().resp).collect();
+    let is_full = destinations.len() >= DESTINATIONS && is_common(full, group, world);
+    is_full.then(|| judge(group, full, &destinations, world))
 }
 
 /// Whether new connections vanish often while these do, whatever their destination: a full table drops whatever comes,
 /// where a few among many that pass have another cause each.
-fn is_common(full: &[&Lost<'_>], world: &World<'_>) -> bool {
+fn is_common(full: &[&Lost<'_>], group: Option<u32>, world: &World<'_>) -> bool {
     let begins = full.iter().map(|lost| lost.pre.first_ns);
     let (Some(first), Some(last)) = (begins.clone().min(), begins.max()) else { return false };
     let kept = &world.facts.servers.kept;
     let units: BTreeSet<u32> = full.iter().map(|lost| lost.pre.unit).collect();
     let is_new = |flow: &Flow| flow.proto != TCP || flow.from_orig.isn.is_some();
     let within = |flow: &Flow| units.contains(&flow.unit) && (first..=last).contains(&flow.first_ns) && is_new(flow);
-    let new = kept.connections().iter().filter(|connection| connection.flows(kept).next().is_some_and(within)).count();
+    let new = kept.connections().iter().filter(|connection| connection.flows(kept).next().is_some_and(within));
+    let new = new.filter(|connection| world.group(connection.front().orig.addr) == group).count();
     full.len() * RARE >= new
 }
 
@@ -64,11 +71,11 @@ fn is_dropped_first(lost: &Lost<'_>) -> bool {
     !lost.passed() && (lost.early || !lost.snat)
 }
 
-fn judge(full: &[&Lost<'_>], destinations: &BTreeSet<Endpoint>, world: &World<'_>) -> Finding {
+fn judge(group: Option<u32>, full: &[&Lost<'_>], destinations: &BTreeSet<Endpoint>, world: &World<'_>) -> Finding {
     let count = count_of(full.len() as u64, "new connection");
     let (first, last) = (full.iter().map(|l| l.pre.first_ns).min(), full.iter().map(|l| l.pre.last_ns).max());
     let span = (first.unwrap_or_default(), last.unwrap_or_default());
-    let alive = going_on(span, world);
+    let alive = going_on(span, group, world);
     let mut finding = Finding::of(&ABOUT, format!("{count} to {} destinations vanish on the node", destinations.len()));
     finding.confidence = if alive > 0 { 0.9 } else { 0.75 };
     concern(&mut finding, full, world, ABOUT.filter);
@@ -97,12 +104,13 @@ fn judge(full: &[&Lost<'_>], destinations: &BTreeSet<Endpoint>, world: &World<'_
 }
 
 /// Connections that began before this time and carried packets both ways after it.
-fn going_on((first_ns, last_ns): (i64, i64), world: &World<'_>) -> u64 {
+fn going_on((first_ns, last_ns): (i64, i64), group: Option<u32>, world: &World<'_>) -> u64 {
     let kept = &world.facts.servers.kept;
     let silent = |flow: &Flow| flow.pause.is_some_and(|(ns, end)| end - ns <= first_ns && end >= last_ns);
     let lives = |flow: &Flow| {
         flow.first_ns < first_ns && flow.last_ns >= last_ns && flow.from_resp.payload_bytes > 0 && !silent(flow)
     };
     let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
-    tcp.filter(|connection| connection.flows(kept).any(lives)).count() as u64
+    let lives = tcp.filter(|connection| connection.flows(kept).any(lives));
+    lives.filter(|connection| world.group(connection.front().orig.addr) == group).count() as u64
 }

@@ -70,7 +70,11 @@ fn missing<'a>(group: &[&'a ClientLookups], world: &World<'_>) -> BTreeMap<&'a s
             names.entry(name).or_default().add(client, counts);
         }
     }
-    names.retain(|name, counts| counts.is_missing() && !name.starts_with('_') && !flipped.contains(name));
+    // Where longer names are cut off, it may be one of these that exists.
+    let is_read = |counts: &Missing| counts.clients.is_disjoint(&world.facts.dns.cut);
+    names.retain(|name, counts| {
+        counts.is_missing() && is_read(counts) && !name.starts_with('_') && !flipped.contains(name)
+    });
     names
 }
 

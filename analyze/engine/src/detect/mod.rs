@@ -1,5 +1,6 @@
 //! Findings: judgements over facts, each with its evidence. Detect judges and never parses.
 
+mod acquaintances;
 mod answers;
 mod asymmetric_path;
 mod attempts;

@@ -37,8 +37,8 @@ pub(crate) struct Inside {
     /// Failed attempts of originators behind `a`, and behind `b`.
     pub(crate) from_a: u64,
     pub(crate) from_b: u64,
-    /// When attempts without any answer began, a few.
-    pub(crate) silent_ns: Vec<i64>,
+    /// When attempts without any answer began, and to whom, a few.
+    pub(crate) silent_ns: Vec<(i64, Addr)>,
     pub(crate) frames: Vec<FrameId>,
     pub(crate) span_ns: Option<(i64, i64)>,
 }
@@ -69,7 +69,7 @@ impl Overlay {
     pub(crate) fn echo(&mut self, echo: &Echo) {
         if echo.unanswered && echo.tunnel != 0 {
             let inside = self.inside.entry(echo.tunnel).or_default();
-            inside.be_silent(echo.ns);
+            inside.be_silent(echo.ns, echo.resp);
             inside.note((echo.ns, echo.ns), [echo.frame]);
         }
     }
@@ -89,11 +89,11 @@ impl Inside {
                     self.servers.insert(flow.resp);
                 }
             }
-            Outcome::Unanswered => self.be_silent(flow.first_ns),
-            Outcome::Unclear if is_silent_question(flow) => self.be_silent(flow.first_ns),
+            Outcome::Unanswered => self.be_silent(flow.first_ns, flow.resp.addr),
+            Outcome::Unclear if is_silent_question(flow) => self.be_silent(flow.first_ns, flow.resp.addr),
             // Only a SYN is sent again and again without having heard anything.
             Outcome::Unclear if flow.from_resp.packets == 0 && repeats_syn(flow, &flow.from_orig) => {
-                self.be_silent(flow.first_ns);
+                self.be_silent(flow.first_ns, flow.resp.addr);
             }
             Outcome::Unclear if repeats_syn(flow, &flow.from_orig) && repeats_syn(flow, &flow.from_resp) => {
                 self.half_open += 1;
@@ -119,10 +119,10 @@ impl Inside {
         self.frames.extend(frames.into_iter().take(2.min(room)));
     }
 
-    fn be_silent(&mut self, ns: i64) {
+    fn be_silent(&mut self, ns: i64, to: Addr) {
         self.silent += 1;
         if self.silent_ns.len() < TIMES {
-            self.silent_ns.push(ns);
+            self.silent_ns.push((ns, to));
         }
     }
 }
@@ -202,6 +202,8 @@ pub(super) struct OneWay {
     pub(super) since_ns: Option<i64>,
     /// Attempts inside that began afterwards and got no answer.
     pub(super) silent: u64,
+    /// Addresses that they were for, a few.
+    pub(super) asked: usize,
 }
 
 /// Unanswered attempts that make a pattern.
@@ -221,10 +223,12 @@ impl View {
     fn goes_on(&self, near: Addr, far: Addr, there: Way, back: Way) -> Option<OneWay> {
         let since_ns = (back.frames > 0).then_some(back.last_ns);
         let fell_silent = since_ns.is_none_or(|since| there.last_ns.saturating_sub(since) >= SILENCE_NS);
-        let after = self.inside.silent_ns.iter().filter(|ns| since_ns.is_none_or(|since| **ns > since)).count() as u64;
+        let silent = self.inside.silent_ns.iter().filter(|(ns, _)| since_ns.is_none_or(|since| *ns > since));
+        let asked: BTreeSet<Addr> = silent.clone().map(|(_, to)| *to).collect();
+        let after = silent.count() as u64;
         // Both directions of connections inside one direction of the tunnel: a mirror.
         let is_mirror = since_ns.is_none() && self.inside.both_ways > 0;
         let one_way = fell_silent && !is_mirror && there.frames >= SENT && after >= ATTEMPTS;
-        one_way.then_some(OneWay { near, far, sent: there.frames, since_ns, silent: after })
+        one_way.then_some(OneWay { near, far, sent: there.frames, since_ns, silent: after, asked: asked.len() })
     }
 }

@@ -15,8 +15,8 @@ pub(super) const ABOUT: About = About {
     what: "A node sends encapsulated packets to another and nothing ever comes back, though both are there.",
     why: "No connection between pods of the two nodes works. A firewall or security group drops the overlay's port or \
           protocol, the other end has no such tunnel, or it is gone.",
-    how: "Encapsulated packets one way only, or one way only from some moment on, with at least two attempts inside that \
-          need an answer (SYNs repeated, DNS questions, pings) and get none. Something else must show that the capture \
+    how: "Encapsulated packets one way only, or one way only from some moment on, with at least two attempts inside, to \
+          different addresses, that need an answer (SYNs repeated, DNS questions, pings) and get none. Something else must show that the capture \
           sees both directions.",
     false_positives: "One-way datagrams are normal: unanswered attempts are required. A mirror carries both directions of \
                       connections one way. Where one end is seen to send both ways, or hears other nodes, it is OVL001.",
@@ -45,6 +45,10 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     let (unit, _, worst) = ways.iter().max_by_key(|(_, _, way)| way.silent)?;
     let witness = witness(*unit, worst, world)?;
     let both = ways.iter().any(|(_, _, way)| way.near == worst.far);
+    // One address that does not answer is no tunnel that is down.
+    if !both && worst.asked < 2 {
+        return None;
+    }
     let kind = pair.kind.name();
     let title = if both {
         format!("{kind} between {} and {} arrives neither way", pair.a, pair.b)
@@ -102,8 +106,9 @@ fn witness(unit: u32, way: &OneWay, world: &World<'_>) -> Option<String> {
     if let Some(since) = way.since_ns {
         return Some(format!("it did answer until {}", crate::time::rfc3339(since)));
     }
-    if facts.flows.two_way > 0 {
-        let others = count_of(facts.flows.two_way, "connection");
+    let others = world.two_way(unit);
+    if others > 0 {
+        let others = count_of(others, "connection");
         return Some(format!("{others} elsewhere show both directions"));
     }
     (!facts.speakers.is_empty()).then(|| "neighbours are heard, so the capture sees both directions".to_owned())

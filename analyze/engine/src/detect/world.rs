@@ -1,5 +1,6 @@
 //! What detectors judge at the end: facts gathered over all captures.
 
+use super::acquaintances::Acquaintances;
 use super::answers::Answers;
 use super::dns::Dns;
 use super::fragments::Fragments;
@@ -40,6 +41,10 @@ pub(crate) struct Facts {
     pub(crate) flows: FlowFacts,
     pub(crate) turns: Turns,
     pub(crate) answers: Answers,
+    /// Who has to do with whom, once asked for.
+    pub(crate) acquaintances: OnceCell<Acquaintances>,
+    /// Connections of which both directions were seen, by unit.
+    two_way: BTreeMap<u32, u64>,
     /// Directions of connections that lost segments, once asked for.
     pub(crate) lossy: OnceCell<Vec<Lossy>>,
     pub(crate) lookups: LookupFacts,
@@ -99,6 +104,9 @@ impl Facts {
                 self.overlay.add(flow);
                 self.path_mtu.add(flow);
                 self.flows.add(flow);
+                if flow.is_two_way() {
+                    *self.two_way.entry(flow.unit).or_default() += 1;
+                }
                 self.dns.flow(flow);
             }
             Event::IcmpError(error) if error.icmp.is_no_route() => self.no_route(error),
@@ -132,8 +140,7 @@ impl Facts {
 
 impl FlowFacts {
     fn add(&mut self, flow: &Flow) {
-        let both = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
-        *(if both { &mut self.two_way } else { &mut self.one_way }) += 1;
+        *(if flow.is_two_way() { &mut self.two_way } else { &mut self.one_way }) += 1;
         self.evicted += u64::from(flow.evicted);
         if flow.proto == 6 {
             self.tcp(flow);
@@ -218,6 +225,16 @@ impl World<'_> {
             }
         }
         spans
+    }
+
+    /// Connections of which a unit saw both directions: as many show that it would see answers.
+    pub(crate) fn two_way(&self, unit: u32) -> u64 {
+        self.facts.two_way.get(&unit).copied().unwrap_or_default()
+    }
+
+    /// The unit that a file is of.
+    pub(crate) fn unit(&self, capture: u32) -> Option<u32> {
+        self.points.iter().find(|point| point.capture == capture).map(|point| point.unit)
     }
 
     /// A file by its number.

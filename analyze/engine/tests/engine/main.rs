@@ -4,15 +4,18 @@
 mod apps;
 mod captures;
 mod compat;
+mod cutting;
 mod dns;
 mod findings;
 mod lookups;
+mod merging;
 mod paths;
 mod pipeline;
 #[path = "../recorded/files.rs"]
 mod recorded;
 mod registry;
 mod restriction;
+mod samples;
 mod sizes;
 mod support;
 mod tcp_truth;

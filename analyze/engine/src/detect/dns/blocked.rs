@@ -1,5 +1,5 @@
 use super::Query;
-use super::cite::{clients, is_symptom, names, server_filter};
+use super::cite::{by_group, clients, is_symptom, names, server_filter};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -55,9 +55,6 @@ spec:
 /// Queries of clients that get no answer at all, while their other traffic flows.
 pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
     let dns = &world.facts.dns;
-    if is_symptom(world) {
-        return Vec::new();
-    }
     let mut by_client: BTreeMap<Addr, Vec<Query>> = BTreeMap::new();
     for query in dns.of_stalled(PATTERN, |query| query.client.addr) {
         by_client.entry(query.client.addr).or_default().push(*query);
@@ -70,12 +67,12 @@ pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
         let left = queries.iter().any(|query| query.forwarded);
         flows && nothing && !left && attempts >= PATTERN && !folded.contains(client)
     });
+    by_client.retain(|_, queries| !is_symptom(queries, world));
     by_client.into_values().flatten().collect()
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let queries = cases(world);
-    if queries.is_empty() { Vec::new() } else { vec![judge(&queries, world)] }
+    by_group(cases(world).iter(), world).iter().map(|queries| judge(queries, world)).collect()
 }
 
 fn judge(queries: &[Query], world: &World<'_>) -> Finding {
@@ -90,7 +87,8 @@ fn judge(queries: &[Query], world: &World<'_>) -> Finding {
     finding.counts.insert("queries", attempts.into());
     finding.counts.insert("unanswered", attempts.into());
     let two_way: u64 = clients.iter().filter_map(|client| dns.elsewhere.get(client)).map(|other| other.two_way).sum();
-    let others = dns.queries().iter().filter(|query| query.is_answered()).count();
+    let servers: BTreeSet<_> = queries.iter().map(|query| query.server).collect();
+    let others = dns.queries().iter().filter(|query| query.is_answered() && servers.contains(&query.server)).count();
     let compare = match others {
         0 => String::new(),
         n => format!(" Others are answered ({}), so the servers live.", count_of(n as u64, "question")),

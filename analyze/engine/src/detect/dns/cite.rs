@@ -79,7 +79,28 @@ pub(super) fn by_server<'a>(queries: impl Iterator<Item = &'a Query>) -> BTreeMa
     servers
 }
 
-/// Whether something that was found before loses packets of all kinds.
-pub(super) fn is_symptom(world: &World<'_>) -> bool {
-    world.findings.iter().any(|finding| matches!(finding.code, "NAT005" | "OVL001" | "OVL002"))
+/// Whether something that was found before loses packets of all kinds, of these among others.
+pub(super) fn is_symptom(queries: &[Query], world: &World<'_>) -> bool {
+    let found = world.findings.iter().filter(|finding| matches!(finding.code, "NAT005" | "OVL001" | "OVL002"));
+    let found: Vec<_> = found.collect();
+    let asked = || queries.iter().take(NAMED).flat_map(|query| [query.client.addr, query.server.addr]);
+    found.iter().any(|finding| asked().any(|addr| world.concerns(finding, addr)))
+}
+
+/// Queries by who has to do with whom, in the order of the first of each.
+pub(super) fn by_group<'a>(queries: impl Iterator<Item = &'a Query>, world: &World<'_>) -> Vec<Vec<Query>> {
+    let mut groups: Vec<(Option<u32>, Vec<Query>)> = Vec::new();
+    for query in queries {
+        let group = group(query, world);
+        match groups.iter_mut().find(|(of, _)| *of == group) {
+            Some((_, queries)) => queries.push(*query),
+            None => groups.push((group, vec![*query])),
+        }
+    }
+    groups.into_iter().map(|(_, queries)| queries).collect()
+}
+
+/// Who a query has to do with.
+pub(super) fn group(query: &Query, world: &World<'_>) -> Option<u32> {
+    world.group(query.client.addr).or_else(|| world.group(query.server.addr))
 }

@@ -1,5 +1,5 @@
 use super::Query;
-use super::cite::{clients, names};
+use super::cite::{by_group, clients, names};
 use super::lookups::{lookups, pairs};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -45,11 +45,19 @@ struct Race {
 
 /// Questions lost to the race.
 pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
-    race(world).map(|race| race.losers).unwrap_or_default()
+    races(world).into_iter().flat_map(|race| race.losers).collect()
 }
 
-fn race(world: &World<'_>) -> Option<Race> {
+/// Among those who have to do with each other: what strangers lose says nothing.
+fn races(world: &World<'_>) -> Vec<Race> {
     let queries = world.facts.dns.queries();
+    if queries.iter().filter(|query| query.unanswered > 0).count() < SEEN_PATTERN {
+        return Vec::new();
+    }
+    by_group(queries.iter(), world).iter().filter_map(|queries| race(queries)).collect()
+}
+
+fn race(queries: &[Query]) -> Option<Race> {
     let pairs = pairs(queries);
     let lost = |query: &Query| query.unanswered > 0;
     let (mut losers, mut second, mut both) = (Vec::new(), 0, 0);
@@ -83,7 +91,7 @@ fn race(world: &World<'_>) -> Option<Race> {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    race(world).map(|race| judge(&race, world)).into_iter().collect()
+    races(world).iter().map(|race| judge(race, world)).collect()
 }
 
 fn judge(race: &Race, world: &World<'_>) -> Finding {

@@ -1,5 +1,5 @@
 use super::Query;
-use super::cite::{clients, names};
+use super::cite::{clients, group, names};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -65,13 +65,14 @@ pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let mut kinds: BTreeMap<u16, (Vec<Query>, usize)> = BTreeMap::new();
+    let mut kinds: BTreeMap<(Option<u32>, u16), (Vec<Query>, usize)> = BTreeMap::new();
     for broken in broken(world) {
-        let kind = kinds.entry(broken.silent[0].qtype).or_default();
+        let first = &broken.silent[0];
+        let kind = kinds.entry((group(first, world), first.qtype)).or_default();
         kind.0.extend(broken.silent);
         kind.1 += broken.answered;
     }
-    kinds.into_iter().map(|(qtype, (silent, answered))| judge(qtype, &silent, answered, world)).collect()
+    kinds.into_iter().map(|((_, qtype), (silent, answered))| judge(qtype, &silent, answered, world)).collect()
 }
 
 fn judge(qtype: u16, silent: &[Query], answered: usize, world: &World<'_>) -> Finding {

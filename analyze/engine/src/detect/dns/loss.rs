@@ -1,4 +1,4 @@
-use super::cite::{clients, is_symptom, names, server_filter};
+use super::cite::{clients, group, is_symptom, names, server_filter};
 use super::lookups::lookups;
 use super::slow::took_ns;
 use super::{Query, blocked, conntrack_race, family, rate_limited, stale_backend, upstream};
@@ -43,18 +43,15 @@ const RESOLVER_NS: RangeInclusive<i64> = 2_000_000_000..=6_500_000_000;
 fn find(world: &World<'_>) -> Vec<Finding> {
     let cases = [blocked::cases, conntrack_race::cases, family::cases, stale_backend::cases];
     let more = [upstream::cases, rate_limited::cases];
-    let explained: BTreeSet<(u64, i64)> = cases
-        .iter()
-        .chain(&more)
-        .flat_map(|cases| cases(world))
-        .map(|query| (query.identity, query.first_ns))
-        .collect();
+    let of_others: Vec<Query> = cases.iter().chain(&more).flat_map(|cases| cases(world)).collect();
+    let explained: BTreeSet<(u64, i64)> = of_others.iter().map(|query| (query.identity, query.first_ns)).collect();
+    let troubled: BTreeSet<Option<u32>> = of_others.iter().map(|query| group(query, world)).collect();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
-    let (slowest, end_ns) = (slowest(world), end_ns(world));
+    let (slowest, ends_ns) = (slowest(world), ends_ns(world));
     for query in world.facts.dns.queries() {
         // A server that is known to answer late may have answered behind the end of the capture.
         let due_ns = slowest.get(&query.server).map_or(i64::MIN, |took| query.first_ns.saturating_add(*took));
-        if query.is_silent() && due_ns >= end_ns {
+        if query.is_silent() && ends_ns.get(&query.unit).is_some_and(|end_ns| due_ns >= *end_ns) {
             continue;
         }
         let known = explained.contains(&(query.identity, query.first_ns));
@@ -63,8 +60,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
     }
     let direct = servers.iter().map(|(server, queries)| judge(*server, queries, world));
-    let again =
-        asked_again(world).into_iter().filter(|(server, _)| !servers.contains_key(server) && explained.is_empty());
+    let is_new = |server: &Endpoint, queries: &[Query]| {
+        !servers.contains_key(server) && queries.iter().all(|query| !troubled.contains(&group(query, world)))
+    };
+    let again = asked_again(world).into_iter().filter(|(server, queries)| is_new(server, queries));
     direct.chain(again.map(|(server, queries)| judge_again(server, &queries, world))).collect()
 }
 
@@ -100,7 +99,7 @@ fn judge_again(server: Endpoint, queries: &[Query], world: &World<'_>) -> Findin
     if stalled < u64::from(PATTERN) || stalled * 1000 < all as u64 * PER_MILLE {
         finding.severity = Severity::Warning;
     }
-    if is_symptom(world) {
+    if is_symptom(queries, world) {
         finding.severity = Severity::Info;
     }
     finding.confidence = 0.75;
@@ -137,10 +136,14 @@ fn slowest(world: &World<'_>) -> BTreeMap<Endpoint, i64> {
     slowest
 }
 
-/// Last time that anything of DNS was seen.
-fn end_ns(world: &World<'_>) -> i64 {
-    let queries = world.facts.dns.queries().iter();
-    queries.map(|query| query.last_ns.max(query.first_ns + query.rtt_ns.unwrap_or_default())).max().unwrap_or_default()
+/// Last time that anything of DNS was seen, by unit.
+fn ends_ns(world: &World<'_>) -> BTreeMap<u32, i64> {
+    let mut ends = BTreeMap::new();
+    for query in world.facts.dns.queries() {
+        let end = query.last_ns.max(query.first_ns + query.rtt_ns.unwrap_or_default());
+        ends.entry(query.unit).and_modify(|last: &mut i64| *last = end.max(*last)).or_insert(end);
+    }
+    ends
 }
 
 /// Where attempts were lost.
@@ -187,7 +190,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
     let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
     let visible = queries.iter().any(|query| dns.sees_answers(query));
-    finding.severity = match (visible && !is_symptom(world), few) {
+    finding.severity = match (visible && !is_symptom(queries, world), few) {
         (false, _) => Severity::Info,
         (true, true) => Severity::Warning,
         (true, false) => ABOUT.severity,

@@ -116,6 +116,8 @@ pub(crate) struct Dns {
     pub(super) elsewhere: HashMap<Addr, Elsewhere, RandomState>,
     /// Ports of clients about whose questions an ICMP error came, be its quote too short to tell which.
     rejected: BTreeSet<Endpoint>,
+    /// Clients of questions whose names the capture cut off.
+    pub(in crate::detect) cut: BTreeSet<Addr>,
     /// Points at which both a question and its answer were seen.
     pub(super) answering: BTreeSet<u16>,
     /// Answered queries that are not kept one by one any more, by client, server.
@@ -151,6 +153,9 @@ impl Dns {
         }
         if told.attempt_count == 0 {
             return;
+        }
+        if told.name_cut && self.cut.len() < MAX_PAIRS {
+            self.cut.insert(told.client.addr);
         }
         if self.queries.len() >= MAX_QUERIES {
             self.fold();

@@ -279,6 +279,11 @@ impl Side {
 }
 
 impl Flow {
+    /// Whether both directions were seen.
+    pub(crate) fn is_two_way(&self) -> bool {
+        self.from_orig.packets > 0 && self.from_resp.packets > 0
+    }
+
     /// Whether one of its ends reset it.
     pub(crate) fn was_reset(&self, by_orig: bool) -> bool {
         self.history.as_str().contains(if by_orig { 'R' } else { 'r' })
