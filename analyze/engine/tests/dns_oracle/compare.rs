@@ -81,7 +81,7 @@ fn answer(ours: &Transaction, by_frame: &HashMap<u64, &Message>, file: &str, tal
         };
         return tally.differ(reason, what("no DNS to tshark"));
     };
-    let same_name = ours.name_cut || theirs.name == ours.name || !is_plain(&theirs.name);
+    let same_name = ours.name_cut || theirs.name.is_empty() || theirs.name == ours.name || !is_plain(&theirs.name);
     if theirs.is_special {
         return tally.differ(Some("several messages, or none of its own"), what("special"));
     }
@@ -91,7 +91,7 @@ fn answer(ours: &Transaction, by_frame: &HashMap<u64, &Message>, file: &str, tal
     let Some((question, took_ns)) = theirs.answers else {
         let reason = match () {
             () if ours.legs > 1 => Some(SIGHTINGS),
-            () if ours.name_cut => Some(CUT),
+            () if ours.name_cut || ours.answer_cut => Some(CUT),
             () if theirs.is_again => Some("tshark takes it for an answer that came again"),
             () if ours.attempts == 0 => Some("the question was not captured"),
             () => None,
@@ -155,6 +155,7 @@ fn counts(messages: &[Message], transactions: &[Transaction], file: &str, tally:
         let fewer = counted[0] <= seen[0] && counted[1] <= seen[1];
         let reason = match () {
             () if !is_plain(&key.1) => Some("names that are written in other ways"),
+            () if key.1.is_empty() => Some(CUT),
             () if of_key.iter().any(|ours| ours.name_cut)
                 || of_key.is_empty() && is_cut_elsewhere(transactions, &key) =>
             {

@@ -13,6 +13,7 @@ pub(crate) struct Transaction {
     pub(crate) id: i64,
     pub(crate) name: String,
     pub(crate) name_cut: bool,
+    pub(crate) answer_cut: bool,
     pub(crate) attempts: i64,
     /// Answers, those that came again or late among them.
     pub(crate) answers: i64,
@@ -66,6 +67,7 @@ impl Sink for Table {
             (number("first_frame"), number("answer_frame"), number("dns_id"), number("qname_cut"));
         let (attempts, answers, legs) = (number("attempts"), number("answers"), number("legs"));
         let (duplicates, rtt, last) = (number("duplicates"), number("rtt_us"), number("rtt_last_us"));
+        let answer_cut = number("answer_cut");
         let (names, transports) = (texts(column("qname")), texts(column("transport")));
         for row in 0..rows.len {
             self.0.push(Transaction {
@@ -74,6 +76,7 @@ impl Sink for Table {
                 id: id[row].unwrap_or_default(),
                 name: names[row].clone(),
                 name_cut: cut[row] == Some(1),
+                answer_cut: answer_cut[row] == Some(1),
                 attempts: attempts[row].unwrap_or_default(),
                 answers: answers[row].unwrap_or_default() + duplicates[row].unwrap_or_default(),
                 took_ns: rtt[row].into_iter().chain(last[row]).collect(),

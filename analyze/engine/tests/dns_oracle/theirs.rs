@@ -8,6 +8,7 @@ use std::path::Path;
 pub(crate) struct Message {
     pub(crate) frame: u64,
     pub(crate) id: i64,
+    /// Empty where the capture cut it off.
     pub(crate) name: String,
     pub(crate) is_response: bool,
     /// The question's frame, and nanoseconds since then.
@@ -50,7 +51,7 @@ fn message(line: &str) -> Option<Message> {
     Some(Message {
         frame: frame.parse().ok()?,
         id: number(id.split(',').next()?)?,
-        name: if matches!(name, "" | "<Root>") { ".".to_owned() } else { name.to_lowercase() },
+        name: if name == "<Root>" { ".".to_owned() } else { name.to_lowercase() },
         is_response: matches!(response, "1" | "True"),
         answers: to.parse().ok().zip(seconds(time)),
         is_again: !again.is_empty() || !again_response.is_empty(),
