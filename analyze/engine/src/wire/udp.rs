@@ -50,7 +50,12 @@ pub(super) fn payload(walk: &mut Walk<'_>) -> Step {
 /// A header that was cut behind its ports still tells who talks.
 #[cold]
 fn partial(walk: &mut Walk<'_>) -> Step {
-    if note_ports(walk) && walk.is_cut() {
+    let has_ports = note_ports(walk);
+    // What has no room for a header had none before the cut either.
+    if walk.wire() < HEADER as u32 {
+        return Err(walk.stop(Stop::Malformed(Layer::Udp)));
+    }
+    if has_ports && walk.is_cut() {
         walk.note(Layer::Udp)?;
         walk.packet.kind = Kind::Udp;
         walk.packet.l4_header_len = HEADER as u8;

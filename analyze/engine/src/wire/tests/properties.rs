@@ -122,6 +122,18 @@ fn every_cut_of_every_frame_tells_a_prefix() {
     }
 }
 
+/// Packets whose IP header leaves less than the transport header needs: cut or not, they are no segment or datagram.
+#[test]
+fn every_cut_of_a_packet_that_is_too_short_tells_a_prefix() {
+    for (link, frame) in frames().into_iter().filter(|(link, frame)| *link == LinkType::ETHERNET && frame[14] == 0x45) {
+        for total_len in 20..44u8 {
+            let mut short = frame.clone();
+            short[16..18].copy_from_slice(&[0, total_len]);
+            (0..short.len()).for_each(|len| assert_prefix_of_damaged(link, &short, len));
+        }
+    }
+}
+
 /// Where the innermost packet of a whole frame ends, padding left out.
 fn whole_end(packet: &Packet) -> usize {
     (packet.l4_offset + packet.l4_caplen) as usize
