@@ -52,6 +52,8 @@ pub(crate) struct Talk {
     /// Where each end's data ended when the other began to speak, by [`End`].
     position: [u32; 2],
     protocol: Protocol,
+    /// Messages that no protocol was known by, one after another.
+    unknown: u8,
     /// Server name that a `ClientHello` asked for.
     host: Text,
     /// Whether what is encrypted may carry several requests at a time.
@@ -66,6 +68,9 @@ pub(crate) struct Talk {
     /// Requests and responses in streams of their own (HTTP/2).
     streams: Option<Box<Streams>>,
 }
+
+/// A conversation of which so many messages said nothing is in no protocol that is known.
+const GIVE_UP: u8 = 16;
 
 /// A packet on its way through the talk.
 pub(crate) struct Heard<'a> {
@@ -227,6 +232,7 @@ impl Talk {
             turn: Turn { unit, client, server, point: hot.point, tunnel: hot.tunnel, ..Turn::default() },
             position: [0, 1].map(|end: usize| hot.lanes[end].next_seq),
             protocol: Protocol::Unknown,
+            unknown: 0,
             host: Text::default(),
             interleaves: false,
             rtt_ns,
@@ -266,7 +272,14 @@ impl Talk {
     }
 
     fn label(&mut self, part: Part, bytes: &[u8]) -> Option<Said> {
-        let (protocol, said) = app::read(self.protocol, part, bytes)?;
+        if self.unknown >= GIVE_UP {
+            return None;
+        }
+        let Some((protocol, said)) = app::read(self.protocol, part, bytes) else {
+            self.unknown += u8::from(self.protocol == Protocol::Unknown);
+            return None;
+        };
+        self.unknown = 0;
         if protocol == Protocol::Tls {
             self.greet(part, &said);
         }
