@@ -35,6 +35,9 @@ pub enum Failed {
     Broken(String),
 }
 
+/// Exit code of kcap where something in its answer is partial.
+const PARTIAL: i32 = 3;
+
 impl Job {
     /// A job from words.
     pub fn new<T: Into<OsString>>(words: impl IntoIterator<Item = T>) -> Self {
@@ -53,7 +56,7 @@ impl Job {
         self.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Runs it once.
+    /// Runs it once; that something is partial is no failure.
     ///
     /// # Errors
     /// The program is missing or fails.
@@ -65,7 +68,8 @@ impl Job {
         let mut child = command.spawn().map_err(|error| self.failed(&error))?;
         let used = child.wait4().map_err(|error| self.failed(&error))?;
         let wall_s = start.elapsed().as_secs_f64();
-        if !used.status.success() {
+        // kcap's 3 says that a cap was reached, such as how many findings are shown: all the work was done.
+        if !used.status.success() && used.status.code() != Some(PARTIAL) {
             return Err(Failed::Broken(format!("{}: {}", self.text(), used.status)));
         }
         let cpu: Duration = used.rusage.utime + used.rusage.stime;

@@ -161,7 +161,6 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
         ),
         (facts.servers.left_out, "connections went to more servers than are compared"),
         (facts.turns.left_out, "requests went to more servers than are compared"),
-        (facts.answers.left_out, "answers were not looked at for silences of their host: too many"),
         (facts.servers.kept.left_out, "connections were only counted and not compared with others: --memory was full"),
         (
             facts.left_out + facts.path_mtu.left_out + facts.fragments.left_out + facts.dns.left_out,

@@ -103,10 +103,16 @@ fn judge(host: Addr, silences: &[Silence], world: &World<'_>) -> Option<Finding>
     );
     finding.rule_out("NET001", "turns with segments sent again are left out");
     finding.rule_out("APP001", "a slow request delays itself; here all connections wait and go on together");
-    finding.limits = vec!["Only the container's own counters prove throttling.".to_owned()];
+    finding.limits = limits(world.facts.answers.left_out);
     finding.fix.commands = vec![
         "kubectl exec POD -- cat /sys/fs/cgroup/cpu.stat   # nr_throttled, throttled_usec".to_owned(),
         "rate(container_cpu_cfs_throttled_periods_total[5m]) / rate(container_cpu_cfs_periods_total[5m])".to_owned(),
     ];
     Some(finding)
+}
+
+/// What weakens it; `left_out` answers were not looked at.
+fn limits(left_out: u64) -> Vec<String> {
+    let more = (left_out > 0).then(|| format!("{} more were not looked at", count_of(left_out, "answer")));
+    std::iter::once("Only the container's own counters prove throttling.".to_owned()).chain(more).collect()
 }
