@@ -25,7 +25,7 @@ pub(crate) fn run(args: &AnalyzeArgs, streams: &Streams) -> Result<Exit, Failure
     let unsuited = Unsuited::default();
     let options = options::options(args, &unsuited)?;
     let tables = open_tables(&args.tables)?;
-    let (source, seen) = Watched::new(Inputs::open(&args.files), !args.quiet);
+    let (source, seen) = Watched::new(Inputs::open(&args.files), !args.report.quiet);
     let (report, tables) = analyze(source, options, tables)?;
     let seen = seen.take();
     seen.print(args);
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &AnalyzeArgs, streams: &Streams) -> Result<Exit, Failure
         return Ok(exit);
     }
     finish_tables(tables, args)?;
-    print(&report, &args.output, streams)?;
+    print(&report, &args.report.output, streams)?;
     Ok(exit(&report, args, &seen))
 }
 
@@ -74,7 +74,7 @@ fn open_tables(args: &TableArgs) -> Result<Option<TableDir>, Failure> {
 fn finish_tables(tables: Option<TableDir>, args: &AnalyzeArgs) -> Result<(), Failure> {
     if let (Some(tables), Some(dir)) = (tables, &args.tables.dir) {
         let files = tables.finish()?;
-        if !args.quiet {
+        if !args.report.quiet {
             eprintln!("kcap: wrote {} tables to {}", files.len(), dir.display());
         }
     }
@@ -99,7 +99,7 @@ fn print_unsuited(unsuited: &Unsuited) {
 fn exit(report: &Report, args: &AnalyzeArgs, seen: &Seen) -> Exit {
     let worst = report.findings.iter().map(|finding| finding.severity).max();
     let complete = report.captures.iter().all(|capture| capture.complete) && report.limits_hit.is_empty();
-    if args.fail_on.is_some_and(|least| worst >= Some(least)) {
+    if args.report.fail_on.is_some_and(|least| worst >= Some(least)) {
         Exit::Found
     } else if !complete || seen.any_failed() {
         Exit::Incomplete

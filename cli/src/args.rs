@@ -4,6 +4,7 @@ mod analyze;
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
 mod capture;
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
+mod report;
 mod shorthand;
 mod value;
 
@@ -11,6 +12,7 @@ pub(crate) use analyze::{AnalyzeArgs, RestrictArgs, TableArgs};
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
 pub(crate) use capture::{CaptureCommand, ConntrackArgs, ExplainFilterArgs, FilterCommand, FilterWhat, TargetsArgs};
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
+pub(crate) use report::ReportArgs;
 pub(crate) use shorthand::with_command;
 pub(crate) use value::{Moment, about};
 

@@ -10,7 +10,7 @@ pub(crate) use conntrack::run as conntrack;
 pub(crate) use targets::run as targets;
 
 use crate::{
-    args::{CaptureCommand, Cli, Command, ExplainFilterArgs},
+    args::{CaptureCommand, Cli, Command, ExplainFilterArgs, ReportArgs},
     exit::{Exit, Failure},
     stream::Streams,
 };
@@ -40,11 +40,11 @@ fn failure(error: CaptureError) -> Failure {
 
 pub(crate) fn run(args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
     let stop = if args.stop_on.is_empty() { None } else { Some(Stop::new(args.stop_on.clone())?) };
-    let mut console = Console::new(args.quiet, stop);
+    let mut console = Console::new(args.report.quiet, stop);
     let (resolved, plan) = plan(args, &mut console)?;
     let summary = kcap_node::capture(resolved, &plan, &mut console).map_err(failure)?;
     console.note(&summary.to_string());
-    if !args.quiet {
+    if !args.report.quiet {
         explain(&summary, &plan);
     }
     let captured = if summary.is_complete() { Exit::Done } else { Exit::Incomplete };
@@ -98,12 +98,11 @@ fn explain(summary: &Summary, plan: &Plan) {
 
 /// The files through `kcap analyze`.
 fn analyze(summary: &Summary, args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
-    let words = ["kcap", "analyze", "--quiet"].map(OsString::from);
+    let words = ["kcap", "analyze"].map(OsString::from);
     let files = summary.files.iter().map(|file| not_an_option(file).into_os_string());
     let cli = Cli::try_parse_from(words.into_iter().chain(files)).map_err(Failure::usage_error)?;
     let Command::Analyze(mut analyze) = cli.command else { return Ok(Exit::Done) };
-    analyze.output.clone_from(&args.output);
-    analyze.fail_on = args.fail_on;
+    analyze.report = ReportArgs { quiet: true, ..args.report.clone() };
     crate::analyze::run(&analyze, streams)
 }
 

@@ -11,8 +11,6 @@ use kcap_file::CaptureInfo;
 use kcap_file::note::{CaptureNote, ConntrackNote, ConntrackStats, Context, Note, Tuple};
 use std::collections::BTreeMap;
 
-/// `IPS_SEEN_REPLY` of `linux/netfilter/nf_conntrack_common.h`.
-const SEEN_REPLY: u32 = 1 << 1;
 /// Suffixes taken of one resolv.conf: as many as Kubernetes lets a pod have.
 const MAX_SUFFIXES: usize = 32;
 /// `ndots` is at most this, in glibc and in musl.
@@ -45,9 +43,9 @@ impl Told {
             of_node.entry(&head.node).or_default().extend(context.conntrack_stats);
         }
         for stats in of_node.values() {
-            // The values alone are those since the node started.
+            // The values alone are those since the node started. That one did not grow is said of this node alone.
             if let [first, .., last] = stats.as_slice() {
-                conntrack.grew(growth(first, last));
+                conntrack.grew(first.growth(last).map(|(name, by)| (name.to_owned(), by)).collect());
             }
         }
     }
@@ -86,7 +84,7 @@ fn tracked(entry: &ConntrackNote, ns: i64) -> Option<Entry> {
         proto: entry.protocol,
         orig: ends(&entry.original)?,
         reply: ends(&entry.reply)?,
-        unreplied: entry.status & SEEN_REPLY == 0,
+        unreplied: !entry.is_replied(),
         ns: Some(ns),
     })
 }
@@ -94,25 +92,6 @@ fn tracked(entry: &ConntrackNote, ns: i64) -> Option<Entry> {
 fn ends(tuple: &Tuple) -> Option<(Endpoint, Endpoint)> {
     let source = Endpoint { addr: tuple.source?.into(), port: tuple.source_port };
     Some((source, Endpoint { addr: tuple.destination?.into(), port: tuple.destination_port }))
-}
-
-/// How much counters grew, by the names that `conntrack -S` has. That one did not is said of this node alone.
-fn growth(first: &ConntrackStats, last: &ConntrackStats) -> BTreeMap<String, u64> {
-    let counters = |of: &ConntrackStats| {
-        [
-            ("insert_failed", of.insert_failed),
-            ("drop", of.drop),
-            ("early_drop", of.early_drop),
-            ("invalid", of.invalid),
-            ("clash_resolve", of.clash_resolve),
-            ("chaintoolong", of.chain_toolong),
-            ("error", of.error),
-            ("search_restart", of.search_restart),
-        ]
-    };
-    let pairs = counters(first).into_iter().zip(counters(last));
-    let grown = pairs.map(|((name, first), (_, last))| (name.to_owned(), last.saturating_sub(first)));
-    grown.filter(|(_, by)| *by > 0).collect()
 }
 
 /// The search list and `ndots` of a resolv.conf: of several `search` and `domain` lines the last counts, of several

@@ -276,6 +276,15 @@ pub struct Report {
     pub limits_hit: Vec<String>,
 }
 
+/// A noun for several: "packets", "queries", "addresses".
+pub fn plural(noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{stem}ies"),
+        _ if noun.ends_with('s') => format!("{noun}es"),
+        _ => format!("{noun}s"),
+    }
+}
+
 impl Report {
     /// Version of the JSON contract.
     pub const SCHEMA: &'static str = "kcap.report/1";

@@ -3,6 +3,11 @@
 use crate::Addr;
 use kcap_file::Direction;
 
+/// IP protocol number of TCP (IANA).
+pub(crate) const TCP: u8 = 6;
+/// IP protocol number of UDP.
+pub(crate) const UDP: u8 = 17;
+
 /// What the innermost decoded layer is, which decides who tracks the packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]

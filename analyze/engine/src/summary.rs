@@ -4,6 +4,7 @@ use crate::Addr;
 use crate::collect::Names;
 use crate::detect::Outcome;
 use crate::finding::{ConnectionCounts, Summary, Talker, TunnelSummary};
+use crate::packet::{TCP, UDP};
 use crate::track::event::{ConnState, Event, Flow};
 use crate::track::tunnels::TunnelUse;
 use crate::wire::dns;
@@ -70,7 +71,7 @@ impl Totals {
         if let Some(kind) = link_local_dns(flow) {
             *self.protocols.entry(kind).or_default() += (flow.from_orig.packets + flow.from_resp.packets) as i64;
         }
-        if flow.proto == 6 {
+        if flow.proto == TCP {
             self.outcome(flow);
         }
     }
@@ -135,7 +136,7 @@ fn link_local_dns(flow: &Flow) -> Option<&'static str> {
     let groups = [flow.orig.addr, flow.resp.addr].iter().any(|addr| addr.ip().is_multicast());
     let speaks = |port| ports == [port; 2] || groups && ports.contains(&port);
     match () {
-        () if flow.proto != 17 => None,
+        () if flow.proto != UDP => None,
         () if speaks(dns::MDNS_PORT) => Some("mdns messages"),
         () if speaks(dns::LLMNR_PORT) => Some("llmnr messages"),
         () => None,

@@ -28,7 +28,7 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
         ),
         (world.facts.dns.seen == 0, "No DNS was seen: name resolution cannot be judged."),
         (
-            flows.two_way == 0 && flows.one_way > 0,
+            flows.two_way.is_empty() && flows.one_way > 0,
             "No connection shows both directions: that something is not answered cannot be told from a capture of one \
              direction.",
         ),

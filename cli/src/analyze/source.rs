@@ -84,7 +84,7 @@ impl Seen {
             for skipped in &self.skipped {
                 eprintln!("kcap: passed over: {skipped}");
             }
-        } else if self.skipped_count > 0 && !args.quiet {
+        } else if self.skipped_count > 0 && !args.report.quiet {
             eprintln!("kcap: passed over {} files that are no captures (-v names them)", self.skipped_count);
         }
     }

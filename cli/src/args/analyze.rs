@@ -1,7 +1,7 @@
-use super::value::{Connection, Moment, bytes, compat, decode_as, host, severity};
-use crate::render;
+use super::ReportArgs;
+use super::value::{Connection, Moment, bytes, compat, decode_as, host};
 use clap::{Args, builder::PossibleValuesParser};
-use kcap_analyze::{Addr, Compat, finding::Severity, wire::DecodeAs};
+use kcap_analyze::{Addr, Compat, wire::DecodeAs};
 use std::path::PathBuf;
 
 /// Say what is wrong in capture files
@@ -21,17 +21,8 @@ pub(crate) struct AnalyzeArgs {
     /// Capture files, folders of them, or - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Form of the report
-    #[arg(short, long, value_name = "FORMAT", default_value = render::FORMATS[0].name,
-        value_parser = PossibleValuesParser::new(render::FORMATS.iter().map(render::Format::value)),
-        help_heading = "Output")]
-    pub(crate) output: String,
-    /// Exit with code 4 when a finding is this bad or worse: info, warning, error, critical
-    #[arg(long, value_name = "SEVERITY", value_parser = severity(), help_heading = "Output")]
-    pub(crate) fail_on: Option<Severity>,
-    /// Print no notes, only the report and errors
-    #[arg(short, long, help_heading = "Output")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     /// Also say which files of a folder were passed over
     #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
     pub(crate) verbose: bool,

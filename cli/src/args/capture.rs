@@ -1,7 +1,6 @@
-use super::value::{code, severity};
-use crate::render;
-use clap::{Args, Subcommand, builder::PossibleValuesParser};
-use kcap_analyze::finding::Severity;
+use super::ReportArgs;
+use super::value::code;
+use clap::{Args, Subcommand};
 use kcap_node::{CaptureArgs, FilterArgs, PodArgs, duration};
 use std::time::Duration;
 
@@ -30,17 +29,8 @@ pub(crate) struct CaptureCommand {
     /// unless --rotate says otherwise
     #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = code, help_heading = "Capture")]
     pub(crate) stop_on: Vec<&'static str>,
-    /// Form of the report
-    #[arg(short, long, value_name = "FORMAT", default_value = render::FORMATS[0].name,
-        value_parser = PossibleValuesParser::new(render::FORMATS.iter().map(render::Format::value)),
-        help_heading = "Output")]
-    pub(crate) output: String,
-    /// Exit with code 4 when a finding is this bad or worse: info, warning, error, critical
-    #[arg(long, value_name = "SEVERITY", value_parser = severity(), help_heading = "Output")]
-    pub(crate) fail_on: Option<Severity>,
-    /// Print no notes, only the report and errors
-    #[arg(short, long, help_heading = "Output")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) pods: PodArgs,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::stream::Streams;
 use anstream::eprintln;
 use kcap_file::note::{ConntrackNote, Tuple};
-use kcap_node::conntrack::{Changes, Snapshot, TCP_STATES, counters, of_places};
+use kcap_node::conntrack::{Changes, Snapshot, TCP_STATES, of_places};
 use std::fmt::Write as _;
 
 pub(crate) fn run(args: &ConntrackArgs, streams: &Streams) -> Result<Exit, Failure> {
@@ -38,7 +38,7 @@ fn describe(snapshot: &Snapshot) -> String {
     if let Some(stats) = &snapshot.stats {
         let max = stats.max.map_or(String::new(), |max| format!(" of {max}"));
         let _ = writeln!(text, "{} entries here, {}{max} on the node", snapshot.entries.len(), stats.entries);
-        for (name, value) in counters(stats).into_iter().filter(|(_, value)| *value > 0) {
+        for (name, value) in stats.counters().into_iter().filter(|(_, value)| *value > 0) {
             let _ = writeln!(text, "{name} {value}");
         }
     }
@@ -68,8 +68,7 @@ fn shown(entry: &ConntrackNote) -> String {
         other => format!("proto {other}"),
     };
     let state = entry.tcp_state.and_then(|state| TCP_STATES.get(usize::from(state))).copied();
-    // IPS_SEEN_REPLY of linux/netfilter/nf_conntrack_common.h.
-    let unreplied = (entry.status & 2 == 0).then_some("UNREPLIED");
+    let unreplied = (!entry.is_replied()).then_some("UNREPLIED");
     let translated = (!mirrored(entry)).then(|| format!("answers {}", ends(&entry.reply)));
     let left = format!("{} s left", entry.timeout);
     let words = state.into_iter().chain(unreplied).map(str::to_owned).chain(translated).chain([left]);

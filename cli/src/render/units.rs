@@ -1,5 +1,6 @@
 //! Numbers as people read them.
 
+use kcap_analyze::finding::plural;
 use std::time::Duration;
 
 /// `1,234,567`.
@@ -17,7 +18,8 @@ pub(super) fn count(number: i64) -> String {
 
 /// `1 packet`, `2 packets`.
 pub(super) fn counted(number: i64, thing: &str) -> String {
-    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+    let things = if number == 1 { thing.to_owned() } else { plural(thing) };
+    format!("{} {things}", count(number))
 }
 
 /// `512 B`, `8.2 MB`, powers of 1000 as on the wire.

@@ -20,7 +20,7 @@ fn context(ts_ns: i64, insert_failed: u64) -> Context {
         protocol: 6,
         original: tuple("10.0.0.7", 4000, "10.96.0.1", 80),
         reply: tuple("10.0.1.9", 8080, "10.0.0.7", 4000),
-        status: SEEN_REPLY,
+        status: ConntrackNote::SEEN_REPLY,
         ..ConntrackNote::default()
     };
     Context {

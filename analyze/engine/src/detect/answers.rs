@@ -1,7 +1,7 @@
 //! When servers answered, host by host: who was waited for, and whether all of it went silent together.
 
 use crate::Addr;
-use crate::track::{FrameId, Resent, Turn};
+use crate::track::{Endpoint, FrameId, Resent, Turn};
 use crate::wire::app::Traits;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,7 +14,7 @@ pub(crate) struct Answer {
     pub(crate) acked_ns: Option<i64>,
     pub(crate) answered_ns: i64,
     /// Who asked: a connection.
-    client: (Addr, u16),
+    client: Endpoint,
     /// What address translation does not change.
     pub(crate) identity: u64,
     pub(crate) frame: FrameId,
@@ -63,7 +63,7 @@ impl Answers {
                 asked_ns: turn.request_end_ns,
                 acked_ns: turn.acked_ns.filter(|ns| *ns < answered_ns),
                 answered_ns,
-                client: (turn.client.addr, turn.client.port),
+                client: turn.client,
                 identity: turn.identity,
                 frame: turn.response.unwrap_or(turn.request),
             });

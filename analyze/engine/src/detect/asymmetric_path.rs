@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::TCP;
 use crate::path::{Connection, Kept};
 use crate::time::union;
 use crate::track::event::{Flow, LegSeen};
@@ -45,7 +46,7 @@ struct Split<'a> {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let kept = &world.facts.servers.kept;
     let mut splits: BTreeMap<(Vec<Place>, Vec<Place>), Split<'_>> = BTreeMap::new();
-    for connection in kept.connections().iter().filter(|connection| connection.proto == 6) {
+    for connection in kept.connections().iter().filter(|connection| connection.proto == TCP) {
         if let Some(ways) = split(connection, kept) {
             let split = splits.entry(ways).or_default();
             split.troubled += usize::from(connection.flows(kept).any(is_troubled));
@@ -71,7 +72,7 @@ fn split(connection: &Connection, kept: &Kept) -> Option<(Vec<Place>, Vec<Place>
     let places = |sends: fn(&LegSeen) -> u64| -> BTreeSet<Place> {
         legs(connection, kept).filter(|leg| sends(leg) > 1).map(|leg| (leg.point, leg.tunnel)).collect()
     };
-    if legs(connection, kept).any(|leg| leg.orig_packets > 0 && leg.resp_packets > 0) {
+    if legs(connection, kept).any(LegSeen::is_two_way) {
         return None;
     }
     let (there, back) = (places(|leg| leg.orig_packets), places(|leg| leg.resp_packets));
@@ -88,7 +89,7 @@ fn is_troubled(flow: &Flow) -> bool {
 fn two_way(kept: &Kept) -> BTreeMap<Place, u64> {
     let mut counts = BTreeMap::new();
     for leg in kept.connections().iter().flat_map(|connection| legs(connection, kept)) {
-        if leg.orig_packets > 0 && leg.resp_packets > 0 {
+        if leg.is_two_way() {
             *counts.entry((leg.point, leg.tunnel)).or_default() += 1;
         }
     }

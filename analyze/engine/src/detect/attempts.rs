@@ -1,13 +1,12 @@
 //! Connection attempts by the address they were made to, and how they ended.
 
 use crate::Addr;
+use crate::packet::TCP;
 use crate::path::{Connection, Kept};
 use crate::time::union;
 use crate::track::event::{ConnState, Flow, Rejection};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
-
-const TCP: u8 = 6;
 
 /// How one attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

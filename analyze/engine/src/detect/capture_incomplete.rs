@@ -52,7 +52,7 @@ fn missing(world: &World<'_>) -> Vec<String> {
     if flows.midstream > 0 {
         missing.push(format!("{} open before the capture began.", count_of(flows.midstream, "TCP connection")));
     }
-    if flows.two_way == 0 && flows.one_way > 1 {
+    if flows.two_way.is_empty() && flows.one_way > 1 {
         missing.push("No connection shows both directions.".to_owned());
     }
     missing

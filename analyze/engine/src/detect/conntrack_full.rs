@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::lost_at_nat::{Lost, concern, confirm, lost};
 use super::world::World;
 use crate::finding::{Finding, Severity};
+use crate::packet::TCP;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,8 +64,6 @@ fn is_common(full: &[&Lost<'_>], group: Option<u32>, world: &World<'_>) -> bool 
     let new = new.filter(|connection| world.group(connection.front().orig.addr) == group).count();
     full.len() * RARE >= new
 }
-
-const TCP: u8 = 6;
 
 /// Whether it vanished before a destination was chosen for it.
 fn is_dropped_first(lost: &Lost<'_>) -> bool {

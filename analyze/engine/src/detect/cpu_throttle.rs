@@ -51,11 +51,13 @@ fn phase(silence: &Silence) -> i64 {
 
 /// Silences that end in that part of the period in which most do.
 fn in_step(silences: &[Silence]) -> Vec<&Silence> {
+    let mut phases: Vec<i64> = silences.iter().map(phase).collect();
+    phases.sort_unstable();
+    let around: Vec<i64> = phases.iter().copied().chain(phases.iter().map(|phase| phase + PERIOD_NS)).collect();
+    let before = |end: i64| around.partition_point(|phase| *phase < end);
+    let best = phases.iter().copied().max_by_key(|start| (before(start + WINDOW_NS) - before(*start), *start));
     let since = |start: i64, silence: &Silence| (phase(silence) - start).rem_euclid(PERIOD_NS);
-    let starts = silences.iter().map(phase);
-    let within = |start: i64| silences.iter().filter(move |silence| since(start, silence) < WINDOW_NS);
-    let best = starts.max_by_key(|start| (within(*start).count(), *start));
-    best.map(|start| within(start).collect()).unwrap_or_default()
+    best.map(|start| silences.iter().filter(|silence| since(start, silence) < WINDOW_NS).collect()).unwrap_or_default()
 }
 
 /// Whether who was answered together had not asked together.

@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::losses::{connections, has_finding};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::TCP;
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
@@ -47,7 +48,7 @@ struct Silent {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut silent: BTreeMap<Endpoint, Silent> = BTreeMap::new();
     for (orig, resp, flows) in connections(world) {
-        let two_way = flows.iter().filter(|flow| flow.from_orig.packets > 0 && flow.from_resp.packets > 0);
+        let two_way = flows.iter().filter(|flow| flow.is_two_way());
         let Some(ends) = two_way.map(|flow| Some((*flow, goes_unanswered(flow)?))).collect::<Option<Vec<_>>>() else {
             continue;
         };
@@ -65,9 +66,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// Whether an end of a connection waits for the other in vain; which: true is the originator.
 fn goes_unanswered(flow: &Flow) -> Option<bool> {
-    let spoke = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
-    let open = spoke && flow.from_resp.packets > flow.from_resp.syns && !flow.is_half_open();
-    if !open || flow.proto != 6 {
+    let open = flow.is_two_way() && flow.from_resp.packets > flow.from_resp.syns && !flow.is_half_open();
+    if !open || flow.proto != TCP {
         return None;
     }
     let resent = flow.stall.as_deref().filter(|stall| {

@@ -32,7 +32,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn judge(group: &[&ClientLookups], world: &World<'_>) -> Finding {
     let repeats: u64 = group.iter().map(|client| client.repeats).sum();
     let answered: u64 = group.iter().map(|client| client.answered).sum();
-    let title = format!("{} asked for what was already known", count_of(repeats, "query").replace("querys", "queries"));
+    let title = format!("{} asked for what was already known", count_of(repeats, "query"));
     let mut finding = Finding::of(&ABOUT, title);
     concern(&mut finding, group);
     finding.counts.insert("repeated_queries", repeats as i64);

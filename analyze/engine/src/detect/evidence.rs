@@ -3,7 +3,7 @@
 use super::services::{Failing, Service};
 use super::world::World;
 use crate::Addr;
-use crate::finding::{Evidence, Finding, Role, RuledOut, Subject};
+use crate::finding::{Evidence, Finding, Role, RuledOut, Subject, plural};
 use crate::time::rfc3339;
 use crate::track::{Endpoint, FrameId};
 use std::collections::BTreeMap;
@@ -39,6 +39,12 @@ impl Finding {
     /// Names somebody it is about.
     pub(crate) fn about(&mut self, role: Role, address: &impl ToString) {
         self.subjects.push(Subject { role, address: address.to_string(), name: None });
+    }
+
+    /// Whether it is about an address, or an address and port.
+    pub(crate) fn names(&self, address: &impl ToString) -> bool {
+        let address = address.to_string();
+        self.subjects.iter().any(|subject| subject.address == address)
     }
 
     /// Says whom failing attempts at a service are about, `hops` being who answered in its stead, and when they were.
@@ -83,7 +89,7 @@ fn one_server(server: &Endpoint) -> String {
 
 /// "1 connection", "2 connections".
 pub(crate) fn count_of(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {}", plural(noun)) }
 }
 
 /// A few of many: "a, b and 3 more".

@@ -24,14 +24,13 @@ pub(super) const ABOUT: About = About {
     judge: find,
 };
 
+/// What says more of packets that are too big.
+const KNOWN: [&str; 5] = ["MTU001", "MTU002", "MTU003", "MTU004", "MTU005"];
+
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let known = |finding: &Finding| matches!(finding.code, "MTU001" | "MTU002" | "MTU003" | "MTU004" | "MTU005");
     let facts = &world.facts.path_mtu;
     let tunnels = facts.tunnels.iter().filter_map(|(at, sizes)| Some((world.tunnels.get(*at as usize)?, sizes)));
-    let is_known = |tunnel: &Tunnel| {
-        let mut found = world.findings.iter().filter(|finding| known(finding)).peekable();
-        found.peek().is_some() && found.any(|finding| world.concerns(finding, tunnel.a))
-    };
+    let is_known = |tunnel: &Tunnel| world.found(&KNOWN).any(|finding| world.concerns(finding, tunnel.a));
     tunnels.filter(|(tunnel, _)| !is_known(tunnel)).filter_map(|(tunnel, sizes)| judge(tunnel, sizes, world)).collect()
 }
 

@@ -4,6 +4,7 @@ use super::evidence::some_of;
 use super::ties;
 use super::world::World;
 use crate::Addr;
+use crate::packet::TCP;
 use crate::path::Connection;
 use crate::time::union;
 use crate::track::Endpoint;
@@ -13,8 +14,6 @@ use crate::track::tcp::sum::Sum;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::fmt;
-
-const TCP: u8 = 6;
 
 /// One direction of a connection with trouble, all places that saw it put together.
 #[derive(Clone, Debug)]
@@ -157,12 +156,9 @@ pub(crate) fn connections<'a>(world: &World<'a>) -> impl Iterator<Item = (Endpoi
 
 /// Whether there is a finding of this code about an address.
 pub(crate) fn has_finding(world: &World<'_>, code: &str, address: Addr) -> bool {
-    let mut of_code = world.findings.iter().filter(|finding| finding.code == code).peekable();
-    if of_code.peek().is_none() {
-        return false;
-    }
-    let address = address.to_string();
-    let names = |named: &str| named.strip_prefix(&address).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
-    let about = |finding: &&crate::finding::Finding| finding.subjects.iter().any(|subject| names(&subject.address));
-    of_code.any(|finding| about(&finding))
+    world.found(&[code]).any(|finding| {
+        let address = address.to_string();
+        let mut rest = finding.subjects.iter().filter_map(|subject| subject.address.strip_prefix(&address));
+        rest.any(|rest| rest.is_empty() || rest.starts_with(':'))
+    })
 }

@@ -3,12 +3,11 @@
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role};
+use crate::packet::TCP;
 use crate::path::{Binding, Connection, Kept};
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
-
-const TCP: u8 = 6;
 
 /// A connection that lost SYNs, or its question, at a NAT.
 pub(super) struct Lost<'a> {

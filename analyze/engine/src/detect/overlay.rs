@@ -3,6 +3,7 @@
 use super::attempts::Outcome;
 use super::world::World;
 use crate::Addr;
+use crate::packet::{TCP, UDP};
 use crate::time::{union, widen};
 use crate::track::event::{Echo, Flow, Side};
 use crate::track::tunnels::Way;
@@ -51,7 +52,6 @@ pub(crate) struct Overlay {
 
 const FRAMES: usize = 8;
 const TIMES: usize = 64;
-const TCP: u8 = 6;
 
 impl Overlay {
     pub(crate) fn add(&mut self, flow: &Flow) {
@@ -59,7 +59,7 @@ impl Overlay {
             let again = flow.legs().take(at).any(|before| before.tunnel == leg.tunnel);
             if leg.tunnel != 0 && !again {
                 let inside = self.inside.entry(leg.tunnel).or_default();
-                inside.both_ways += u64::from(leg.orig_packets > 0 && leg.resp_packets > 0);
+                inside.both_ways += u64::from(leg.is_two_way());
                 inside.add(flow, leg.orig_from_a);
             }
         }
@@ -158,7 +158,7 @@ fn repeats_syn(flow: &Flow, side: &Side) -> bool {
 
 /// A DNS question without an answer; other one-way datagrams are normal.
 fn is_silent_question(flow: &Flow) -> bool {
-    flow.proto == 17 && flow.resp.port == 53 && flow.from_resp.packets == 0
+    flow.proto == UDP && flow.resp.port == 53 && flow.from_resp.packets == 0
 }
 
 /// What one unit saw of a pair.

@@ -1,14 +1,13 @@
 //! What the sizes of packets tell of paths: what passed, what never did, and what ICMP says.
 
 use crate::Addr;
+use crate::packet::TCP;
 use crate::time::widen;
 use crate::track::event::{Flow, Side, Stall};
 use crate::track::{Endpoint, FrameId, IcmpError};
 use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-const TCP: u8 = 6;
 
 /// One direction between two addresses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

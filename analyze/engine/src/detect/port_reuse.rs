@@ -3,6 +3,7 @@ use super::evidence::{count_of, some_of};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::TCP;
 use crate::path::Connection;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
@@ -29,7 +30,7 @@ pub(super) const ABOUT: About = About {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let kept = &world.facts.servers.kept;
     let mut cases: BTreeMap<Endpoint, Vec<(&Connection, &Flow)>> = BTreeMap::new();
-    for connection in kept.connections().iter().filter(|connection| connection.proto == 6) {
+    for connection in kept.connections().iter().filter(|connection| connection.proto == TCP) {
         if let Some(flow) = connection.flows(kept).find(|flow| was_challenged(flow)) {
             cases.entry(connection.front().resp).or_default().push((connection, flow));
         }

@@ -4,6 +4,7 @@ use super::attempts::{Attempts, Counts, Failure, Outcome};
 use super::lost_at_nat::LostAt;
 use crate::Addr;
 use crate::finding::Severity;
+use crate::packet::TCP;
 use crate::path::{Connection, Kept};
 use crate::time::union;
 use crate::track::event::Flow;
@@ -11,8 +12,6 @@ use crate::track::{Endpoint, FrameId};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-const TCP: u8 = 6;
 
 /// Clients for which no attempt at a service succeeds.
 pub(crate) struct Failing<'a> {

@@ -4,6 +4,7 @@ use super::lost_at_nat::{Lost, concern, lost};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Severity};
+use crate::packet::TCP;
 use crate::track::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +32,7 @@ const PATTERN: usize = 2;
 fn find(world: &World<'_>) -> Vec<Finding> {
     let all = lost(world);
     let mut by_server: BTreeMap<Endpoint, Vec<&Lost<'_>>> = BTreeMap::new();
-    for lost in all.iter().filter(|lost| lost.snat && !lost.early && lost.connection.proto == 6) {
+    for lost in all.iter().filter(|lost| lost.snat && !lost.early && lost.connection.proto == TCP) {
         by_server.entry(lost.connection.front().resp).or_default().push(lost);
     }
     let exhausted = |(server, lost): (&Endpoint, &Vec<&Lost<'_>>)| {

@@ -1,12 +1,11 @@
 //! Segments for the port of a live connection that carry other addresses than its own.
 
 use super::world::World;
+use crate::packet::TCP;
 use crate::path::Connection;
 use crate::track::Endpoint;
 use crate::track::event::{ConnState, Flow, Side};
 use std::collections::BTreeMap;
-
-const TCP: u8 = 6;
 
 /// A flow without a handshake that has a live connection's port and sequence numbers, and another address at the far
 /// end.

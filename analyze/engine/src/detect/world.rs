@@ -13,6 +13,7 @@ use super::turns::Turns;
 use crate::Addr;
 use crate::Directory;
 use crate::finding::Finding;
+use crate::packet::TCP;
 use crate::track::decoded::Decoded;
 use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
 use crate::track::points::Point;
@@ -43,8 +44,6 @@ pub(crate) struct Facts {
     pub(crate) answers: Answers,
     /// Who has to do with whom, once asked for.
     pub(crate) acquaintances: OnceCell<Acquaintances>,
-    /// Connections of which both directions were seen, by unit.
-    two_way: BTreeMap<u32, u64>,
     /// Directions of connections that lost segments, once asked for.
     pub(crate) lossy: OnceCell<Vec<Lossy>>,
     pub(crate) lookups: LookupFacts,
@@ -54,13 +53,13 @@ pub(crate) struct Facts {
 }
 
 /// Counts over all connections.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct FlowFacts {
     pub(crate) tcp: u64,
     pub(crate) handshakes: u64,
     pub(crate) midstream: u64,
-    /// Connections of which both directions were seen, and of which only one was.
-    pub(crate) two_way: u64,
+    /// Connections of which both directions were seen, by unit, and of which only one was.
+    pub(crate) two_way: BTreeMap<u32, u64>,
     pub(crate) one_way: u64,
     /// Payload bytes that were acknowledged although the capture does not have them, and all payload bytes.
     pub(crate) missed_bytes: u64,
@@ -104,9 +103,6 @@ impl Facts {
                 self.overlay.add(flow);
                 self.path_mtu.add(flow);
                 self.flows.add(flow);
-                if flow.is_two_way() {
-                    *self.two_way.entry(flow.unit).or_default() += 1;
-                }
                 self.dns.flow(flow);
             }
             Event::IcmpError(error) if error.icmp.is_no_route() => self.no_route(error),
@@ -140,9 +136,9 @@ impl Facts {
 
 impl FlowFacts {
     fn add(&mut self, flow: &Flow) {
-        *(if flow.is_two_way() { &mut self.two_way } else { &mut self.one_way }) += 1;
+        *(if flow.is_two_way() { self.two_way.entry(flow.unit).or_default() } else { &mut self.one_way }) += 1;
         self.evicted += u64::from(flow.evicted);
-        if flow.proto == 6 {
+        if flow.proto == TCP {
             self.tcp(flow);
         }
     }
@@ -182,13 +178,8 @@ impl World<'_> {
     /// Whether a tunnel was found broken, so that what fails inside is its symptom.
     pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
         let Some(tunnel) = self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) else { return false };
-        let broken = |finding: &&Finding| matches!(finding.code, "OVL001" | "OVL002" | "OVL003" | "OVL004");
-        let mut broken = self.findings.iter().filter(broken).peekable();
-        if broken.peek().is_none() {
-            return false;
-        }
-        let ends = [tunnel.a.to_string(), tunnel.b.to_string()];
-        broken.any(|finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end)))
+        let mut broken = self.found(&["OVL001", "OVL002", "OVL003", "OVL004"]);
+        broken.any(|finding| finding.names(&tunnel.a) && finding.names(&tunnel.b))
     }
 
     /// A capture point by its name, and inside what kind of tunnel.
@@ -205,14 +196,14 @@ impl World<'_> {
         }
     }
 
+    /// Findings of these kinds so far: mostly none.
+    pub(crate) fn found(&self, codes: &[&str]) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| codes.contains(&finding.code))
+    }
+
     /// Whether a finding of one of these kinds is about an address already.
     pub(crate) fn knows(&self, codes: &[&str], address: &impl ToString) -> bool {
-        let mut about = self.findings.iter().filter(|finding| codes.contains(&finding.code)).peekable();
-        if about.peek().is_none() {
-            return false;
-        }
-        let address = address.to_string();
-        about.any(|finding| finding.subjects.iter().any(|s| s.address == address))
+        self.found(codes).any(|finding| finding.names(address))
     }
 
     /// From when to when each unit saw something.
@@ -229,7 +220,7 @@ impl World<'_> {
 
     /// Connections of which a unit saw both directions: as many show that it would see answers.
     pub(crate) fn two_way(&self, unit: u32) -> u64 {
-        self.facts.two_way.get(&unit).copied().unwrap_or_default()
+        self.facts.flows.two_way.get(&unit).copied().unwrap_or_default()
     }
 
     /// The unit that a file is of.

@@ -31,7 +31,7 @@ pub(crate) fn cluster(kept: &Kept, tunnels: &[Tunnel], domain: Option<String>) -
 fn behind(kept: &Kept, tunnels: &[Tunnel]) -> BTreeMap<Addr, BTreeSet<Addr>> {
     let mut ends: BTreeMap<Addr, BTreeSet<Addr>> = BTreeMap::new();
     for flow in kept.connections().iter().flat_map(|connection| connection.flows(kept)) {
-        for leg in flow.legs().filter(|leg| leg.orig_packets > 0 && leg.resp_packets > 0) {
+        for leg in flow.legs().filter(|leg| leg.is_two_way()) {
             let Some(tunnel) = tunnels.get(leg.tunnel as usize).filter(|tunnel| is_path(tunnel, leg.tunnel)) else {
                 continue;
             };

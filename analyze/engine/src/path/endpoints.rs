@@ -2,11 +2,10 @@
 
 use super::Kept;
 use crate::detect::{Counts, Outcome};
+use crate::packet::TCP;
 use crate::track::event::{ConnState, Flow};
 use crate::track::{Endpoint, FrameId};
 use std::collections::BTreeMap;
-
-const TCP: u8 = 6;
 
 /// What became of a service's connections at one endpoint.
 #[derive(Clone, Debug, Default)]

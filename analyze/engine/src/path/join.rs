@@ -4,13 +4,13 @@
 //! timestamp, the window and the options of a SYN (but for the MSS, which may be clamped), and the payload of datagrams.
 
 use super::connection::{Connection, Stage};
+use crate::packet::TCP;
 use crate::track::event::{Flow, Side};
 use crate::track::{ConnState, Endpoint};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
-const TCP: u8 = 6;
 const MS: i64 = 1_000_000;
 /// The last SYN of Linux comes this long after the first (`tcp_syn_retries` 6).
 const RETRIES_NS: u64 = 130_000 * 1_000_000;

@@ -3,10 +3,9 @@
 use super::clock::{Clock, offset_ns, shared};
 use super::hops::lost;
 use super::{Connection, Kept};
+use crate::packet::TCP;
 use crate::track::event::{Flow, Side};
 use std::collections::BTreeMap;
-
-const TCP: u8 = 6;
 
 /// The way from one unit to another.
 #[derive(Clone, Debug, Default)]

@@ -10,8 +10,7 @@ use super::stall::stall;
 use super::tcp::resend::Resend;
 use super::tcp::side::{self, TcpSide};
 use super::tcp::{Ledger, TcpEvent, Watch};
-
-const TCP: u8 = 6;
+use crate::packet::TCP;
 
 /// Ends a connection: what its watches still have to tell, and the sum of it.
 pub(crate) fn ended(

@@ -1,4 +1,5 @@
 use crate::Packet;
+use crate::packet::TCP;
 use std::hash::{BuildHasher, RandomState};
 
 /// A five-tuple without direction: both directions of a connection give the same key.
@@ -38,7 +39,7 @@ impl Key {
 
     /// Whether the protocol is TCP.
     pub(crate) fn is_tcp(&self) -> bool {
-        self.proto == 6
+        self.proto == TCP
     }
 
     /// Hash with a seed an attacker does not know, so that nobody can fill one slot's neighbourhood.

@@ -11,9 +11,10 @@ use super::key::End;
 use super::lane::{Taken, after};
 use super::turn::{Resent, Turn};
 use crate::packet::{Packet, TcpFlags};
-use crate::wire::app::{self, Part, Protocol, Said, Text, Traits};
+use crate::wire::app::{Part, Protocol, Said, Text, Traits};
 
 mod fate;
+mod label;
 mod streams;
 
 use fate::After;
@@ -68,9 +69,6 @@ pub(crate) struct Talk {
     /// Requests and responses in streams of their own (HTTP/2).
     streams: Option<Box<Streams>>,
 }
-
-/// A conversation of which so many messages said nothing is in no protocol that is known.
-const GIVE_UP: u8 = 16;
 
 /// A packet on its way through the talk.
 pub(crate) struct Heard<'a> {
@@ -268,37 +266,6 @@ impl Talk {
         match part {
             Part::Client => self.ask(hot, heard, said.unwrap_or_default()).into_iter().for_each(ended),
             Part::Server => self.answer(hot, heard, said.unwrap_or_default()),
-        }
-    }
-
-    fn label(&mut self, part: Part, bytes: &[u8]) -> Option<Said> {
-        if self.unknown >= GIVE_UP {
-            return None;
-        }
-        let Some((protocol, said)) = app::read(self.protocol, part, bytes) else {
-            self.unknown += u8::from(self.protocol == Protocol::Unknown);
-            return None;
-        };
-        self.unknown = 0;
-        if protocol == Protocol::Tls {
-            self.greet(part, &said);
-        }
-        self.protocol = protocol;
-        Some(said)
-    }
-
-    /// What hellos of TLS tell about what follows; where they were not seen, nothing is known.
-    fn greet(&mut self, part: Part, said: &Said) {
-        let hello = said.traits.has(Traits::HELLO);
-        match part {
-            Part::Client if hello => {
-                self.host = said.text;
-                self.interleaves = said.traits.has(Traits::INTERLEAVES);
-            }
-            Part::Server if hello && said.traits.has(Traits::SETTLED) => {
-                self.interleaves = said.traits.has(Traits::INTERLEAVES);
-            }
-            _ => self.interleaves |= self.protocol == Protocol::Unknown,
         }
     }
 

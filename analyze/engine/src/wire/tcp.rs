@@ -6,7 +6,7 @@ use super::{Next, Stop, udp};
 use crate::packet::{Kind, Packet, TcpFlags};
 use etherparse::TcpHeaderSlice;
 
-pub(super) const PROTOCOL: u8 = 6;
+pub(super) const PROTOCOL: u8 = crate::packet::TCP;
 
 const MIN_LEN: usize = 20;
 /// Ports, sequence, acknowledgement, data offset and flags: enough to track.

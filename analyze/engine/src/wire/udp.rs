@@ -78,7 +78,7 @@ pub(super) fn note_ports_of_fragment(walk: &mut Walk<'_>) {
     }
 }
 
-pub(super) const PROTOCOL: u8 = 17;
+pub(super) const PROTOCOL: u8 = crate::packet::UDP;
 
 /// Bytes of the header.
 pub(super) const HEADER: usize = 8;

@@ -17,8 +17,8 @@ mod theirs;
 mod tshark;
 
 use compare::Tally;
+use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
 
 /// Recorded for this project: every frame is equal.
 const OWN: [&str; 3] = ["vectors", "faults", "k8s"];
@@ -43,13 +43,12 @@ fn compared(folders: &[&str]) -> Option<Tally> {
     if !tshark::is_installed() || !is_4_0() {
         return None;
     }
-    let total = Mutex::new(Tally::default());
-    recorded::for_each(&files, |file| {
+    let of_file = |file: &Path| {
         let mut tally = Tally::default();
         compare::file(file, &mut tally);
-        total.lock().expect("no thread panics with the tally").add(tally);
-    });
-    let total = total.into_inner().expect("no thread panics with the tally");
+        tally
+    };
+    let total = recorded::total(&files, of_file, Tally::add);
     println!("{folders:?}: {total}");
     assert!(total.unexplained.is_empty(), "{} frames differ without a reason", total.unexplained.len());
     assert!(total.equal > 0, "nothing was compared");

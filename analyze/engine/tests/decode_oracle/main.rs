@@ -12,7 +12,7 @@ mod theirs;
 mod tshark;
 
 use compare::Tally;
-use std::sync::Mutex;
+use std::path::Path;
 
 const FOLDERS: [&str; 4] = ["public", "faults", "k8s", "vectors"];
 /// Frames compared of one file: the long ones repeat themselves.
@@ -21,13 +21,12 @@ const MAX_FRAMES: u64 = 10_000;
 #[test]
 fn decoding_equals_tshark() {
     let Some(files) = recorded::captures(&FOLDERS).filter(|_| tshark::is_installed()) else { return };
-    let total = Mutex::new(Tally::default());
-    recorded::for_each(&files, |file| {
+    let of_file = |file: &Path| {
         let mut tally = Tally::default();
         compare::file(file, MAX_FRAMES, &mut tally);
-        total.lock().expect("no thread panics with the tally").add(tally);
-    });
-    let total = total.into_inner().expect("no thread panics with the tally");
+        tally
+    };
+    let total = recorded::total(&files, of_file, Tally::add);
     println!("{total}");
     assert!(total.unexplained.is_empty(), "{} frames differ without a reason", total.unexplained.len());
     assert!(total.equal > 0, "nothing was compared");
@@ -36,9 +35,7 @@ fn decoding_equals_tshark() {
 #[test]
 fn cut_frames_tell_a_prefix() {
     let Some(files) = recorded::captures(&FOLDERS) else { return };
-    let compared = Mutex::new(0);
-    recorded::for_each(&files, |file| *compared.lock().expect("no thread panics with the count") += cut::file(file));
-    let compared = compared.into_inner().expect("no thread panics with the count");
+    let compared = recorded::total(&files, cut::file, |all, of_file| *all += of_file);
     println!("compared {compared} cut frames with their whole ones");
     assert!(compared > 0, "nothing was compared");
 }

@@ -17,7 +17,6 @@ mod theirs;
 mod tshark;
 
 use compare::Tally;
-use std::sync::Mutex;
 
 #[test]
 fn transactions_are_those_of_tshark() {
@@ -25,12 +24,7 @@ fn transactions_are_those_of_tshark() {
     if !tshark::is_installed() {
         return;
     }
-    let total = Mutex::new(Tally::default());
-    recorded::for_each(&files, |file| {
-        let tally = compare::file(file);
-        total.lock().expect("no thread panics with the tally").add(tally);
-    });
-    let total = total.into_inner().expect("no thread panics with the tally");
+    let total = recorded::total(&files, compare::file, Tally::add);
     println!("{total}");
     assert!(total.unexplained.is_empty(), "{} differences without a reason", total.unexplained.len());
     assert!(total.equal > 10_000, "{} compared", total.equal);

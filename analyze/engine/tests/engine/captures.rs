@@ -1,52 +1,54 @@
 //! Recorded captures, where they are there.
 
-use crate::recorded::{captures, for_each};
+use crate::recorded::{captures, for_each, total};
 use crate::support::{Collected, Outcome, run};
 use kcap_analyze::{Compat, Options, analyze};
 use kcap_file::Inputs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 fn analyzed(file: &Path, threads: usize) -> Outcome {
     let compat = Some(Compat::Wireshark40);
     run(Box::new(Inputs::open([file])), Options { threads, memory: 64 << 20, compat, ..Options::default() })
 }
 
+/// Files and packets of two parts.
+fn add(all: &mut (u64, u64), part: (u64, u64)) {
+    *all = (all.0 + part.0, all.1 + part.1);
+}
+
 #[test]
 fn every_file_is_analysed_and_its_counts_agree() {
     let Some(files) = captures(&["public", "faults", "k8s", "vectors"]) else { return };
-    let (read, packets) = (AtomicU64::new(0), AtomicU64::new(0));
-    for_each(&files, |file| {
+    let of_file = |file: &Path| {
         let mut rows = Collected { only: Some("points"), ..Collected::default() };
         let options = Options { threads: 1, memory: 64 << 20, ..Options::default() };
         let report = analyze(Box::new(Inputs::open([file])), options, &mut rows).expect("the sink takes everything");
         let counted: i64 = report.captures.iter().map(|capture| capture.packets).sum();
         let tracked = if rows.rows("points").is_empty() { 0 } else { rows.sum("points", "frames") };
         assert_eq!(counted, tracked, "{}: packets read, frames tracked", file.display());
-        read.fetch_add(u64::from(counted > 0), Ordering::Relaxed);
-        packets.fetch_add(counted as u64, Ordering::Relaxed);
-    });
-    println!("{} of {} files with {} packets", read.into_inner(), files.len(), packets.into_inner());
+        (u64::from(counted > 0), counted as u64)
+    };
+    let (read, packets) = total(&files, of_file, add);
+    println!("{read} of {} files with {packets} packets", files.len());
 }
 
 #[test]
 fn threads_change_nothing_on_recorded_captures() {
     let Some(files) = captures(&["faults", "k8s", "vectors/net"]) else { return };
-    let (compared, packets) = (AtomicU64::new(0), AtomicU64::new(0));
-    for_each(&files, |file| {
+    let of_file = |file: &Path| {
         let alone = analyzed(file, 1);
         let counted: i64 = alone.report.captures.iter().map(|capture| capture.packets).sum();
         if counted == 0 {
-            return;
+            return (0, 0);
         }
         let expected = alone.text();
         for threads in [2, 3, 8] {
             assert!(analyzed(file, threads).text() == expected, "{} with {threads} threads", file.display());
         }
-        compared.fetch_add(1, Ordering::Relaxed);
-        packets.fetch_add(counted as u64, Ordering::Relaxed);
-    });
-    println!("{} files with {} packets, each with 1, 2, 3 and 8 threads", compared.into_inner(), packets.into_inner());
+        (1, counted as u64)
+    };
+    let (compared, packets) = total(&files, of_file, add);
+    println!("{compared} files with {packets} packets, each with 1, 2, 3 and 8 threads");
 }
 
 #[test]

@@ -32,6 +32,20 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// What `work` makes of each file, put together by `add`.
+pub(crate) fn total<T: Default + Send>(
+    files: &[PathBuf],
+    work: impl Fn(&Path) -> T + Sync,
+    add: impl Fn(&mut T, T) + Sync,
+) -> T {
+    let total = Mutex::new(T::default());
+    for_each(files, |file| {
+        let one = work(file);
+        add(&mut total.lock().expect("no thread panics with the total"), one);
+    });
+    total.into_inner().expect("no thread panics with the total")
+}
+
 /// Calls `work` for each file, a few at a time; says of which file it was when it panics.
 pub(crate) fn for_each(files: &[PathBuf], work: impl Fn(&Path) + Sync) {
     let queue = Mutex::new(files.iter());

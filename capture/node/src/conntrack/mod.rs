@@ -231,30 +231,11 @@ impl Snapshot {
             of.iter().filter(|(key, _)| !other.contains_key(key)).map(|(_, entry)| (*entry).clone()).collect()
         };
         let counters = match (&self.stats, &later.stats) {
-            (Some(before), Some(after)) => grown(before, after),
+            (Some(before), Some(after)) => before.growth(after).collect(),
             _ => Vec::new(),
         };
         Changes { new: only(&after, &before), gone: only(&before, &after), counters }
     }
-}
-
-/// Counters by name.
-pub fn counters(of: &ConntrackStats) -> [(&'static str, u64); 8] {
-    [
-        ("insert_failed", of.insert_failed),
-        ("drop", of.drop),
-        ("early_drop", of.early_drop),
-        ("invalid", of.invalid),
-        ("clash_resolve", of.clash_resolve),
-        ("chain_toolong", of.chain_toolong),
-        ("error", of.error),
-        ("search_restart", of.search_restart),
-    ]
-}
-
-fn grown(before: &ConntrackStats, after: &ConntrackStats) -> Vec<(&'static str, u64)> {
-    let pairs = counters(before).into_iter().zip(counters(after));
-    pairs.map(|((name, before), (_, after))| (name, after.saturating_sub(before))).filter(|(_, by)| *by > 0).collect()
 }
 
 #[cfg(test)]

@@ -5,9 +5,6 @@ use kcap_file::note::{ConntrackNote, Tuple};
 use std::io::{self, BufRead as _, BufReader};
 
 const FILE: &str = "/proc/thread-self/net/nf_conntrack";
-/// `IPS_SEEN_REPLY` and `IPS_ASSURED` of `linux/netfilter/nf_conntrack_common.h`.
-const SEEN_REPLY: u32 = 1 << 1;
-const ASSURED: u32 = 1 << 2;
 
 /// The entries of the namespace that the thread is in, one after the other.
 pub(super) fn entries() -> io::Result<impl Iterator<Item = ConntrackNote>> {
@@ -22,8 +19,8 @@ fn entry(line: &str) -> Option<ConntrackNote> {
     let pairs: Vec<(&str, &str)> = words.iter().filter_map(|word| word.split_once('=')).collect();
     let second = pairs.iter().enumerate().filter(|(_, (key, _))| *key == "src").nth(1)?.0;
     let (original, reply) = pairs.split_at(second);
-    let status = if words.contains(&"[UNREPLIED]") { 0 } else { SEEN_REPLY };
-    let assured = if words.contains(&"[ASSURED]") { ASSURED } else { 0 };
+    let status = if words.contains(&"[UNREPLIED]") { 0 } else { ConntrackNote::SEEN_REPLY };
+    let assured = if words.contains(&"[ASSURED]") { ConntrackNote::ASSURED } else { 0 };
     let number = |key: &str| reply.iter().find(|(name, _)| *name == key).and_then(|(_, value)| value.parse().ok());
     let protocol = words.get(3)?.parse().ok()?;
     let state = words.get(5).filter(|_| protocol == 6);
@@ -60,7 +57,10 @@ mod tests {
                    dst=10.0.0.7 sport=8080 dport=4000 [ASSURED] mark=16384 zone=3 use=2";
         let found = entry(tcp).unwrap();
         assert_eq!((found.protocol, found.tcp_state, found.timeout), (6, Some(7), 117));
-        assert_eq!((found.status, found.mark, found.zone), (SEEN_REPLY | ASSURED, 16_384, 3));
+        assert_eq!(
+            (found.status, found.mark, found.zone),
+            (ConntrackNote::SEEN_REPLY | ConntrackNote::ASSURED, 16_384, 3)
+        );
         assert_eq!((found.original.destination_port, found.reply.source_port), (80, 8080));
         assert_eq!(found.reply.source, Some("10.0.1.9".parse().unwrap()));
         let udp = "ipv6     10 udp      17 29 src=fd00::1 dst=fd00::2 sport=53 dport=99 [UNREPLIED] src=fd00::2 \

@@ -96,11 +96,11 @@ fn cluster(page: &mut Page, cluster: &Cluster) {
     }
     for pods in cluster.pods.iter().take(SHOWN) {
         let node = pods.behind.as_ref().map(|node| format!(" behind {node}")).unwrap_or_default();
-        let seen = counted(pods.addresses, "address").replace("addresss", "addresses");
+        let seen = counted(pods.addresses, "address");
         page.entry(COLUMN, "pods", &format!("{}{node} ({seen} seen)", pods.range));
     }
     if let Some(services) = &cluster.services {
-        let seen = counted(services.addresses, "address").replace("addresss", "addresses");
+        let seen = counted(services.addresses, "address");
         page.entry(COLUMN, "services", &format!("{} ({seen} translated)", services.range));
     }
     if let Some(domain) = &cluster.domain {

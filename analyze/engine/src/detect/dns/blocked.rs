@@ -79,7 +79,7 @@ fn judge(queries: &[Query], world: &World<'_>) -> Finding {
     let dns = &world.facts.dns;
     let clients = clients(queries);
     let attempts: u32 = queries.iter().map(|query| query.attempts).sum();
-    let asked = count_of(attempts.into(), "query").replace("querys", "queries");
+    let asked = count_of(attempts.into(), "query");
     let mut finding =
         Finding::of(&ABOUT, format!("no DNS answer reaches {}: all of {asked} in vain", some_of(&clients, 2)));
     let filter = queries.first().map(|query| server_filter(query.server)).unwrap_or_default();

@@ -1,5 +1,5 @@
 use super::Query;
-use super::cite::{by_group, clients, names};
+use super::cite::{by_group, clients, group, names};
 use super::lookups::{lookups, pairs};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -50,11 +50,8 @@ pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
 
 /// Among those who have to do with each other: what strangers lose says nothing.
 fn races(world: &World<'_>) -> Vec<Race> {
-    let queries = world.facts.dns.queries();
-    if queries.iter().filter(|query| query.unanswered > 0).count() < SEEN_PATTERN {
-        return Vec::new();
-    }
-    by_group(queries.iter(), world).iter().filter_map(|queries| race(queries)).collect()
+    let stalled = world.facts.dns.of_stalled(SEEN_PATTERN as u32, |query| group(query, world));
+    by_group(stalled, world).iter().filter_map(|queries| race(queries)).collect()
 }
 
 fn race(queries: &[Query]) -> Option<Race> {

@@ -182,8 +182,7 @@ impl Lost {
 fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let dns = &world.facts.dns;
     let of_server = dns.queries().iter().filter(|query| query.server == server);
-    let folded: u64 = dns.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count).sum();
-    let all = of_server.map(|query| u64::from(query.attempts)).sum::<u64>() + folded;
+    let all = of_server.map(|query| u64::from(query.attempts)).sum::<u64>() + dns.folded_of(server);
     let lost = Lost::of(queries);
     let attempts = count_of(lost.attempts.into(), "attempt");
     let stalled = lookups(queries, dns);

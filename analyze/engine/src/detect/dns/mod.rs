@@ -19,6 +19,7 @@ pub(super) mod truncation;
 pub(super) mod upstream;
 
 use crate::Addr;
+use crate::packet::TCP;
 use crate::track::dns::Transaction;
 use crate::track::dns::transaction::{Outcome, Transport, rcode};
 use crate::track::event::{Flow, Rejection};
@@ -202,18 +203,17 @@ impl Dns {
 
     /// Takes a connection.
     pub(crate) fn flow(&mut self, flow: &Flow) {
-        let two_way = flow.from_orig.packets > 0 && flow.from_resp.packets > 0;
         if flow.resp.port == PORT {
             let unreachable = flow.rejection.is_some_and(|rejection| rejection.icmp.is_unreachable());
-            if flow.proto == 6 {
+            if flow.proto == TCP {
                 self.tcp(flow);
             } else if unreachable && self.rejected.len() < MAX_PAIRS {
                 self.rejected.insert(flow.orig);
             }
         } else if self.elsewhere.len() < MAX_PAIRS || self.elsewhere.contains_key(&flow.orig.addr) {
             let of_client = self.elsewhere.entry(flow.orig.addr).or_default();
-            of_client.two_way += u64::from(two_way);
-            of_client.stalled += u64::from(flow.proto == 6 && flow.from_orig.syns > 1);
+            of_client.two_way += u64::from(flow.is_two_way());
+            of_client.stalled += u64::from(flow.proto == TCP && flow.from_orig.syns > 1);
             if let Some(rtt) = flow.rtt_resp_ns {
                 of_client.rtt_ns = (of_client.rtt_ns.0.saturating_add(rtt), of_client.rtt_ns.1 + 1);
             }
@@ -265,6 +265,11 @@ impl Dns {
         stalled.for_each(|query| *keys.entry(key(query)).or_default() += query.unanswered.max(1));
         keys.retain(|_, count| *count >= least);
         self.queries.iter().filter(move |query| !keys.is_empty() && keys.contains_key(&key(query)))
+    }
+
+    /// Answered queries to a server that are not kept one by one any more.
+    pub(super) fn folded_of(&self, server: Endpoint) -> u64 {
+        self.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count).sum()
     }
 
     /// Clients that ask for both families from one port.

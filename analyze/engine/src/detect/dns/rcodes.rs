@@ -24,8 +24,7 @@ pub(super) fn errors(code: u16, world: &World<'_>) -> Vec<Errors> {
     let failed = by_server(dns.queries().iter().filter(|query| query.rcode == Some(code))).into_iter();
     let errors = |(server, failed): (Endpoint, Vec<Query>)| {
         let answered = dns.queries().iter().filter(|query| query.rcode.is_some() && query.server == server).count();
-        let folded = dns.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count);
-        Errors { server, failed, answered: answered as u64 + folded.sum::<u64>() }
+        Errors { server, failed, answered: answered as u64 + dns.folded_of(server) }
     };
     failed.map(errors).collect()
 }

@@ -52,7 +52,7 @@ fn is_slow(query: &Query) -> bool {
 }
 
 fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<Finding> {
-    let folded: u64 = world.facts.dns.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count).sum();
+    let folded = world.facts.dns.folded_of(server);
     let slow: Vec<Query> = queries.iter().filter(|query| is_slow(query)).copied().collect();
     let all = queries.len() + folded as usize;
     let slowest_group = backends(queries).into_iter().max_by_key(|(_, group)| group.slow * 1000 / group.all.max(1));

@@ -205,6 +205,13 @@ pub struct LegSeen {
     pub orig_from_a: bool,
 }
 
+impl LegSeen {
+    /// Whether packets of both ends were seen here.
+    pub fn is_two_way(&self) -> bool {
+        self.orig_packets > 0 && self.resp_packets > 0
+    }
+}
+
 /// A connection, all legs rolled up.
 #[derive(Clone, Debug)]
 pub struct Flow {
