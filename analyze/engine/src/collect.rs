@@ -255,12 +255,14 @@ impl<'a> Collector<'a> {
 
     /// Takes a chunk's events: DNS transactions last, by time, each tied to those before it.
     fn events(&mut self, events: &mut Events) -> Result<(), SinkError> {
-        let by_time = |told: &Transaction| (told.first_ns, told.first);
-        events.sort_by_key(|(_, event)| if let Event::Dns(told) = event { Some(by_time(told)) } else { None });
-        for (_, mut event) in events.drain(..) {
-            let admitted = if let Event::Dns(told) = &mut event { self.ties.admit(told) } else { true };
-            if admitted {
-                self.event(event)?;
+        let mut asked: Vec<Box<Transaction>> = Vec::new();
+        for (_, event) in events.drain(..) {
+            if let Event::Dns(told) = event { asked.push(told) } else { self.event(event)? }
+        }
+        asked.sort_by_key(|told| (told.first_ns, told.first));
+        for mut told in asked {
+            if self.ties.admit(&mut told) {
+                self.event(Event::Dns(told))?;
             }
         }
         Ok(())

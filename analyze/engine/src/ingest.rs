@@ -196,7 +196,7 @@ impl Ingest {
         if matches!(packet.kind, Kind::Udp | Kind::Ip) {
             packet.tsval = sample(work.chunk.bytes(packet.payload_offset(), packet.payload_caplen()));
         }
-        self.deal(packet, work);
+        self.deal(&packet, work);
     }
 
     /// Hands a fragment on; the last one missing brings the whole datagram, which is decoded from where the fragment
@@ -232,24 +232,24 @@ impl Ingest {
     }
 
     #[inline]
-    fn deal(&self, packet: Packet, work: &mut Work) {
+    fn deal(&self, packet: &Packet, work: &mut Work) {
         let shard = match packet.kind {
-            Kind::Tcp | Kind::Udp | Kind::Ip | Kind::Echo => shard_of(&packet),
+            Kind::Tcp | Kind::Udp | Kind::Ip | Kind::Echo => shard_of(packet),
             Kind::Arp => NEIGHBOUR_SHARD,
-            Kind::Icmp if is_discovery(&packet, &work.chunk) => NEIGHBOUR_SHARD,
-            Kind::IcmpError => error_shard(&packet, &work.chunk),
+            Kind::Icmp if is_discovery(packet, &work.chunk) => NEIGHBOUR_SHARD,
+            Kind::IcmpError => error_shard(packet, &work.chunk),
             Kind::Other | Kind::Icmp | Kind::Fragment => {
                 if self.keep_untracked {
-                    work.untracked.push(packet);
+                    work.untracked.push(*packet);
                 }
                 return;
             }
         };
-        if let Some(tracks) = dns_shard(&packet, shard, &work.chunk) {
+        if let Some(tracks) = dns_shard(packet, shard, &work.chunk) {
             let at = work.shards[shard].len() as u32;
             work.dns[tracks].push(DnsRef { shard: shard as u8, at });
         }
-        work.shards[shard].push(packet);
+        work.shards[shard].push(*packet);
     }
 }
 

@@ -77,11 +77,12 @@ impl Totals {
     }
 
     fn talk(&mut self, addr: Addr, sent: u64, received: u64) {
-        if self.talkers.len() >= MAX_TALKERS && !self.talkers.contains_key(&addr) {
+        let is_full = self.talkers.len() >= MAX_TALKERS;
+        let volume = if is_full { self.talkers.get_mut(&addr) } else { Some(self.talkers.entry(addr).or_default()) };
+        let Some(volume) = volume else {
             self.left_out += 1;
             return;
-        }
-        let volume = self.talkers.entry(addr).or_default();
+        };
         volume.sent += sent;
         volume.received += received;
         volume.connections += 1;

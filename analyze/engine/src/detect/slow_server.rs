@@ -144,7 +144,7 @@ impl<'a> Slow<'a> {
     fn explain(&self, symptoms: &[&Self]) -> String {
         let (server, facts) = (self.service.server, &self.service.facts);
         let measured = format!(
-            "Of {} to {server}, {} took the server {} or longer; half of all take {} or less. Its host acknowledged them \
+            "Of {} to {server}, {} took the server {} or longer; the median is {}. Its host acknowledged them \
              at once (the way there and back takes {}), so the time is the application's.",
             count_of(facts.turns, "request"),
             self.late,

@@ -164,7 +164,8 @@ fn never_recovers(service: &Service, world: &World<'_>) -> bool {
 
 /// An address that always fails, while neighbours of it serve the same clients on the same port in between.
 fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
-    if !service.sibling {
+    let fails = |at: &u32| is_failure(connection(world, *at).outcome);
+    if !service.sibling || service.connections.len() < 2 || !service.connections.iter().all(fails) {
         return None;
     }
     let clients: BTreeSet<Addr> =
@@ -189,11 +190,10 @@ fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
     let failed: Vec<u32> = own.into_iter().collect();
     let others = all.iter().filter(|(_, failed, _)| !failed).map(|(_, _, endpoint)| *endpoint).collect();
     let outcome = usual(&failed, world)?;
-    let all_fail = failed.iter().all(|at| is_failure(connection(world, *at).outcome));
     let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
     let (endpoint, total) = (Some(server), draws.len() as u64);
     let dead = Dead { endpoint, outcome, failed, total, others, confidence: 0.65 };
-    (is_lot(&draws) && all_fail && !prohibited).then_some(dead)
+    (is_lot(&draws) && !prohibited).then_some(dead)
 }
 
 fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {

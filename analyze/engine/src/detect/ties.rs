@@ -9,16 +9,22 @@ pub(crate) fn groups<T, K: Hash + Eq, I>(items: impl Iterator<Item = T>, ties: i
 where
     I: Iterator<Item = K>,
 {
-    let mut owners: Vec<usize> = Vec::new();
     let mut seen: HashMap<K, usize, RandomState> = HashMap::default();
     let items: Vec<T> = items.collect();
+    let mut pairs = Vec::new();
     for (at, item) in items.iter().enumerate() {
-        owners.push(at);
-        for tie in ties(item) {
-            let known = *seen.entry(tie).or_insert(at);
-            let (a, b) = (root(&mut owners, known), root(&mut owners, at));
-            owners[a.max(b)] = a.min(b);
-        }
+        let known = ties(item).map(|tie| *seen.entry(tie).or_insert(at));
+        pairs.extend(known.filter(|known| *known != at).map(|known| (known, at)));
+    }
+    united(items, pairs)
+}
+
+/// Groups of items of which pairs, told by their places, belong together; in the order of their first items.
+pub(crate) fn united<T>(items: Vec<T>, pairs: impl IntoIterator<Item = (usize, usize)>) -> Vec<Vec<T>> {
+    let mut owners: Vec<usize> = (0..items.len()).collect();
+    for (a, b) in pairs {
+        let (a, b) = (root(&mut owners, a), root(&mut owners, b));
+        owners[a.max(b)] = a.min(b);
     }
     let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
     for (at, item) in items.into_iter().enumerate() {

@@ -261,8 +261,8 @@ impl Turns {
 
     fn server(&mut self, server: Endpoint, unit: u32) -> Option<&mut ServerTurns> {
         let key = (server, unit);
-        if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&key) {
-            return None;
+        if self.servers.len() >= MAX_SERVERS {
+            return self.servers.get_mut(&key);
         }
         Some(self.servers.entry(key).or_default())
     }
@@ -272,11 +272,15 @@ impl Turns {
         let mut views: Vec<View> =
             self.servers.drain().map(|((server, unit), facts)| View { server, unit, facts }).collect();
         views.sort_unstable_by_key(|view| (view.server, view.unit));
-        let ties = |view: &View| {
-            let turns = view.facts.identities.clone().into_iter().map(Tie::Turn);
-            std::iter::once(Tie::Address(view.server)).chain(turns)
-        };
-        self.services = ties::groups(views.into_iter(), ties).into_iter().map(TurnService::of).collect();
+        let mut turns: Vec<(u64, usize)> = Vec::new();
+        for (at, view) in views.iter().enumerate() {
+            turns.extend(view.facts.identities.iter().map(|identity| (*identity, at)));
+        }
+        turns.sort_unstable();
+        let same_turn = turns.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| (pair[0].1, pair[1].1));
+        let servers: Vec<Endpoint> = views.iter().map(|view| view.server).collect();
+        let same_server = (1..servers.len()).filter(|at| servers[at - 1] == servers[*at]).map(|at| (at - 1, at));
+        self.services = ties::united(views, same_turn.chain(same_server)).into_iter().map(TurnService::of).collect();
     }
 
     /// Servers, once they are settled.
@@ -290,13 +294,6 @@ struct View {
     server: Endpoint,
     unit: u32,
     facts: ServerTurns,
-}
-
-/// What views of one server have in common.
-#[derive(PartialEq, Eq, Hash)]
-enum Tie {
-    Address(Endpoint),
-    Turn(u64),
 }
 
 impl TurnService {

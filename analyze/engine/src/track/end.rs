@@ -143,29 +143,47 @@ fn counted(lanes: &[Lane; 2], rare: &[Rare; 2], orig: End) -> LegSeen {
     }
 }
 
+/// Counts of a lane, and how many there are.
+const COUNTS: usize = 9;
+
+fn counts(lane: &Lane, rare: &Rare) -> [u64; COUNTS] {
+    [
+        lane.packets.into(),
+        lane.bytes,
+        lane.payload,
+        rare.retransmitted_bytes,
+        rare.retransmitted_packets.into(),
+        rare.out_of_order.into(),
+        rare.repeats.into(),
+        rare.syns.into(),
+        rare.keepalives.into(),
+    ]
+}
+
 /// What one end did, by the leg that saw most of it: every leg sees a packet once, and a packet that was dropped on the
 /// way was seen by the legs before.
 fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
     let at = end as usize;
     let legs = || std::iter::once((&hot.lanes, &cold.rare)).chain(cold.legs.iter().map(|leg| (&leg.lanes, &leg.rare)));
-    let most = |count: fn(&Lane, &Rare) -> u64| {
-        legs().map(|(lanes, rare)| count(&lanes[at], &rare[at])).max().unwrap_or_default()
-    };
+    let counts = legs().map(|(lanes, rare)| counts(&lanes[at], &rare[at]));
+    let counts = counts.fold([0; COUNTS], |most, counts| std::array::from_fn(|at| most[at].max(counts[at])));
+    let [packets, bytes, payload_bytes, retransmitted_bytes, retransmitted_packets, counts @ ..] = counts;
+    let [out_of_order, duplicates, syns, keepalives] = counts;
     let missed = legs().map(|(lanes, rare)| rare[at].acknowledged_unseen(&lanes[end.other() as usize]));
     let seen = hot.seen[at];
     let hello = cold.handshake.hello[at];
     let greeted = seen & (Seen::SYN | Seen::SYN_ACK) != 0;
     Side {
-        packets: most(|lane, _| lane.packets.into()),
-        bytes: most(|lane, _| lane.bytes),
-        payload_bytes: most(|lane, _| lane.payload),
-        retransmitted_bytes: most(|_, rare| rare.retransmitted_bytes),
-        retransmitted_packets: most(|_, rare| rare.retransmitted_packets.into()),
-        out_of_order: most(|_, rare| rare.out_of_order.into()),
-        duplicates: most(|_, rare| rare.repeats.into()),
+        packets,
+        bytes,
+        payload_bytes,
+        retransmitted_bytes,
+        retransmitted_packets,
+        out_of_order,
+        duplicates,
         missed_bytes: missed.min().unwrap_or_default(),
-        syns: most(|_, rare| rare.syns.into()),
-        keepalives: most(|_, rare| rare.keepalives.into()),
+        syns,
+        keepalives,
         mss: hello.mss,
         window_scale: hello.window_scale,
         ttl: legs().find(|(lanes, _)| lanes[at].packets > 0).map(|(_, rare)| rare[at].ttl),

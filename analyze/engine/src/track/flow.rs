@@ -223,6 +223,12 @@ impl Hot {
         }
     }
 
+    /// Whether the packet ends a silence that is remembered.
+    #[inline]
+    pub(crate) fn was_silent(&self, packet: &Packet) -> bool {
+        packet.ts_ns.saturating_sub(self.last_ns) >= PAUSE_NS
+    }
+
     /// Whether the packet only does what its end did before, so that nothing but counters changes.
     #[inline]
     pub(crate) fn is_usual(&self, packet: &Packet, end: End) -> bool {

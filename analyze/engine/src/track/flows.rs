@@ -7,8 +7,8 @@ use super::handshake::Hello;
 use super::index::Index;
 use super::key::{End, Key, Seed};
 use super::lane::Taken;
-use super::prefetch::prefetch;
-use super::talk::Heard;
+use super::prefetch::{prefetch, prefetch_all};
+use super::talk::{Heard, Talk};
 use super::tcp::{Ledger, Watch};
 use crate::packet::{Packet, TcpFlags};
 use crate::{Chunk, wire};
@@ -23,8 +23,8 @@ pub(crate) struct Flows {
     hot: Vec<Hot>,
     cold: Vec<Cold>,
     free: Vec<u32>,
-    /// What the first legs watch of their data, by slot.
-    watches: Vec<Option<Box<Watch>>>,
+    /// What connections have once they carry data, by slot.
+    data: Vec<Data>,
     ledger: Ledger,
     seed: Seed,
     cap: usize,
@@ -34,6 +34,15 @@ pub(crate) struct Flows {
     unit: u32,
     /// Connections that left because of the cap.
     pub(crate) evicted: u64,
+}
+
+/// What a connection has once it carries data. Apart, so that its places are known before the connection is in the cache.
+#[derive(Debug, Default)]
+struct Data {
+    /// What the first leg watches of it.
+    watch: Option<Box<Watch>>,
+    /// Its requests and responses, once somebody spoke.
+    talk: Option<Box<Talk>>,
 }
 
 /// Bytes one live connection takes: both halves, its index entry at the usual load, history and evidence.
@@ -95,7 +104,7 @@ impl Flows {
             hot: Vec::new(),
             cold: Vec::new(),
             free: Vec::new(),
-            watches: Vec::new(),
+            data: Vec::new(),
             ledger: Ledger::default(),
             seed: Seed::random(),
             cap: cap.max(BATCH * 2),
@@ -123,34 +132,50 @@ impl Flows {
         }
         for probe in &mut probes[..packets.len()] {
             probe.slot = self.index.guess(probe.tag);
-            if let Some(hot) = probe.slot.and_then(|slot| self.hot.get(slot as usize)) {
-                prefetch(hot);
-                prefetch(&hot.phase);
+            let Some(slot) = probe.slot.map(|slot| slot as usize) else { continue };
+            if let (Some(hot), Some(data)) = (self.hot.get(slot), self.data.get(slot)) {
+                prefetch_all(hot);
+                prefetch(data);
             }
         }
         for (probe, packet) in probes.iter().zip(packets) {
-            self.prefetch_cold(probe, packet);
+            self.prefetch_data(probe, packet);
+        }
+        for (probe, packet) in probes.iter().zip(packets) {
+            self.prefetch_segment(probe, packet);
         }
         for (probe, packet) in probes.iter().zip(packets) {
             self.count(probe, packet, source, events);
         }
     }
 
-    /// Asks for what is watched of a connection's data, and for the rare half where the packet does something its end
-    /// has not done before.
+    /// Asks for what is known of a connection's data, and for the rare half where the packet does something its end has
+    /// not done before.
     #[inline]
-    fn prefetch_cold(&self, probe: &Probe, packet: &Packet) {
-        if let Some(Some(watch)) = probe.slot.and_then(|slot| self.watches.get(slot as usize)) {
-            prefetch(&watch.halves[0]);
-            prefetch(&watch.halves[1]);
+    fn prefetch_data(&self, probe: &Probe, packet: &Packet) {
+        let Some(slot) = probe.slot.map(|slot| slot as usize) else { return };
+        let (Some(hot), Some(data)) = (self.hot.get(slot), self.data.get(slot)) else { return };
+        if let Some(watch) = &data.watch {
+            prefetch_all(&**watch);
         }
-        if let Some(slot) = probe.slot.map(|slot| slot as usize)
-            && let (Some(hot), Some(cold)) = (self.hot.get(slot), self.cold.get(slot))
-            && !hot.is_usual(packet, probe.end)
-        {
-            prefetch(&cold.tag);
-            prefetch(&cold.history);
+        if let Some(talk) = data.talk.as_ref().filter(|_| hot.turns(packet, probe.end)) {
+            prefetch_all(&**talk);
         }
+        if !hot.is_usual(packet, probe.end) || hot.was_silent(packet) {
+            self.cold.get(slot).inspect(|cold| prefetch_all(*cold));
+        }
+    }
+
+    /// Asks for the segments that a packet adds to or acknowledges.
+    #[inline]
+    fn prefetch_segment(&self, probe: &Probe, packet: &Packet) {
+        let data = probe.slot.and_then(|slot| self.data.get(slot as usize));
+        let Some(watch) = data.and_then(|data| data.watch.as_ref()) else { return };
+        let (own, other) = (&watch.halves[probe.end as usize], &watch.halves[probe.end.other() as usize]);
+        if packet.payload_len > 0 {
+            own.sent.next().inspect(|place| prefetch(*place));
+        }
+        other.sent.oldest().inspect(|place| prefetch(*place));
     }
 
     fn count(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) {
@@ -162,17 +187,16 @@ impl Flows {
             slot = None;
         }
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
-        let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
+        let (hot, cold, data) = (&mut self.hot[at], &mut self.cold[at], &mut self.data[at]);
         let held = self.ledger.held;
-        let taken = hot.take(cold, &mut self.watches[at], &mut self.ledger, packet, probe.end, source);
-        let speaks = hot.hears(packet, probe.end, taken);
-        if speaks {
-            talk(hot, cold, packet, probe.end, source, events);
+        let taken = hot.take(cold, &mut data.watch, &mut self.ledger, packet, probe.end, source);
+        if hot.hears(packet, probe.end, taken) {
+            self.hear(at, packet, probe.end, source, events);
         }
         if !self.ledger.judged.is_empty() {
             self.tell(at, packet, events);
         }
-        if slot.is_none() || taken.may_grow() || speaks || self.ledger.held != held {
+        if slot.is_none() || taken.may_grow() || self.ledger.held != held {
             self.charge(at);
             if self.over() > 0 {
                 self.evict(packet.index, events);
@@ -181,8 +205,20 @@ impl Flows {
         tally(taken, packet, events);
     }
 
-    /// Counts what a connection has come to hold, or has let go: further legs, which only packets of theirs make, and
-    /// what it says.
+    /// Hands a packet to the talk of its connection, and counts what that has come to hold.
+    fn hear(&mut self, at: usize, packet: &Packet, end: End, source: &Source<'_>, events: &mut Events) {
+        let (hot, cold, talk) = (&mut self.hot[at], &self.cold[at], &mut self.data[at].talk);
+        let before = talk.as_ref().map_or(0, |talk| talk.held());
+        let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+        let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
+        hot.hear(cold, talk, &heard, &mut |turn| events.push((packet.index, Event::Turn(turn))));
+        let after = talk.as_ref().map_or(0, |talk| talk.held());
+        if before != after {
+            self.ledger.held = (self.ledger.held + after as u64).saturating_sub(before as u64);
+        }
+    }
+
+    /// Counts what a connection has come to hold, or has let go: further legs, which only packets of theirs make.
     fn charge(&mut self, at: usize) {
         let cold = &mut self.cold[at];
         let held = cold.extra_bytes();
@@ -258,18 +294,28 @@ impl Flows {
         }
         self.hot.push(hot);
         self.cold.push(cold);
-        self.watches.push(None);
+        self.data.push(Data::default());
         (self.hot.len() - 1) as u32
     }
 
     fn end(&mut self, slot: u32, at: u32, evicted: bool, events: &mut Events) {
-        let hot = std::mem::take(&mut self.hot[slot as usize]);
+        let Data { watch, talk } = std::mem::take(&mut self.data[slot as usize]);
         let cold = &mut self.cold[slot as usize];
+        prefetch_all(cold);
+        if let Some(watch) = &watch {
+            prefetch_all(&**watch);
+        }
+        if let Some(talk) = &talk {
+            prefetch_all(&**talk);
+        }
+        let hot = std::mem::take(&mut self.hot[slot as usize]);
         self.index.remove(cold.tag, slot);
         self.free.push(slot);
-        hot.last_turns(cold, &mut |turn| events.push((at, Event::Turn(turn))));
+        if let Some(talk) = talk {
+            hot.last_turns(&talk, &mut |turn| events.push((at, Event::Turn(turn))));
+            self.ledger.held = self.ledger.held.saturating_sub(talk.held() as u64);
+        }
         events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
-        let watch = self.watches[slot as usize].take();
         let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);
         events.extend(told.into_iter().map(|event| (at, Event::Tcp(Box::new(event)))));
         events.push((at, Event::Flow(Box::new(flow))));
@@ -316,13 +362,6 @@ impl Flows {
             self.end(slot, u32::MAX, false, events);
         }
     }
-}
-
-/// Hands a packet to the talk of its connection.
-fn talk(hot: &mut Hot, cold: &mut Cold, packet: &Packet, end: End, source: &Source<'_>, events: &mut Events) {
-    let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
-    let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
-    hot.hear(cold, &heard, &mut |turn| events.push((packet.index, Event::Turn(turn))));
 }
 
 /// Counts what goes by second: retransmissions and resets.

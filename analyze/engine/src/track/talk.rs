@@ -110,6 +110,13 @@ impl Hot {
         false
     }
 
+    /// Whether the packet may change who speaks, so that the talk has to hear it.
+    #[inline]
+    pub(crate) fn turns(&self, packet: &Packet, end: End) -> bool {
+        let spoken = self.talk & (Bit::SPEAKER | Bit::SPOKE) != Bit::spoken_by(end);
+        if packet.payload_len > 0 { spoken } else { self.talk & (Bit::AWAITS | Bit::LEFT) != 0 && self.client() != end }
+    }
+
     /// Notes whether a segment with payload was sent before, or comes late.
     #[inline]
     fn note_resent(&mut self, packet: &Packet, end: End, taken: Taken) {
@@ -165,16 +172,22 @@ impl Hot {
     }
 
     /// Hears a packet; hands on the turns that it ends.
-    pub(crate) fn hear(&mut self, cold: &mut Cold, heard: &Heard<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
-        if cold.talk.is_none() {
+    pub(crate) fn hear(
+        &mut self,
+        cold: &Cold,
+        talk: &mut Option<Box<Talk>>,
+        heard: &Heard<'_>,
+        ended: &mut dyn FnMut(Box<Turn>),
+    ) {
+        if talk.is_none() {
             if heard.packet.payload_len == 0 {
                 return;
             }
             let client = self.guess_client(cold);
             self.talk |= client as u8 * Bit::CLIENT;
-            cold.talk = Some(Box::new(Talk::new(self, cold, heard.unit)));
+            *talk = Some(Box::new(Talk::new(self, cold, heard.unit)));
         }
-        let Some(talk) = cold.talk.as_mut() else { return };
+        let Some(talk) = talk.as_mut() else { return };
         if self.talk & Bit::STREAMS != 0 {
             talk.hear_streams(self, heard, ended);
         } else if heard.packet.payload_len == 0 {
@@ -196,8 +209,7 @@ impl Hot {
     }
 
     /// The last turns of a connection that ends.
-    pub(crate) fn last_turns(&self, cold: &Cold, ended: &mut dyn FnMut(Box<Turn>)) {
-        let Some(talk) = &cold.talk else { return };
+    pub(crate) fn last_turns(&self, talk: &Talk, ended: &mut dyn FnMut(Box<Turn>)) {
         if let Some(streams) = &talk.streams {
             let [low, high] = talk.goodbyes;
             let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };

@@ -154,13 +154,27 @@ pub(crate) struct Tunnels {
     list: Vec<Tunnel>,
     uses: Vec<TunnelUse>,
     ids: HashMap<Tunnel, u32, RandomState>,
-    last: (Tunnel, u32),
+    /// Tunnels asked for last, by [`place`]: frames of several tunnels take turns.
+    recent: [u32; RECENT],
     /// Frames of tunnels beyond the cap.
     pub(crate) left_out: u64,
 }
 
 /// Tunnels kept; frames of further ones count as the first.
 const MAX_TUNNELS: usize = 65_536;
+
+/// Tunnels remembered in front of the map.
+const RECENT: usize = 256;
+
+/// Where a tunnel is remembered: ends of one network differ in their last bytes.
+#[inline]
+fn place(tunnel: &Tunnel) -> usize {
+    let [.., a_high, a_low] = tunnel.a.0;
+    let [.., b_high, b_low] = tunnel.b.0;
+    let ends = u32::from_be_bytes([a_high, a_low, b_high, b_low]);
+    let mixed = (ends ^ tunnel.id.unwrap_or(0).rotate_left(8)).wrapping_mul(0x9e37_79b9);
+    (mixed >> 24) as usize % RECENT
+}
 
 impl Tunnels {
     pub(crate) fn new() -> Self {
@@ -169,7 +183,7 @@ impl Tunnels {
             list: vec![none],
             uses: vec![TunnelUse::default()],
             ids: HashMap::default(),
-            last: (none, 0),
+            recent: [0; RECENT],
             left_out: 0,
         }
     }
@@ -199,8 +213,10 @@ impl Tunnels {
     fn id(&mut self, outer: &Outer, parent: u32, unit: u32, frame: FrameId) -> u32 {
         let (a, b) = if outer.src <= outer.dst { (outer.src, outer.dst) } else { (outer.dst, outer.src) };
         let tunnel = Tunnel { unit, kind: outer.kind, a, b, id: outer.id, parent };
-        if self.last.0 == tunnel && self.last.1 != 0 {
-            return self.last.1;
+        let place = place(&tunnel);
+        let recent = self.recent[place];
+        if recent != 0 && self.list.get(recent as usize) == Some(&tunnel) {
+            return recent;
         }
         let id = match self.ids.get(&tunnel) {
             Some(&id) => id,
@@ -210,7 +226,7 @@ impl Tunnels {
             }
             None => self.add(tunnel, TunnelUse { first: frame, port: outer.port, ..TunnelUse::default() }),
         };
-        self.last = (tunnel, id);
+        self.recent[place] = id;
         id
     }
 

@@ -10,7 +10,6 @@ use crate::track::lane::Rare;
 use crate::track::leg::Leg;
 use crate::track::quic::Opening;
 use crate::track::stall::Trouble;
-use crate::track::talk::Talk;
 use crate::track::tcp::side::Idle;
 
 /// A reset or ICMP error that hit a connection.
@@ -67,8 +66,6 @@ pub(crate) struct Cold {
     pub(crate) orig_from_a: bool,
     /// Legs beyond the cap, whose packets are not counted.
     pub(crate) legs_left_out: u32,
-    /// Its requests and responses, once somebody spoke.
-    pub(crate) talk: Option<Box<Talk>>,
     /// How it began, where it speaks QUIC.
     pub(crate) quic: Option<Box<Opening>>,
     recent: Option<Box<Recent>>,
@@ -106,28 +103,26 @@ impl Cold {
             legs: Vec::new(),
             orig_from_a: packet.bits.is_from_b() == (end != orig),
             legs_left_out: 0,
-            talk: None,
             quic: None,
             recent: None,
             charged: 0,
         }
     }
 
-    /// Bytes held beside the connection's own: further legs, the talk, what folding remembers, what does not arrive.
+    /// Bytes held beside the connection's own: further legs, what folding remembers, what does not arrive.
     pub(crate) fn extra_bytes(&self) -> u64 {
         let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
-        let talk = self.talk.as_ref().map_or(0, |talk| talk.held());
         let rare = self.rare.iter().chain(self.legs.iter().flat_map(|leg| &leg.rare));
         let trouble = rare.filter(|rare| rare.trouble.is_some()).count() * size_of::<Trouble>();
         let quic = self.quic.as_ref().map_or(0, |quic| quic.held());
-        (self.legs.capacity() * size_of::<Leg>() + recent + talk + quic + trouble) as u64
+        (self.legs.capacity() * size_of::<Leg>() + recent + quic + trouble) as u64
     }
 
     /// Lets go of them.
     pub(crate) fn release(&mut self) {
         self.rare.iter_mut().for_each(|rare| rare.trouble = None);
         (self.legs, self.recent, self.charged) = (Vec::new(), None, 0);
-        (self.talk, self.quic) = (None, None);
+        self.quic = None;
     }
 
     /// Whether this packet was seen a moment ago, where the capture hides interfaces (SLL).

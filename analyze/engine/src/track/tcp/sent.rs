@@ -100,6 +100,18 @@ impl Sent {
         at as usize & self.ring.len().wrapping_sub(1)
     }
 
+    /// Where the next segment comes, where there is room.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<&Segment> {
+        self.ring.get(self.place(self.head))
+    }
+
+    /// Where the oldest segment is that is not acknowledged.
+    #[inline]
+    pub(crate) fn oldest(&self) -> Option<&Segment> {
+        self.ring.get(self.place(self.una))
+    }
+
     /// Segments not acknowledged.
     #[inline]
     pub(crate) fn outstanding(&self) -> u32 {

@@ -8,6 +8,7 @@ use crate::track::FrameId;
 use crate::track::flow::{Cold, Hot};
 use crate::track::key::End;
 use crate::track::lane::{Lane, Rare};
+use smallvec::SmallVec;
 
 /// A silence of a second or more in which nobody waited for an acknowledgement.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +152,7 @@ pub(crate) fn ended(
     let first = (watch, &hot.lanes, &cold.rare, hot.point, hot.tunnel);
     let others = others.into_iter().zip(&cold.legs);
     let others = others.map(|(watch, leg)| (watch, &leg.lanes, &leg.rare, leg.point, leg.tunnel));
-    let mut legs = Vec::new();
+    let mut legs: SmallVec<[Ended<'_>; 1]> = SmallVec::new();
     for (watch, lanes, rare, point, tunnel) in std::iter::once(first).chain(others) {
         if let Some(watch) = watch {
             ledger.end(&watch);
