@@ -57,6 +57,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 impl<'a> Slow<'a> {
     fn of(service: &'a TurnService) -> Option<Self> {
         let facts = &service.facts;
+        if facts.slow.count + facts.gave_up.count + facts.gateway.count == 0 {
+            return None;
+        }
         let limit_ns = limit_ns(facts);
         let late = if limit_ns < VERY_SLOW_NS { facts.slow.count } else { facts.very_slow };
         let sum = late + facts.gave_up.count;

@@ -53,14 +53,18 @@ impl Times {
     /// A duration that this share of all does not exceed, nanoseconds, at most an eighth too long.
     pub(crate) fn quantile(&self, percent: u64) -> Option<i64> {
         let rank = (self.total * percent).div_ceil(100).max(1);
-        let mut seen = 0;
-        let waiting = |step: usize| self.waiting().iter().filter(|waits| usize::from(**waits) == step).count() as u64;
-        let counted = |step: usize| self.counts.get(step).copied().map_or(0, u64::from);
-        let at = (0..=step(LONGEST)).position(|step| {
-            seen += counted(step) + waiting(step);
+        let mut waiting = self.waiting().to_vec();
+        waiting.sort_unstable();
+        let (mut waiting, mut seen) = (waiting.into_iter().peekable(), 0);
+        let mut reaches = |step: usize| {
+            seen += self.counts.get(step).copied().map_or(0, u64::from);
+            while waiting.next_if(|waits| usize::from(*waits) <= step).is_some() {
+                seen += 1;
+            }
             seen >= rank
-        });
-        at.filter(|_| self.total > 0).map(|step| upper(step).min(self.longest_ns))
+        };
+        let at = (0..=step(LONGEST)).find(|step| reaches(*step)).filter(|_| self.total > 0);
+        at.map(|step| upper(step).min(self.longest_ns))
     }
 }
 
