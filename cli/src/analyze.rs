@@ -5,7 +5,7 @@ mod options;
 mod source;
 
 use crate::{
-    args::{AnalyzeArgs, TableArgs},
+    args::{AnalyzeArgs, ReportArgs, TableArgs},
     exit::{Exit, Failure},
     filter::Unsuited,
     render::{self, Screen},
@@ -18,7 +18,7 @@ use kcap_analyze::{
 };
 use kcap_file::Inputs;
 use kcap_report::{Format, Layout, Null, TableDir, TableError};
-use source::{Seen, Watched};
+use source::Watched;
 use std::sync::PoisonError;
 
 pub(crate) fn run(args: &AnalyzeArgs, streams: &Streams) -> Result<Exit, Failure> {
@@ -34,8 +34,13 @@ pub(crate) fn run(args: &AnalyzeArgs, streams: &Streams) -> Result<Exit, Failure
         return Ok(exit);
     }
     finish_tables(tables, args)?;
-    print(&report, &args.report.output, streams)?;
-    Ok(exit(&report, args, &seen))
+    tell(&report, &args.report, seen.any_failed(), streams)
+}
+
+/// Prints the report; the exit code it comes to.
+pub(crate) fn tell(report: &Report, args: &ReportArgs, any_failed: bool, streams: &Streams) -> Result<Exit, Failure> {
+    print(report, &args.output, streams)?;
+    Ok(exit(report, args, any_failed))
 }
 
 fn analyze(
@@ -96,12 +101,12 @@ fn print_unsuited(unsuited: &Unsuited) {
     }
 }
 
-fn exit(report: &Report, args: &AnalyzeArgs, seen: &Seen) -> Exit {
+fn exit(report: &Report, args: &ReportArgs, any_failed: bool) -> Exit {
     let worst = report.findings.iter().map(|finding| finding.severity).max();
     let complete = report.captures.iter().all(|capture| capture.complete) && report.limits_hit.is_empty();
-    if args.report.fail_on.is_some_and(|least| worst >= Some(least)) {
+    if args.fail_on.is_some_and(|least| worst >= Some(least)) {
         Exit::Found
-    } else if !complete || seen.any_failed() {
+    } else if !complete || any_failed {
         Exit::Incomplete
     } else {
         Exit::Done

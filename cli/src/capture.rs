@@ -1,5 +1,6 @@
 //! `kcap TARGET…`: a capture, then what the analysis says of it. And what else is asked of a node.
 
+mod along;
 mod conntrack;
 mod console;
 mod offer;
@@ -14,18 +15,20 @@ use crate::{
     exit::{Exit, Failure},
     stream::Streams,
 };
+use along::Along;
 use anstream::eprintln;
 use clap::Parser as _;
-use console::Console;
+use console::{Console, Watch};
 use kcap_node::{CaptureArgs, CaptureError, Destination, End, Plan, Rotate, Summary};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use stop::Stop;
 
 const PROGRAM: &str = concat!("kcap ", env!("CARGO_PKG_VERSION"));
 /// How often --stop-on looks, where nobody says how long parts are.
 const STOP_EVERY: Duration = Duration::from_secs(30);
+/// Bytes for an analysis beside a capture, which must not lose packets.
+const MEMORY: u64 = 128 << 20;
 
 /// With the exit code and hint of the error; by `?` alone both would be lost.
 fn failure(error: CaptureError) -> Failure {
@@ -39,21 +42,28 @@ fn failure(error: CaptureError) -> Failure {
 }
 
 pub(crate) fn run(args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
-    let stop = if args.stop_on.is_empty() { None } else { Some(Stop::new(args.stop_on.clone())?) };
-    let mut console = Console::new(args.report.quiet, stop);
+    let mut console = Console::new(args.report.quiet);
     let (resolved, plan) = plan(args, &mut console)?;
+    console.set_watch(Watch { stop_on: args.stop_on.clone(), along: !args.no_analyze && !is_kept(&plan) });
     let summary = kcap_node::capture(resolved, &plan, &mut console).map_err(failure)?;
     console.note(&summary.to_string());
     if !args.report.quiet {
         explain(&summary, &plan);
     }
     let captured = if summary.is_complete() { Exit::Done } else { Exit::Incomplete };
-    let wanted = !args.no_analyze && !summary.hurried && plan.output.destination != Destination::Stdout;
-    if !wanted || summary.packets == 0 {
+    if args.no_analyze || summary.hurried || summary.packets == 0 {
         return Ok(nothing(&summary).unwrap_or(captured));
     }
-    let analysed = analyze(&summary, args, streams)?;
+    let analysed = match console.take_along() {
+        Some(along) => read_along(along, &summary, args, streams)?,
+        None => analyze(&summary, args, streams)?,
+    };
     Ok(if analysed == Exit::Done { captured } else { analysed })
+}
+
+/// Whether all that is captured can be read again at the end.
+fn is_kept(plan: &Plan) -> bool {
+    plan.output.destination != Destination::Stdout && plan.output.keep.is_none()
 }
 
 fn plan(args: &CaptureCommand, console: &mut Console) -> Result<(kcap_node::Resolved, Plan), Failure> {
@@ -81,6 +91,23 @@ fn rotated(args: &CaptureCommand) -> Result<CaptureArgs, Failure> {
     Ok(capture)
 }
 
+/// What was found while capturing. Where that is not all, and files are there, they are what people have.
+fn read_along(along: Along, summary: &Summary, args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
+    let read = along.conclude()?;
+    let (analysed, packets) = (read.packets(), summary.packets);
+    if read.behind && !summary.files.is_empty() {
+        eprintln!("kcap: the analysis fell behind after {analysed} of {packets} packets; what follows is of the files");
+        return analyze(summary, args, streams);
+    }
+    if read.behind {
+        let share = analysed * 100 / packets.max(1);
+        eprintln!("kcap: the analysis fell behind; it is of the first {analysed} of {packets} packets ({share} %)");
+    }
+    let aside = streams.aside();
+    let streams = if summary.files.is_empty() { &aside } else { streams };
+    crate::analyze::tell(&read.report, &args.report, read.behind, streams)
+}
+
 /// What the summary does not say by itself.
 fn explain(summary: &Summary, plan: &Plan) {
     if summary.packets == 0 && summary.end != End::Closed {
@@ -91,8 +118,7 @@ fn explain(summary: &Summary, plan: &Plan) {
         }
     }
     if summary.forgotten > 0 {
-        let kept = summary.files.len();
-        eprintln!("kcap: {} older files were removed, as asked; what follows is of the {kept} kept", summary.forgotten);
+        eprintln!("kcap: {} older files were removed, as asked", summary.forgotten);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Standard output: coloured or not, a terminal or not.
+//! Where data goes: coloured or not, a terminal or not.
 
 use anstream::{AutoStream, ColorChoice};
 use std::io::{self, IsTerminal as _, Write};
@@ -12,12 +12,20 @@ const MIN_WIDTH: usize = 60;
 pub(crate) struct Streams {
     color: ColorChoice,
     terminal: bool,
+    /// Standard output has other data.
+    aside: bool,
 }
 
 impl Streams {
     pub(crate) fn new(color: ColorChoice) -> Self {
         color.write_global();
-        Self { color, terminal: io::stdout().is_terminal() }
+        Self { color, terminal: io::stdout().is_terminal(), aside: false }
+    }
+
+    /// The same on standard error, for when packets go to standard output.
+    #[cfg(all(target_os = "linux", feature = "libpcap"))]
+    pub(crate) fn aside(&self) -> Self {
+        Self { color: self.color, terminal: io::stderr().is_terminal(), aside: true }
     }
 
     /// Whether somebody looks at the output.
@@ -32,17 +40,21 @@ impl Streams {
     }
 
     /// Prints bytes as they are.
-    #[expect(clippy::unused_self, reason = "standard output is reached through the streams only")]
     pub(crate) fn print_plain(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
-        out.flush()
+        if self.aside { put(io::stderr().lock(), bytes) } else { put(io::stdout().lock(), bytes) }
     }
 
     /// Prints text, without colours where they are not wanted.
     pub(crate) fn print(&self, text: &[u8]) -> io::Result<()> {
-        let mut out = AutoStream::new(io::stdout().lock(), self.color);
-        out.write_all(text)?;
-        out.flush()
+        if self.aside {
+            put(AutoStream::new(io::stderr().lock(), self.color), text)
+        } else {
+            put(AutoStream::new(io::stdout().lock(), self.color), text)
+        }
     }
+}
+
+fn put(mut out: impl Write, bytes: &[u8]) -> io::Result<()> {
+    out.write_all(bytes)?;
+    out.flush()
 }

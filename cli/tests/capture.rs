@@ -102,6 +102,78 @@ fn a_flight_recorder_stops_at_a_finding() {
     assert!(text(folder.path(), "stdout").contains("SVC003"));
 }
 
+/// Code and frames of what was found.
+fn findings(report: &str) -> Vec<(String, Vec<u64>)> {
+    let report: serde_json::Value = serde_json::from_str(&report[report.find('{').unwrap()..]).unwrap();
+    let frames = |finding: &serde_json::Value| {
+        let cited = finding["evidence"].as_array().unwrap().iter().filter_map(|one| one["frames"].as_array());
+        cited.flatten().filter_map(serde_json::Value::as_u64).collect()
+    };
+    let found = report["findings"].as_array().unwrap().iter();
+    found.map(|finding| (finding["code"].as_str().unwrap().to_owned(), frames(finding))).collect()
+}
+
+#[test]
+fn what_goes_to_standard_output_is_analysed() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut kcap = lab.capture(folder.path(), &["-p", "81", "-w", "-", "-o", "json", "--fail-on", "error"]);
+    refused(&lab, 3);
+    kcap.signal(Signal::SIGINT);
+    assert_eq!(kcap.ends(), 4);
+    let notes = text(folder.path(), "capture.log");
+    let again = Command::new(PROGRAM).args(["analyze", "stdout", "-o", "json"]).current_dir(folder.path()).output();
+    let again = findings(&String::from_utf8(again.unwrap().stdout).unwrap());
+    assert!(again.iter().any(|(code, frames)| code == "SVC003" && !frames.is_empty()), "{again:?}");
+    assert_eq!(findings(&notes), again, "frames are those of the stream");
+}
+
+#[test]
+fn parts_that_were_removed_are_analysed() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut kcap = lab.capture(folder.path(), &["-p", "81", "-w", ".", "--rotate", "1s", "--keep", "1"]);
+    refused(&lab, 5);
+    let first = captures(folder.path());
+    until("the first part is removed", || {
+        let now = captures(folder.path());
+        now.len() == 1 && now != first && read(&now[0]).0.is_empty()
+    });
+    kcap.signal(Signal::SIGINT);
+    assert_eq!(kcap.ends(), 0);
+    assert!(text(folder.path(), "capture.log").contains("older files were removed"));
+    assert_eq!(captures(folder.path()).iter().map(|file| read(file).0.len()).sum::<usize>(), 0);
+    let report = text(folder.path(), "stdout");
+    assert!(report.contains("SVC003") && report.contains("5 "), "{report}");
+}
+
+/// What looks into packets has no privilege, and yields to what captures them.
+#[test]
+fn the_analysis_beside_a_capture_may_do_nothing() {
+    let Some(lab) = Lab::new() else { return };
+    for (arguments, name, held) in
+        [(&["-w", "-"][..], "analyze", 0), (&["-w", ".", "--stop-on", "SVC003"], "stop-on", 1 << 2)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kcap = lab.capture(folder.path(), &[&["-p", "81"], arguments].concat());
+        let tasks = fs::read_dir(format!("/proc/{}/task", kcap.0.id())).unwrap();
+        let read = |task: &Path, name: &str| fs::read_to_string(task.join(name)).unwrap();
+        let mut tasks = tasks.map(|task| task.unwrap().path());
+        let thread = tasks.find(|task| read(task, "comm").trim() == name).unwrap();
+        let status = read(&thread, "status");
+        let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        for set in ["CapEff:", "CapPrm:"] {
+            assert_eq!(u64::from_str_radix(&of(set), 16).unwrap(), held, "{set} of {name}");
+        }
+        let stat = read(&thread, "stat");
+        assert_eq!(stat.rsplit(')').next().unwrap().split(' ').nth(17), Some("19"), "{stat}");
+        refused(&lab, 1);
+        kcap.signal(Signal::SIGINT);
+        assert_eq!(kcap.ends(), 0, "signals are held back there as well");
+        assert!(text(folder.path(), "capture.log").contains("2 packets"), "{arguments:?}");
+    }
+}
+
 #[test]
 fn wireshark_reads_along() {
     let Some(lab) = Lab::new() else { return };

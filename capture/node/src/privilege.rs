@@ -41,6 +41,27 @@ fn is_held(capability: Capability) -> bool {
     caps::has_cap(None, CapSet::Permitted, capability).unwrap_or(false)
 }
 
+/// Leaves the calling thread no capability, and makes it yield to all others: for what looks into packets beside a
+/// capture.
+pub fn give_up_privileges() {
+    keep(&[]);
+    yield_to_others();
+}
+
+/// As [`give_up_privileges`], but that files of other users can be read: those behind sudo own what is captured.
+pub fn give_up_all_but_reading() {
+    keep(&[Capability::CAP_DAC_READ_SEARCH]);
+    yield_to_others();
+}
+
+fn yield_to_others() {
+    // A thread that cannot be made to yield works as well.
+    let _ = rustix::process::setpriority_process(None, LEAST_URGENT);
+}
+
+/// The highest of nice values. Linux takes them by the thread, and the calling one where none is named.
+const LEAST_URGENT: i32 = 19;
+
 /// To open namespaces and interfaces, and what is read of them before.
 const OF_OPENING: [Capability; 4] =
     [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_SYS_PTRACE, Capability::CAP_NET_ADMIN];

@@ -1,8 +1,9 @@
 //! What is said while capturing, on standard error.
 
+use super::along::Along;
 use super::stop::Stop;
 use anstream::{eprint, eprintln};
-use kcap_node::{Observer, Status};
+use kcap_node::{Feed, Observer, Status};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -12,12 +13,37 @@ pub(super) struct Console {
     terminal: bool,
     /// Whether a status stands in the last line.
     shown: bool,
+    watch: Watch,
     stop: Option<Stop>,
+    along: Option<Along>,
+}
+
+/// What is looked for in packets while they are captured.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// Findings that end the capture.
+    pub(super) stop_on: Vec<&'static str>,
+    /// Whether what is written has to be analysed now, as it is not kept.
+    pub(super) along: bool,
 }
 
 impl Console {
-    pub(super) fn new(quiet: bool, stop: Option<Stop>) -> Self {
-        Self { quiet, terminal: io::stderr().is_terminal(), shown: false, stop }
+    pub(super) fn new(quiet: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self { quiet, terminal, shown: false, watch: Watch::default(), stop: None, along: None }
+    }
+
+    pub(super) fn set_watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
+    /// The analysis of what was not kept.
+    pub(super) fn take_along(&mut self) -> Option<Along> {
+        self.along.take()
+    }
+
+    fn start<T>(&mut self, what: &str, started: io::Result<T>) -> Option<T> {
+        started.map_err(|error| self.line(&format!("{what}: {error}"))).ok()
     }
 
     /// Prints a line, unless nothing but errors is wanted.
@@ -41,6 +67,17 @@ impl Console {
 }
 
 impl Observer for Console {
+    fn feed(&mut self) -> Option<Feed> {
+        if !self.watch.stop_on.is_empty() {
+            let codes = std::mem::take(&mut self.watch.stop_on);
+            self.stop = self.start("--stop-on looks at nothing", Stop::new(codes));
+        }
+        let along = self.watch.along.then(Along::start)?;
+        let (feed, along) = self.start("nothing is analysed", along)?;
+        self.along = Some(along);
+        Some(feed)
+    }
+
     fn started(&mut self, interfaces: &[String]) {
         self.note(&format!("capturing on {}; Ctrl-C ends it", interfaces.join(", ")));
     }

@@ -1,7 +1,9 @@
 //! `--stop-on`: each finished part is analysed together with those before it, while the capture goes on.
 
+use super::MEMORY;
 use kcap_analyze::{Options, Report};
 use kcap_file::Inputs;
+use kcap_node::give_up_all_but_reading;
 use kcap_report::Null;
 use std::collections::VecDeque;
 use std::io;
@@ -12,8 +14,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Parts that are looked at together: what began in one shows in the next.
 const WINDOW: usize = 4;
-/// Beside a capture that must not lose packets, memory is kept small.
-const MEMORY: u64 = 128 << 20;
 
 /// Looks for findings in what was captured.
 pub(super) struct Stop {
@@ -31,6 +31,7 @@ impl Stop {
         let holds = Arc::new(AtomicBool::new(false));
         let looking = Arc::clone(&holds);
         let work = move || {
+            give_up_all_but_reading();
             while let Ok(files) = given.recv() {
                 if let Some(text) = first(&files, &codes) {
                     // Once is enough.

@@ -7,6 +7,7 @@ mod sink;
 
 pub use room::Room;
 
+use crate::feed::Feed;
 use crate::tap::{Counters, Frame};
 use crate::{CaptureError, Size};
 use kcap_file::note::{CaptureNote, Note, PlaceNote, Trailer};
@@ -100,6 +101,7 @@ struct Source {
 pub(crate) struct Recorder {
     output: Output,
     head: Head,
+    feed: Option<Feed>,
     sources: Vec<Source>,
     part: Part,
     started: Instant,
@@ -113,11 +115,17 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn start(output: Output, head: Head, interfaces: Vec<Interface>) -> Result<Self, CaptureError> {
-        let part = Part::create(&output, &head, 1)?;
+    pub(crate) fn start(
+        output: Output,
+        head: Head,
+        interfaces: Vec<Interface>,
+        feed: Option<Feed>,
+    ) -> Result<Self, CaptureError> {
+        let part = Part::create(&output, &head, 1, feed.as_ref())?;
         let mut recorder = Self {
             output,
             head,
+            feed,
             sources: interfaces.into_iter().map(Source::new).collect(),
             part,
             started: Instant::now(),
@@ -178,7 +186,7 @@ impl Recorder {
     fn rotate(&mut self) -> Result<(), CaptureError> {
         self.end_part("rotated")?;
         self.count += 1;
-        self.part = Part::create(&self.output, &self.head, self.count)?;
+        self.part = Part::create(&self.output, &self.head, self.count, self.feed.as_ref())?;
         self.started = Instant::now();
         for source in &mut self.sources {
             source.before = source.counters;

@@ -2,6 +2,7 @@
 
 use super::sink::Sink;
 use super::{Destination, Head, Output, salvage};
+use crate::feed::Feed;
 use crate::{CaptureError, clock};
 use kcap_file::note::{CaptureNote, ENTERPRISE, Note};
 use kcap_file::{Interface, InterfaceStats, NameRecord, Packet, WriteError, Writer};
@@ -33,10 +34,15 @@ pub(super) struct PartWriter {
 }
 
 impl Part {
-    pub(super) fn create(output: &Output, head: &Head, number: u32) -> Result<Self, CaptureError> {
+    pub(super) fn create(output: &Output, head: &Head, number: u32, feed: Option<&Feed>) -> Result<Self, CaptureError> {
         let (file, paths) = open(output, number)?;
-        let shown = paths.as_ref().map_or_else(|| PathBuf::from("-"), |paths| paths.unfinished.clone());
-        let sink = Sink::new(file, output.compress).map_err(|source| CaptureError::Create { path: shown, source })?;
+        let stdout = Path::new("-");
+        let shown = paths.as_ref().map_or(stdout, |paths| &paths.unfinished).to_owned();
+        if let Some(feed) = feed {
+            feed.part(paths.as_ref().map_or(stdout, |paths| &paths.finished));
+        }
+        let sink = Sink::new(file, output.compress, feed.cloned());
+        let sink = sink.map_err(|source| CaptureError::Create { path: shown, source })?;
         let mut inner = Writer::new(sink, &head.section)?;
         inner.custom(ENTERPRISE, &capture_note(output, head, number).encode())?;
         Ok(Self { writer: PartWriter { inner }, packets: 0, paths, compressed: output.compress })
@@ -106,7 +112,7 @@ impl PartWriter {
     /// The writer, with one that goes nowhere in its place.
     fn take(&mut self) -> Result<Writer<Sink>, CaptureError> {
         let nowhere = OpenOptions::new().write(true).open("/dev/null");
-        let nowhere = nowhere.and_then(|file| Sink::new(file, false));
+        let nowhere = nowhere.and_then(|file| Sink::new(file, false, None));
         let sink = nowhere.map_err(|source| CaptureError::System { operation: "open /dev/null", source })?;
         Ok(std::mem::replace(&mut self.inner, Writer::new(sink, &kcap_file::Section::default())?))
     }

@@ -1,5 +1,6 @@
-//! What the bytes go to: a file or standard output, compressed or not.
+//! What the bytes go to: a file or standard output, compressed or not, and whoever reads along.
 
+use crate::feed::Feed;
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -26,33 +27,36 @@ impl Write for Counted {
 }
 
 /// Where a part's bytes go.
-pub(super) enum Sink {
+pub(super) struct Sink {
+    out: Out,
+    feed: Option<Feed>,
+}
+
+enum Out {
     Plain(Counted),
     Zstd(Box<zstd::Encoder<'static, Counted>>),
 }
 
 impl Sink {
-    pub(super) fn new(file: File, compress: bool) -> io::Result<Self> {
+    pub(super) fn new(file: File, compress: bool, feed: Option<Feed>) -> io::Result<Self> {
         let counted = Counted { file, bytes: 0 };
-        if compress {
-            return Ok(Self::Zstd(Box::new(zstd::Encoder::new(counted, LEVEL)?)));
-        }
-        Ok(Self::Plain(counted))
+        let out = if compress { Out::Zstd(Box::new(zstd::Encoder::new(counted, LEVEL)?)) } else { Out::Plain(counted) };
+        Ok(Self { out, feed })
     }
 
     /// Bytes that got to the file.
     pub(super) fn bytes(&self) -> u64 {
-        match self {
-            Self::Plain(counted) => counted.bytes,
-            Self::Zstd(encoder) => encoder.get_ref().bytes,
+        match &self.out {
+            Out::Plain(counted) => counted.bytes,
+            Out::Zstd(encoder) => encoder.get_ref().bytes,
         }
     }
 
     /// Ends the compressed frame; the file and its length.
     pub(super) fn finish(self) -> io::Result<u64> {
-        let mut counted = match self {
-            Self::Plain(counted) => counted,
-            Self::Zstd(encoder) => encoder.finish()?,
+        let mut counted = match self.out {
+            Out::Plain(counted) => counted,
+            Out::Zstd(encoder) => encoder.finish()?,
         };
         counted.flush()?;
         Ok(counted.bytes)
@@ -61,16 +65,20 @@ impl Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(counted) => counted.write(bytes),
-            Self::Zstd(encoder) => encoder.write(bytes),
+        let written = match &mut self.out {
+            Out::Plain(counted) => counted.write(bytes),
+            Out::Zstd(encoder) => encoder.write(bytes),
+        }?;
+        if let (Some(feed), Some(bytes)) = (&self.feed, bytes.get(..written)) {
+            feed.bytes(bytes);
         }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(counted) => counted.flush(),
-            Self::Zstd(encoder) => encoder.flush(),
+        match &mut self.out {
+            Out::Plain(counted) => counted.flush(),
+            Out::Zstd(encoder) => encoder.flush(),
         }
     }
 }

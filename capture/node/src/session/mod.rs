@@ -48,7 +48,7 @@ fn capture_all(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> R
     let several = watched.len() > 1;
     let names: Vec<String> = opened.iter().flat_map(Opened::interfaces).collect();
     let (taps, interfaces): (Vec<Tap>, Vec<Interface>) = opened.into_iter().flat_map(|opened| opened.taps).unzip();
-    let mut recorder = Recorder::start(plan.output.clone(), head, interfaces)?;
+    let mut recorder = Recorder::start(plan.output.clone(), head, interfaces, observer.feed())?;
     recorder.max_packets = plan.limits.count;
     recorder.flush()?;
     let follows = follow.is_some() || plan.interfaces.is_empty();

@@ -1,6 +1,7 @@
 //! What a capture is asked for, and what is told of it.
 
 use crate::Size;
+use crate::feed::Feed;
 use crate::filter::Wanted;
 use crate::place::Place;
 use crate::record::{Destination, Output};
@@ -147,6 +148,11 @@ pub struct Status {
 
 /// Is told how a capture goes.
 pub trait Observer {
+    /// Where what is written goes as well; asked once, before the first packet. Threads started here hold signals back,
+    /// and have what privileges they do not [give up](crate::give_up_privileges).
+    fn feed(&mut self) -> Option<Feed> {
+        None
+    }
     /// Everything is open: the interfaces, as they are called in the file.
     fn started(&mut self, _interfaces: &[String]) {}
     /// Interfaces that came later.

@@ -11,12 +11,14 @@ use kcap_analyze::{
 
 /// Talkers and tunnels shown; the report has more.
 const SHOWN: usize = 5;
+/// Files shown, the newest: a capture that ran for days has thousands of parts.
+const FILES: usize = 24;
 /// Parts of the way shown: all of four captures.
 const MATRIX: usize = 12;
 
 pub(super) fn overview(page: &mut Page, report: &Report) {
     page.heading("Captured");
-    report.captures.iter().for_each(|file| capture(page, file));
+    captures(page, &report.captures);
     protocols(page, report);
     talkers(page, &report.summary.talkers);
     tunnels(page, &report.summary.tunnels);
@@ -24,6 +26,17 @@ pub(super) fn overview(page: &mut Page, report: &Report) {
     between(page, &report.summary.between);
     connections(page, &report.summary.connections);
     ladder(page, report.ladder);
+}
+
+fn captures(page: &mut Page, files: &[CaptureSummary]) {
+    let (older, shown) = files.split_at(files.len().saturating_sub(FILES));
+    if !older.is_empty() {
+        let packets = counted(older.iter().map(|file| file.packets).sum(), "packet");
+        page.line(&format!("{}, {packets} (-o json has all)", counted(older.len() as i64, "older file")));
+    }
+    for file in shown {
+        capture(page, file);
+    }
 }
 
 fn capture(page: &mut Page, capture: &CaptureSummary) {
