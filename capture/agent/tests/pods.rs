@@ -39,7 +39,8 @@ fn start(node: &Node, arguments: &[&str]) -> Running {
 
 /// Exit code and standard error of a command that ends by itself.
 fn fails(node: &Node, arguments: &[&str]) -> (i32, String) {
-    let output = node.capture().args(arguments).args(["-w", "/tmp", "-d", "1s", "--min-free", "1MB"]).output().unwrap();
+    let ends = ["-w", node.folder().to_str().unwrap(), "-d", "1s", "--min-free", "1MB"];
+    let output = node.capture().args(arguments).args(ends).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
