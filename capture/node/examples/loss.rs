@@ -8,19 +8,22 @@
 use kcap_node::Netns;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use pcap::Capture;
-use socket2::{SockFilter, SockRef};
 use std::error::Error;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 use wait4::Wait4 as _;
 
-/// Packets sent before the time is looked at again.
-const BATCH: u64 = 32;
+/// Datagrams in one call, which the kernel cuts (`UDP_SEGMENT`, at most 64) after all that is done once for them: 0.8 µs
+/// each, against 2.0 µs by `sendmmsg` on a packet socket, with which a processor does not reach the rate.
+const BATCH: u64 = 64;
+/// Bytes of a datagram, in a frame of 200.
+const PAYLOAD: usize = 158;
 const RING_KIB: u32 = 32_768;
 const HERE: &str = "kcap-loss-a";
 const THERE: &str = "kcap-loss-b";
@@ -38,6 +41,13 @@ struct Row {
     cpu: f64,
 }
 
+impl Row {
+    /// Processor time. Another load on the machine makes the sender slower, so it is told by the packet.
+    fn ns_a_packet(&self) -> f64 {
+        self.cpu * 1e9 / self.captured.max(1) as f64
+    }
+}
+
 /// Two network namespaces, removed however it ends.
 struct Namespaces;
 
@@ -53,6 +63,10 @@ impl Namespaces {
             run(&["ip", "-n", name, "address", "add", address, "dev", "eth0"])?;
             run(&["ip", "-n", name, "link", "set", "eth0", "up"])?;
         }
+        // A station that is not there: what is sent to it is captured, and goes no further.
+        run(&["ip", "-n", THERE, "neigh", "add", "10.79.0.1", "lladdr", "02:00:00:00:00:09", "dev", "eth0"])?;
+        // Cut before the tap sees them.
+        run(&["ip", "-n", THERE, "link", "set", "eth0", "gso_max_segs", "1"])?;
         Ok(made)
     }
 }
@@ -78,7 +92,7 @@ fn main() -> Result<()> {
     let (rate, seconds, runs) = (number(1, 300_000)?, number(2, 10)?, number(3, 5)?);
     let _namespaces = Namespaces::new()?;
     println!("{rate} packets/s of 200 bytes for {seconds} s, ring of {} MiB", RING_KIB / 1024);
-    println!("tool            sent  rate/s  sender CPU s  captured   dropped  CPU s");
+    println!("tool            sent  rate/s  sender CPU s  captured   dropped  CPU s  ns a packet");
     let mut rows = Vec::new();
     for _ in 0..runs {
         for tool in ["tcpdump", "kcap-agent"] {
@@ -92,14 +106,14 @@ fn main() -> Result<()> {
 
 fn print(row: &Row) {
     let Row { tool, sent, rate, sender_cpu, captured, dropped, cpu } = row;
-    println!("{tool:<10}  {sent:>8}  {rate:>6.0}  {sender_cpu:>12.2}  {captured:>8}  {dropped:>8}  {cpu:>5.2}");
+    print!("{tool:<10}  {sent:>8}  {rate:>6.0}  {sender_cpu:>12.2}  {captured:>8}  {dropped:>8}  {cpu:>5.2}");
+    println!("  {:>11.0}", row.ns_a_packet());
 }
 
 fn conclude(rows: &[Row]) {
     let of = |tool: &'static str| rows.iter().filter(move |row| row.tool == tool);
-    // Another load on the machine makes the sender slower, so times are told by the packet.
     let median = |tool| {
-        let mut times: Vec<f64> = of(tool).map(|row| row.cpu * 1e9 / row.captured.max(1) as f64).collect();
+        let mut times: Vec<f64> = of(tool).map(Row::ns_a_packet).collect();
         times.sort_by(f64::total_cmp);
         times.get(times.len() / 2).copied().unwrap_or_default()
     };
@@ -174,29 +188,20 @@ fn send(rate: u64, time: Duration) -> Result<(u64, Duration, f64)> {
     let mut first = CpuSet::new();
     first.set(0)?;
     sched_setaffinity(Pid::from_raw(0), &first)?;
-    let mut wire = Capture::from_device("eth0")?.promisc(false).open()?;
-    // It sends only.
-    SockRef::from(&wire).attach_filter(&[SockFilter::new(6, 0, 0, 0)])?;
-    let frame = frame();
+    let socket = UdpSocket::bind("10.79.0.2:0")?;
+    socket.connect("10.79.0.1:9")?;
+    setsockopt(&socket, UdpGsoSegment, &(PAYLOAD as i32))?;
+    let datagrams = vec![0x6b; PAYLOAD * BATCH as usize];
     let (started, mut sent) = (Instant::now(), 0_u64);
     while started.elapsed() < time {
         let due = (started.elapsed().as_secs_f64() * rate as f64) as u64;
         if sent + BATCH > due {
             thread::sleep(Duration::from_micros(50));
         } else {
-            (0..BATCH).try_for_each(|_| wire.sendpacket(frame.as_slice()))?;
+            socket.send(&datagrams)?;
             sent += BATCH;
         }
     }
     let used: Duration = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into();
     Ok((sent, started.elapsed(), used.as_secs_f64()))
-}
-
-/// A UDP datagram to port 9 in a frame of 200 bytes, to a station that is not there: it is captured, and goes no further.
-fn frame() -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x08, 0x00];
-    frame.extend([0x45, 0, 0, 186, 0, 0, 0, 0, 64, 17, 0, 0, 10, 79, 0, 2, 10, 79, 0, 1]);
-    frame.extend([0x10, 0x00, 0, 9, 0, 166, 0, 0]);
-    frame.resize(200, 0x6b);
-    frame
 }
