@@ -23,6 +23,8 @@ pub(crate) struct Lossy {
     pub(crate) losses: Losses,
     /// Packets with data of this direction, resends included.
     pub(crate) packets: u64,
+    /// Segments of the other direction of which an acknowledgement was lost, that is a packet of this one.
+    pub(crate) acks_lost: u64,
     /// Packets that came twice on one interface.
     pub(crate) duplicates: u64,
     /// Whether its receiver did not take the end of the handshake though it came, so that it drops what follows.
@@ -68,7 +70,11 @@ fn of(connection: &Connection, world: &World<'_>) -> Vec<Lossy> {
     let there = direction(&flows, |flow| &flow.from_orig, (orig, resp));
     let back = direction(&flows, |flow| &flow.from_resp, (resp, orig));
     let ignored = flows.iter().any(|flow| flow.ignored > 0);
-    there.map(|lossy| Lossy { ignored, ..lossy }).into_iter().chain(back).collect()
+    let unheard = |data: &Option<Lossy>| data.as_ref().map_or(0, |lossy| lossy.losses.near.sum.unheard.into());
+    let (of_back, of_there) = (unheard(&back), unheard(&there));
+    let there = there.map(|lossy| Lossy { ignored, acks_lost: of_back, ..lossy });
+    let back = back.map(|lossy| Lossy { acks_lost: of_there, ..lossy });
+    there.into_iter().chain(back).collect()
 }
 
 fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, Endpoint)) -> Option<Lossy> {
@@ -86,6 +92,7 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
         to,
         losses: losses.unwrap_or_else(|| Losses::at(&View::default())),
         packets: sides().map(|side| side.tcp.data_packets.into()).max().unwrap_or(0),
+        acks_lost: 0,
         duplicates,
         ignored: false,
         tunnels: legs.map(|leg| leg.tunnel).filter(|tunnel| *tunnel != 0).collect(),

@@ -18,13 +18,15 @@ pub(super) const ABOUT: About = About {
           connections for seconds.",
     how: "Each range that passes again is judged by itself: what made the sender send (timer, selective or repeated \
           acknowledgements, tail loss probe), whether its first transmission passed here (then it was lost behind this \
-          place) or not (then before it), and whether the other end acknowledged it in the end. With several places the \
-          loss lies between the last that saw it twice and the first that saw it once.",
+          place) or not (then before it, if something later of its sender shows that it was sent), and whether the other \
+          end acknowledged it in the end. With several places the loss lies between the last that saw it twice and the \
+          first that saw it once.",
     false_positives: "Not counted are needless resends (proven by D-SACK, timestamps or an acknowledgement that came too \
-                      early), reordering (IP identification or timestamp is older than that of the segments before), \
-                      copies that the network or the capture made, keep-alive and zero window probes, repeated SYNs, \
-                      data that a server drops whose backlog is full, what is \
-                      sent again in smaller pieces, and full segments between hosts where large packets do not pass.",
+                      early), resends whose acknowledgement was lost (one came later than any is held back), reordering \
+                      (IP identification or timestamp is older than that of the segments before), copies that the \
+                      network or the capture made, keep-alive and zero window probes, repeated SYNs, data that a server \
+                      drops whose backlog is full, what is sent again in smaller pieces, and full segments between \
+                      hosts where large packets do not pass.",
     fix: "Look for errors and drops on the way named here: network card and link counters, queues and policers, an \
           overloaded node.",
     filter: "tcp.analysis.retransmission || tcp.analysis.out_of_order",
@@ -58,7 +60,7 @@ fn has_size_finding(lossy: &Lossy, world: &World<'_>) -> bool {
 fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     let lost = group.sum(|lossy| lossy.losses.lost().into());
     let pairs = group.pairs(|lossy| lossy.losses.lost().into());
-    let mut finding = Finding::of(&ABOUT, title(lost, &pairs));
+    let mut finding = Finding::of(&ABOUT, title(&segments(group, lost), &pairs));
     let longest_ns = group.lossy.iter().map(|lossy| lossy.losses.near.sum.longest_ns).max().unwrap_or(0);
     if lost < FEW && longest_ns < LONG_NS {
         finding.severity = Severity::Info;
@@ -80,8 +82,14 @@ fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     finding
 }
 
-fn title(lost: u64, pairs: &[((Addr, Addr), u64)]) -> String {
+/// How many, as far as the places of the capture can tell.
+fn segments(group: &Group<'_>, lost: u64) -> String {
     let segments = count_of(lost, "data segment");
+    let all_seen = group.sum(|lossy| lossy.losses.before().into()) == 0 && group.near(|sum| sum.unheard) == 0;
+    if all_seen { segments } else { format!("at least {segments}") }
+}
+
+fn title(segments: &str, pairs: &[((Addr, Addr), u64)]) -> String {
     match pairs {
         [((from, to), _)] => format!("{segments} lost from {from} to {to}"),
         [((from, to), _), rest @ ..] => {
@@ -105,6 +113,7 @@ fn count(finding: &mut Finding, group: &Group<'_>, lost: u64, longest_ns: i64) {
         ("by_rto", group.near(|sum| sum.by_rto)),
         ("by_fast", group.near(|sum| sum.by_fast)),
         ("by_tlp", group.near(|sum| sum.by_tlp)),
+        ("lost_acks", group.sum(|lossy| lossy.acks_lost)),
         ("spurious", group.sum(|lossy| lossy.losses.spurious().into())),
         ("data_packets", group.sum(|lossy| lossy.packets)),
         ("directions", group.lossy.len() as u64),
@@ -145,13 +154,23 @@ fn explain(group: &Group<'_>, world: &World<'_>, lost: u64, pairs: &[((Addr, Add
         (_, tail) if tail * 2 > lost => "Most were the last of what was sent, which only a timer brings back",
         _ => "They were lost one by one",
     };
-    format!(
-        "{} of about {packets} sent in these connections did not arrive and had to be sent again: {worst}. {} {kind}. The \
-         longest wait for one was {} ms.",
-        count_of(lost, "data segment"),
+    let acks = match group.sum(|lossy| lossy.acks_lost) {
+        0 => String::new(),
+        acks => format!(" At least {} on the same way were lost too.", count_of(acks, "acknowledgement")),
+    };
+    let segments = segments(group, lost);
+    let longest = longest_ns / 1_000_000;
+    let text = format!(
+        "{segments} of about {packets} sent in these connections did not arrive and had to be sent again: {worst}. {} \
+         {kind}. The longest wait for one was {longest} ms.{acks}",
         places(group, world),
-        longest_ns / 1_000_000,
-    )
+    );
+    capital(&text)
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
 
 /// Where the loss lies, seen from the places of the capture.
@@ -191,8 +210,17 @@ fn limit(finding: &mut Finding, group: &Group<'_>) {
                 .to_owned(),
         );
     }
+    let unheard = group.near(|sum| sum.unheard);
+    if unheard > 0 {
+        finding.limits.push(format!(
+            "of {} acknowledgements were lost: whether the segments were lost before as well cannot be told, and they are \
+             not counted",
+            count_of(unheard, "more segment")
+        ));
+    }
     let between = group.sum(|lossy| lossy.losses.between().into());
-    let timed = group.near(|sum| sum.by_rto + sum.by_tlp);
+    let behind = group.sum(|lossy| lossy.losses.behind().into());
+    let timed = group.near(|sum| sum.by_rto + sum.by_tlp).min(behind);
     if between == 0 && timed > 0 {
         finding.limits.push(format!(
             "{timed} of them were sent again because nothing was heard: where the acknowledgement was lost instead and no \

@@ -36,7 +36,8 @@ table! {
         pub trigger: &'static str,
         /// `lost_downstream`, `lost_upstream`, reordered, duplicate, spurious, probe, unanswered, `out_of_window`.
         pub verdict: &'static str,
-        /// What shows it: dsack, eifel, frto, `early_ack`, acknowledged, `ip_id`, timestamp, `too_soon`.
+        /// What shows it: dsack, eifel, frto, `early_ack`, acknowledged, `ip_id`, timestamp, `too_soon`,
+        /// `ack_lost` (it may have been lost too).
         pub proof: Option<&'static str>,
         /// Frame of the transmission before, or of the segment that overtook it.
         pub original_frame: Option<i64>,

@@ -85,7 +85,10 @@ pub(crate) enum Taken {
         filled: u32,
     },
     /// Nothing, but from beyond the next: bytes before it were sent and passed elsewhere, or were lost.
-    Ahead,
+    Ahead {
+        /// Where it was to go on.
+        from: u32,
+    },
     /// A byte or none before the next: asks whether somebody is there.
     Probe,
     /// A segment that cannot be of the connection (see [`super::tcp::Watch::is_out_of_window`]).
@@ -209,7 +212,7 @@ impl Lane {
             return Taken::Nothing;
         }
         rare.keepalives += u32::from(packet.seq.wrapping_add(1) == self.next_seq);
-        if after(self.next_seq, packet.seq) { Taken::Probe } else { Taken::Ahead }
+        if after(self.next_seq, packet.seq) { Taken::Probe } else { Taken::Ahead { from: self.next_seq } }
     }
 }
 

@@ -137,10 +137,11 @@ impl Watch {
         let (mine, other) = self.pair(end);
         if let Taken::Next = taken
             && !other.closed
+            && mine.trouble.as_ref().is_none_or(|trouble| trouble.ahead.is_none())
         {
             let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
             mine.push(Segment::of(packet, context.source.frame(packet), len));
-        } else if !matches!(taken, Taken::Nothing | Taken::Ahead) {
+        } else if !matches!(taken, Taken::Nothing) {
             let resend = self.out_of_order(packet, end, taken, context);
             verdict = resend.map(|resend| resend.verdict);
             self.remember(resend, end, context, judged);
@@ -219,18 +220,10 @@ impl Watch {
     fn out_of_order(&mut self, packet: &Packet, end: End, taken: &Taken, context: &Context<'_>) -> Option<Resend> {
         let frame = context.source.frame(packet);
         match *taken {
-            Taken::Next => self.probe_with_data(packet, end, frame),
+            Taken::Next => self.next(packet, end, context, frame),
             Taken::Jump { from } => {
                 let (mine, _) = self.pair(end);
-                let gap = Gap {
-                    start: from,
-                    end: packet.seq,
-                    ns: packet.ts_ns,
-                    tsval: packet.tsval,
-                    ip_id: packet.ip_id,
-                    frame,
-                };
-                mine.trouble().open(gap);
+                mine.trouble().open(Gap::of(packet, from, frame));
                 let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
                 mine.push(Segment::of(packet, frame, len));
                 None
@@ -238,7 +231,12 @@ impl Watch {
             Taken::Probe => self.probe(packet, end, frame),
             Taken::Behind { next, old, filled } => Some(self.behind(packet, end, context, (next, old, filled))),
             Taken::OutOfWindow => Some(Resend::of(packet, frame, Trigger::Unknown, Verdict::OutOfWindow)),
-            Taken::Copy | Taken::Nothing | Taken::Ahead => None,
+            Taken::Ahead { from } => {
+                let (mine, _) = self.pair(end);
+                mine.trouble().ahead.get_or_insert(Gap::of(packet, from, frame));
+                None
+            }
+            Taken::Copy | Taken::Nothing => None,
         }
     }
 
@@ -253,12 +251,17 @@ impl Watch {
         probes.then(|| Resend { gap_ns: Some(quiet_ns), ..Resend::of(packet, frame, trigger, Verdict::Probe) })
     }
 
-    /// Data into a closed window: a probe where it is a byte (RFC 9293 3.8.6.1), else it was on its way before.
-    fn probe_with_data(&mut self, packet: &Packet, end: End, frame: FrameId) -> Option<Resend> {
-        let (mine, _) = self.pair(end);
+    /// A segment that goes on where the last ended, after something that makes it special: an acknowledgement that has
+    /// overtaken it, or a closed window. Data into that is a probe where it is a byte (RFC 9293 3.8.6.1), else it was on
+    /// its way before.
+    fn next(&mut self, packet: &Packet, end: End, context: &Context<'_>, frame: FrameId) -> Option<Resend> {
+        let rtt_ns = self.rtt_ns(end, context);
+        let (mine, other) = self.pair(end);
+        let overtaken = mine.overtaken(packet, rtt_ns, context, frame);
         let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
         mine.push(Segment::of(packet, frame, len));
-        (packet.payload_len == 1).then(|| Resend::of(packet, frame, Trigger::Persist, Verdict::Probe))
+        let probes = other.closed && packet.payload_len == 1;
+        if probes { Some(Resend::of(packet, frame, Trigger::Persist, Verdict::Probe)) } else { overtaken }
     }
 
     fn behind(

@@ -100,6 +100,9 @@ pub enum Proof {
     Timestamp,
     /// There was no time for the sender to hear of a loss.
     TooSoon,
+    /// An acknowledgement of it was lost: one came later than any is held back, or told of a copy after several were
+    /// sent. Whether the segment was lost as well, nobody can tell.
+    AckLost,
 }
 
 impl Proof {
@@ -114,6 +117,7 @@ impl Proof {
             Self::IpId => "ip_id",
             Self::Timestamp => "timestamp",
             Self::TooSoon => "too_soon",
+            Self::AckLost => "ack_lost",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What one end's data went through, in numbers.
 
-use super::resend::{Resend, Trigger, Verdict};
+use super::resend::{Proof, Resend, Trigger, Verdict};
 use crate::track::{Few, FrameId};
 
 /// Numbers of one end's data at one place. Segments are real ones: an offloaded packet counts as what it is cut into.
@@ -12,6 +12,8 @@ pub struct Sum {
     pub unanswered: u32,
     /// Of those sent again, needless ones.
     pub spurious: u32,
+    /// Of the needless ones, those that may have been lost as well, as acknowledgements of them were.
+    pub unheard: u32,
     /// Segments lost before they came here.
     pub upstream: u32,
     /// Segments overtaken by later ones.
@@ -84,6 +86,7 @@ impl Sum {
             Verdict::Spurious => {
                 self.again += segments;
                 self.spurious += segments;
+                self.unheard += if resend.proof == Some(Proof::AckLost) { segments } else { 0 };
             }
             Verdict::Reordered => self.reordered += segments,
             Verdict::Duplicate => self.duplicates += segments,

@@ -19,6 +19,25 @@ pub(crate) struct Range {
     pub(crate) filled: u32,
 }
 
+impl Range {
+    /// What a packet brings of it.
+    fn of(self, packet: &Packet, context: &Context<'_>) -> Resend {
+        let mss = context.handshake.segment_len(packet);
+        let data = packet.payload_len.min(self.end.wrapping_sub(self.start));
+        Resend {
+            ns: packet.ts_ns,
+            start: self.start,
+            end: self.end,
+            tsval: packet.tsval,
+            ip_id: packet.ip_id,
+            segments: u16::try_from(data.div_ceil(mss)).unwrap_or(u16::MAX),
+            full: packet.payload_len >= mss,
+            tail: self.end == self.next,
+            ..Resend::default()
+        }
+    }
+}
+
 const MS: i64 = 1_000_000;
 /// The least a retransmission timer waits: Linux 200 ms (`TCP_RTO_MIN`), less a tenth for the clock's ticks.
 const RTO_MIN_NS: i64 = 180 * MS;
@@ -62,26 +81,32 @@ impl Half {
         context: &Context<'_>,
         frame: FrameId,
     ) -> Resend {
-        let mss = context.handshake.segment_len(packet);
-        let data = packet.payload_len.min(range.end.wrapping_sub(range.start));
-        let resend = Resend {
-            ns: packet.ts_ns,
-            frame,
-            start: range.start,
-            end: range.end,
-            tsval: packet.tsval,
-            ip_id: packet.ip_id,
-            segments: u16::try_from(data.div_ceil(mss)).unwrap_or(u16::MAX),
-            full: packet.payload_len >= mss,
-            tail: range.end == range.next,
-            rtt_ns,
-            ..Resend::default()
-        };
+        let resend = Resend { frame, rtt_ns, ..range.of(packet, context) };
         let gap = self.trouble().gap_at(range.start).copied().filter(|_| range.filled > 0);
         match gap {
             Some(gap) => self.fill(resend, packet, &gap),
             None => self.repeat_range(resend, packet, range, context),
         }
+    }
+
+    /// A segment in order that an acknowledgement of its sender has overtaken.
+    pub(crate) fn overtaken(
+        &mut self,
+        packet: &Packet,
+        rtt_ns: Option<i64>,
+        context: &Context<'_>,
+        frame: FrameId,
+    ) -> Option<Resend> {
+        let trouble = self.trouble.as_mut()?;
+        let gap = trouble.ahead?;
+        let (start, end) = (packet.seq, packet.seq.wrapping_add(packet.payload_len));
+        trouble.ahead = Some(gap).filter(|gap| after(gap.end, end));
+        if packet.payload_len == 0 || !after(gap.end, start) {
+            return None;
+        }
+        let range = Range { start, end, next: gap.end, filled: packet.payload_len };
+        let resend = Resend { frame, rtt_ns, ..range.of(packet, context) };
+        Some(self.fill(resend, packet, &gap))
     }
 
     /// A segment that was overtaken: late, or sent again because it was lost before this point.

@@ -17,6 +17,14 @@ pub(crate) struct Gap {
     pub(crate) frame: crate::track::FrameId,
 }
 
+impl Gap {
+    /// From there to the segment that jumped over it.
+    pub(crate) fn of(packet: &Packet, start: u32, frame: crate::track::FrameId) -> Self {
+        let Packet { seq: end, ts_ns: ns, tsval, ip_id, .. } = *packet;
+        Self { start, end, ns, tsval, ip_id, frame }
+    }
+}
+
 /// When an end announced that it takes no more data.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Closed {
@@ -42,6 +50,8 @@ struct Timeout {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trouble {
     gaps: VecDeque<Gap>,
+    /// What an acknowledgement of this end shows to have been sent, though it has not come.
+    pub(crate) ahead: Option<Gap>,
     /// Acknowledgements that repeat the highest one, since it was reached.
     pub(crate) repeats: u32,
     /// Last repeated or selective acknowledgement.
@@ -115,6 +125,7 @@ impl Trouble {
         self.recovery = self.recovery.filter(|end| after(*end, ack));
         self.sacked = self.sacked.filter(|high| after(*high, ack));
         self.gaps.retain(|gap| after(gap.end, ack));
+        self.ahead = self.ahead.filter(|gap| after(gap.end, ack));
         self.advance_timeout(ack);
         let waits = |resend: &Resend| !resend.acknowledged && resend.verdict != Verdict::Probe;
         let answered = |resend: &Resend| waits(resend) && !after(resend.end, ack);
@@ -124,12 +135,17 @@ impl Trouble {
         let first = self.pending.iter().find(|resend| waits(resend)).map(|resend| resend.tsval);
         let older = matches!((first, echo()), (Some(first), Some(echo)) if after(first, echo));
         let early_ns = rtt_ns.filter(|&ns| ns >= MEASURABLE_NS).unwrap_or(0) / 2;
+        let last_ns = self.pending.iter().filter(|resend| answered(resend)).map(|resend| resend.ns).max();
+        let at_once_ns = rtt_ns.unwrap_or(0) + HELD_BACK_NS;
+        let late = last_ns.is_some_and(|last_ns| packet.ts_ns - last_ns > at_once_ns);
         for resend in self.pending.iter_mut().filter(|resend| answered(resend)) {
             resend.acknowledged = true;
             if older {
                 resend.excuse(Proof::Eifel);
             } else if packet.ts_ns - resend.ns < early_ns {
                 resend.excuse(Proof::EarlyAck);
+            } else if late {
+                resend.excuse_unheard();
             }
         }
     }
@@ -164,9 +180,11 @@ impl Trouble {
             let needless = matches!(resend.verdict, Verdict::LostDownstream | Verdict::LostUpstream);
             needless && after(end, resend.start) && after(resend.end, start)
         };
-        if let Some(resend) = self.pending.iter_mut().rev().find(meant) {
-            resend.excuse(Proof::Dsack);
-        }
+        let mut twice = self.pending.iter_mut().rev().filter(meant);
+        let Some(resend) = twice.next() else { return };
+        resend.excuse(Proof::Dsack);
+        // It had arrived before, and what was said then was lost: nothing tells how often.
+        twice.for_each(Resend::excuse_unheard);
     }
 
     /// Bytes held.
@@ -175,6 +193,9 @@ impl Trouble {
     }
 }
 
+/// The longest a receiver holds an acknowledgement back: Linux 200 ms (`TCP_DELACK_MAX`), and a tick of the clock. One that
+/// comes later answers nothing that was sent: the receiver sent it again, with data, because the one before was lost.
+const HELD_BACK_NS: i64 = 210_000_000;
 /// Round trips below this vary too much for an acknowledgement to come too early.
 const MEASURABLE_NS: i64 = 1_000_000;
 
@@ -185,6 +206,14 @@ impl Resend {
             || (self.verdict == Verdict::LostUpstream && proof == Proof::Dsack)
         {
             (self.verdict, self.proof) = (Verdict::Spurious, Some(proof));
+        }
+    }
+
+    /// Acknowledgements of it were lost, so that what was sent because nothing was heard tells no loss. What was sent
+    /// because the receiver missed it does.
+    fn excuse_unheard(&mut self) {
+        if self.trigger != Trigger::RackOrFast {
+            self.excuse(Proof::AckLost);
         }
     }
 

@@ -7,12 +7,15 @@
 //! 0.000 > S mss=1460 ws=7        # seconds, direction, flags (S F R P A, - is none), fields
 //! 0.010 < SA                     # seq and ack go on where the sides are, relative to their initial numbers
 //! 0.020 > PA len=100 seq=1 id=7  # or are told
+//! 0.025 < A sack=1-101           # a selective acknowledgement
 //! 0.021 again if=3 dir=in vni=1  # the packet of the line before, seen once more somewhere else
 //! 0.030 < udp len=20 fill=7      # a datagram; payload may be told as hex=00ff
 //! 0.040 ! 3/1 from=10.0.0.9      # an ICMP error about the packet of the line before
 //! expect state=SF history=Sh orig.packets=3
 //! expect#1 state=S0              # the second connection that ended
 //! ```
+
+mod value;
 
 use crate::track::Event;
 use crate::track::event::{Echo, Flow, IcmpError};
@@ -102,7 +105,7 @@ pub(crate) fn check(table: &str) -> Facts {
     let (script, facts) = tracked(table);
     assert!(!script.expected.is_empty(), "a table that expects nothing");
     for (flow, key, expected) in &script.expected {
-        let given = value(&facts, *flow, key);
+        let given = value::value(&facts, *flow, key);
         assert_eq!(&given, expected, "{key} of connection {flow} in\n{table}\n{:?}", facts.flows);
     }
     facts
@@ -237,7 +240,7 @@ impl Script {
             ack: if set & flags::ACK == 0 { 0 } else { ack },
             flags: set,
             window: number(fields, "win").unwrap_or(64_240),
-            options: tcp_options(fields),
+            options: tcp_options(fields, peer_isn),
         }
     }
 
@@ -326,7 +329,7 @@ fn bytes_of(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-fn tcp_options(fields: &Fields<'_>) -> Vec<u8> {
+fn tcp_options(fields: &Fields<'_>, peer_isn: u32) -> Vec<u8> {
     let mut all = Vec::new();
     if let Some(mss) = number::<u16>(fields, "mss") {
         all.extend([2, 4].into_iter().chain(mss.to_be_bytes()));
@@ -336,6 +339,10 @@ fn tcp_options(fields: &Fields<'_>) -> Vec<u8> {
     }
     if let Some(tsval) = number::<u32>(fields, "ts") {
         all.extend(options::timestamps(tsval, 0));
+    }
+    if let Some((start, end)) = fields.get("sack").and_then(|block| block.split_once('-')) {
+        let edge = |text: &str| peer_isn.wrapping_add(text.parse().expect("a number")).to_be_bytes();
+        all.extend([1, 1, 5, 10].into_iter().chain(edge(start)).chain(edge(end)));
     }
     all
 }
@@ -348,66 +355,4 @@ fn pairs<'a>(words: &[&'a str]) -> Fields<'a> {
 fn at(time: &str) -> u64 {
     let seconds: f64 = time.parse().unwrap_or_else(|_| panic!("{time:?} is no time"));
     START_NS + (seconds * 1e9).round() as u64
-}
-
-fn maybe<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
-}
-
-fn millis(ns: Option<i64>) -> String {
-    maybe(ns.map(|ns| ns as f64 / 1e6))
-}
-
-fn value(facts: &Facts, flow: usize, key: &str) -> String {
-    match key {
-        "flows" => return facts.flows.len().to_string(),
-        "errors" => return facts.errors.len().to_string(),
-        "tallies" => return facts.tallies.to_string(),
-        _ => {}
-    }
-    let flow = facts.flows.get(flow).unwrap_or_else(|| panic!("no connection {flow}"));
-    match key {
-        "state" => flow.state.name().to_owned(),
-        "history" => flow.history.as_str().to_owned(),
-        "orig" => flow.orig.to_string(),
-        "resp" => flow.resp.to_string(),
-        "rtt_resp_ms" => millis(flow.rtt_resp_ns),
-        "rtt_orig_ms" => millis(flow.rtt_orig_ns),
-        "duration_ms" => millis(Some(flow.last_ns - flow.first_ns)),
-        "resets" => flow.reset.map_or(0, |reset| reset.count).to_string(),
-        "reset_by" => maybe(flow.reset.map(|reset| if reset.by_orig { "orig" } else { "resp" })),
-        "reset_ttl" => maybe(flow.reset.map(|reset| reset.ttl)),
-        "icmp" => maybe(flow.rejection.map(|icmp| format!("{}/{}", icmp.icmp.kind, icmp.icmp.code))),
-        "icmp_count" => flow.rejection.map_or(0, |icmp| icmp.count).to_string(),
-        "icmp_from" => maybe(flow.rejection.map(|icmp| icmp.from)),
-        "legs" => flow.legs().count().to_string(),
-        "evicted" => flow.evicted.to_string(),
-        "outcome" => format!("{:?}", flow.outcome()),
-        "first" => flow.first.frame.to_string(),
-        _ => side_value(flow, key),
-    }
-}
-
-fn side_value(flow: &Flow, key: &str) -> String {
-    let (side, key) = key.split_once('.').unwrap_or_else(|| panic!("unknown fact {key}"));
-    let side = if side == "orig" { &flow.from_orig } else { &flow.from_resp };
-    match key {
-        "packets" => side.packets.to_string(),
-        "bytes" => side.bytes.to_string(),
-        "payload" => side.payload_bytes.to_string(),
-        "retransmitted_bytes" => side.retransmitted_bytes.to_string(),
-        "retransmitted" => side.retransmitted_packets.to_string(),
-        "out_of_order" => side.out_of_order.to_string(),
-        "duplicates" => side.duplicates.to_string(),
-        "missed" => side.missed_bytes.to_string(),
-        "syns" => side.syns.to_string(),
-        "keepalives" => side.keepalives.to_string(),
-        "mss" => maybe(side.mss),
-        "ws" => maybe(side.window_scale),
-        "ttl" => maybe(side.ttl),
-        "isn" => maybe(side.isn),
-        "zero_window" => side.zero_window.to_string(),
-        "fin" => side.fin.to_string(),
-        _ => panic!("unknown fact {key}"),
-    }
 }

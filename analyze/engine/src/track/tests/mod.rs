@@ -4,5 +4,6 @@ pub(crate) mod dsl;
 mod handshakes;
 mod icmp;
 mod legs;
+mod losses;
 mod others;
 mod sequence;

@@ -1,0 +1,80 @@
+//! Which direction lost what (RFC 9293 4.2, 5681 3.2, 2883).
+
+use super::dsl::run;
+
+const OPENED: &str = "0.000 > S\n0.001 < SA\n0.002 > A\n";
+
+/// Who sent again, what it means and what proves that, in the order of the connection.
+fn judged(table: &str) -> Vec<String> {
+    let mut resends = run(&format!("{OPENED}{table}")).resends;
+    resends.sort_by_key(|resend| resend.ns);
+    let line = |resend: crate::track::tcp::TcpEvent| {
+        let sender = if resend.from_orig { "orig" } else { "resp" };
+        let proof = resend.proof.map_or("-", crate::track::tcp::resend::Proof::name);
+        format!("{sender} {} {proof}", resend.verdict.name())
+    };
+    resends.into_iter().map(line).collect()
+}
+
+#[test]
+fn an_acknowledgement_that_comes_at_once_answers_the_last_resend() {
+    let table = "0.010 > PA len=100\n0.220 > PA len=100 seq=1\n0.640 > PA len=100 seq=1\n0.641 < A ack=101";
+    assert_eq!(judged(table), ["orig lost_downstream -"; 2]);
+    // A receiver may hold it back for 200 ms.
+    let table = "0.010 > PA len=100\n0.220 > PA len=100 seq=1\n0.640 > PA len=100 seq=1\n0.840 < A ack=101";
+    assert_eq!(judged(table), ["orig lost_downstream -"; 2]);
+}
+
+#[test]
+fn an_acknowledgement_that_comes_later_than_any_is_held_back_was_lost_before() {
+    let table = "0.010 > PA len=100\n0.220 > PA len=100 seq=1\n0.640 > PA len=100 seq=1\n0.872 < PA len=50 ack=101";
+    assert_eq!(judged(table), ["orig spurious ack_lost"; 2]);
+}
+
+#[test]
+fn what_the_receiver_missed_was_lost_whenever_the_acknowledgement_comes() {
+    let table = "0.010 > PA len=100
+        0.011 > PA len=100
+        0.012 < A ack=1 sack=101-201
+        0.013 > PA len=100 seq=1
+        0.400 < A ack=201";
+    assert_eq!(judged(table), ["orig lost_downstream -"]);
+}
+
+#[test]
+fn a_copy_that_was_told_of_says_that_acknowledgements_were_lost() {
+    let table = "0.010 > PA len=100
+        0.220 > PA len=100 seq=1
+        0.640 > PA len=100 seq=1
+        0.641 < A ack=101 sack=1-101";
+    assert_eq!(judged(table), ["orig spurious ack_lost", "orig spurious dsack"]);
+}
+
+#[test]
+fn an_acknowledgement_shows_that_data_before_it_was_lost() {
+    let table = "0.010 > PA len=100 id=10
+        0.011 < A ack=101 id=20 seq=301
+        0.240 < PA len=200 seq=1 id=21
+        0.241 < PA len=100 seq=201 id=22";
+    assert_eq!(judged(table), ["resp lost_upstream -"; 2]);
+}
+
+#[test]
+fn an_acknowledgement_may_overtake_data() {
+    let table = "0.010 > PA len=100 id=10
+        0.011 < A ack=101 id=20 seq=301
+        0.012 < PA len=300 seq=1 id=19
+        0.013 < PA len=300 id=21";
+    assert_eq!(judged(table), ["resp reordered too_soon"]);
+}
+
+#[test]
+fn data_that_passes_elsewhere_is_not_lost() {
+    let table = "0.010 > PA len=100
+        0.011 < PA len=10
+        0.020 < A seq=301
+        0.021 > A ack=301
+        0.300 < PA len=100 seq=301
+        0.301 > A ack=401";
+    assert!(judged(table).is_empty());
+}
