@@ -1,18 +1,12 @@
 //! `kcap TARGET…` as people type it, in real network namespaces and pods.
 #![cfg(all(target_os = "linux", feature = "libpcap"))]
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    clippy::panic,
-    reason = "the set-up fails tests, and says what it skips"
-)]
-#![allow(dead_code, reason = "each test program uses its part of the lab")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "the set-up fails tests")]
 
 #[path = "../../tests/lab/mod.rs"]
 mod lab;
 
 use lab::runtime::{Node, Pod};
-use lab::{Lab, Running, captures, has, only, read, until};
+use lab::{Lab, PROGRAM, Running, captures, has, only, read, until};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write as _;
@@ -21,11 +15,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The program that captures.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kcap");
-/// Where tests have what they set up.
-const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests");
 
 /// Connections to a port where nobody listens.
 fn refused(lab: &Lab, count: usize) {

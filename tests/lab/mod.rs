@@ -1,14 +1,28 @@
 //! Two network namespaces with a veth pair between them, and programs run on them.
 
+#![allow(dead_code, reason = "each test program uses its part of the lab")]
+
 pub(crate) mod runtime;
 
 use kcap_file::{Batch, CaptureInfo, Reader};
 use kcap_node::Netns;
 use std::net::UdpSocket;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// The program that captures, of the crate whose tests these are.
+pub(crate) const PROGRAM: &str = match (option_env!("CARGO_BIN_EXE_kcap"), option_env!("CARGO_BIN_EXE_kcap-agent")) {
+    (Some(program), _) | (None, Some(program)) => program,
+    (None, None) => panic!("these are no tests of a crate that captures"),
+};
+
+/// Where tests have what they set up.
+pub(crate) fn tests() -> PathBuf {
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("tests"));
+    folders.into_iter().find(|folder| folder.join("lab").is_dir()).unwrap()
+}
 
 pub(crate) struct Lab {
     pub(crate) a: String,
@@ -57,7 +71,7 @@ impl Lab {
     /// Starts a capture and waits until it captures.
     pub(crate) fn capture(&self, folder: &Path, arguments: &[&str]) -> Running {
         let log = folder.join("capture.log");
-        let started = Command::new(crate::PROGRAM)
+        let started = Command::new(PROGRAM)
             .arg(format!("netns/{}", self.a))
             .args(if arguments.contains(&"--min-free") { &[][..] } else { &["--min-free", "1MB"] })
             .args(arguments)
@@ -155,13 +169,13 @@ pub(crate) fn read(path: &Path) -> (Vec<Stored>, CaptureInfo) {
 }
 
 /// The one capture in the folder.
-pub(crate) fn only(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn only(folder: &Path) -> PathBuf {
     let captures = captures(folder);
     assert_eq!(captures.len(), 1, "{captures:?}");
     captures[0].clone()
 }
 
-pub(crate) fn captures(folder: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn captures(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "pcapng")).collect();
     found.sort();

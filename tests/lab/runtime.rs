@@ -1,6 +1,6 @@
 //! A node of its own with containerd, and pods made on it by CRI, as the kubelet would.
 
-use super::{Running, has, until};
+use super::{PROGRAM, Running, has, tests, until};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 use std::collections::HashMap;
@@ -112,7 +112,7 @@ impl Node {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let script = format!("{}/containerd/node.sh", crate::TESTS);
+        let script = tests().join("containerd/node.sh");
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let started =
             Command::new(script).arg(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
@@ -146,7 +146,7 @@ impl Node {
     }
 
     pub(crate) fn capture(&self) -> Command {
-        self.command(crate::PROGRAM)
+        self.command(PROGRAM)
     }
 
     /// Makes a pod of the namespace `default` with the label `app`; the identifier of its sandbox.

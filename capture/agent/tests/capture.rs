@@ -1,26 +1,15 @@
 //! Captures in real network namespaces, against tcpdump in the same one.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    clippy::panic,
-    reason = "the set-up fails tests, and says what it skips"
-)]
-#![allow(dead_code, reason = "each test program uses its part of the lab")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "the set-up fails tests")]
 
 #[path = "../../../tests/lab/mod.rs"]
 mod lab;
 
 use kcap_file::note::Note;
-use lab::{Lab, Stored, captures, has, only, read};
+use lab::{Lab, PROGRAM, Stored, captures, has, only, read};
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// The program that captures.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kcap-agent");
-/// Where tests have what they set up.
-const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests");
 
 fn notes(path: &Path) -> Vec<Note> {
     let blocks = read(path).1.custom_blocks;

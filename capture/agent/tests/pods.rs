@@ -1,12 +1,6 @@
 //! Pods of a real containerd with CNI.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    clippy::panic,
-    reason = "the set-up fails tests, and says what it skips"
-)]
-#![allow(dead_code, reason = "each test program uses its part of the lab")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "the set-up fails tests")]
 
 #[path = "../../../tests/lab/mod.rs"]
 mod lab;
@@ -15,11 +9,6 @@ use kcap_file::note::Note;
 use lab::runtime::{Node, Pod};
 use lab::{Running, read, until};
 use std::process::Stdio;
-
-/// The program that captures.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kcap-agent");
-/// Where tests have what they set up.
-const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests");
 
 /// Sends datagrams to an address from the node.
 fn send(node: &Node, address: &str, count: u32) {
