@@ -1,8 +1,10 @@
 use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
+use super::last_seen::{LastSeen, last_seen};
 use super::services::{Failing, SIBLING, Service, severity};
 use super::world::World;
+use crate::Addr;
 use crate::finding::{Finding, Severity};
 use std::collections::BTreeSet;
 
@@ -17,7 +19,8 @@ pub(super) const ABOUT: About = About {
           Clients hang until they time out.",
     how: "TCP connections with three or more SYNs and nothing in return, to an address and port to which no connection \
           was established, at a point where other connections show both directions. Linux repeats a SYN after 1, 2, 3, \
-          4, 5, 7, 11 s since 6.5 and after 1, 3, 7, 15 s before.",
+          4, 5, 7, 11 s since 6.5 and after 1, 3, 7, 15 s before. Of several captures the last on the way that has the \
+          SYNs is named, and those that only connections which come about go on to.",
     false_positives: "A capture filter that hides the answers, or a point that only one direction passes, looks the \
                       same: then nothing is said. Where some attempts succeed it is loss, an overflow or one of several \
                       endpoints. Attempts inside a broken tunnel are its symptom.",
@@ -87,11 +90,13 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: u64, world: &World<'_>
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.counts.insert("syns", failing.syns() as i64);
     finding.cite(world, failing.frames(), &server_filter(service));
+    let last = last_seen(service, failing, world);
     finding.explanation = format!(
-        "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {} A silent drop on the way is the \
+        "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {}{} A silent drop on the way is the \
          usual cause: a NetworkPolicy or firewall, or a host that is gone.{}",
         some_of(&failing.clients, 3),
         visibility(heard),
+        last.as_ref().map(LastSeen::sentence).unwrap_or_default(),
         failing.others_in_words(),
     );
     if service.sibling {
@@ -103,10 +108,14 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: u64, world: &World<'_>
         "kubectl get networkpolicy -A -o yaml".to_owned(),
         format!("kubectl get pods,services,endpointslices -A -o wide | grep {}", server.addr),
     ];
-    finding.capture_next = Some(format!(
-        "on the node of {}, and in its pod: where the SYN is last seen is where it is dropped; if it is answered there, \
-         the answer is lost",
-        server.addr
-    ));
+    finding.capture_next = Some(last.map_or_else(|| anywhere(server.addr), |last| last.next()));
     finding
+}
+
+/// Where to look next when nothing is known of the way.
+fn anywhere(server: Addr) -> String {
+    format!(
+        "on the node of {server}, and in its pod: where the SYN is last seen is where it is dropped; if it is answered \
+         there, the answer is lost"
+    )
 }

@@ -28,6 +28,7 @@ mod fragments;
 mod hairpin_broken;
 mod idle_reset;
 mod keepalive_race;
+mod last_seen;
 mod latent_mtu;
 mod listen_overflow;
 mod lookups;
