@@ -7,8 +7,18 @@ use std::{env, fs, thread};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/cluster");
 
+/// How packets get from node to node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Network {
+    /// In VXLAN, as flannel does it.
+    Vxlan,
+    /// As they are.
+    Routed,
+}
+
 /// A cluster, which ends with this process, however that ends: its standard input does.
 pub(crate) struct Cluster {
+    pub(crate) network: Network,
     running: Child,
     folder: tempfile::TempDir,
 }
@@ -27,7 +37,7 @@ pub(crate) struct OnNode {
 }
 
 impl Cluster {
-    pub(crate) fn new() -> Option<Self> {
+    pub(crate) fn new(network: Network) -> Option<Self> {
         if env::var_os("KCAP_E2E").is_none() {
             eprintln!("skipped: `make e2e` runs this on a Kubernetes of its own");
             return None;
@@ -37,13 +47,13 @@ impl Cluster {
         let running = Command::new(SCRIPT)
             .arg("run")
             .arg(folder.path())
-            .arg("vxlan")
+            .arg(if network == Network::Vxlan { "vxlan" } else { "routed" })
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut cluster = Self { running, folder };
+        let mut cluster = Self { network, running, folder };
         let (ready, log) = (cluster.path("ready"), cluster.path("log"));
         until(180, "the cluster runs", || {
             let ended = cluster.running.try_wait().unwrap();

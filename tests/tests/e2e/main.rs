@@ -10,7 +10,7 @@
 
 mod cluster;
 
-use cluster::{Cluster, OnNode, until};
+use cluster::{Cluster, Network, OnNode, until};
 use kcap_file::{Batch, CaptureInfo, Reader};
 use serde_json::Value;
 use std::path::Path;
@@ -34,17 +34,24 @@ fn read(path: &str) -> (Vec<Stored>, CaptureInfo) {
 /// What holds, and what finds out.
 type Check = (&'static str, fn(&Cluster));
 
-/// One after the other on one cluster: each leaves it as it found it.
 #[test]
 fn captures_on_a_real_cluster() {
-    let Some(cluster) = Cluster::new() else { return };
+    for network in [Network::Vxlan, Network::Routed] {
+        captures_on(network);
+    }
+}
+
+/// One after the other on one cluster: each leaves it as it found it.
+fn captures_on(network: Network) {
+    let Some(cluster) = Cluster::new(network) else { return };
+    eprintln!("on a cluster whose packets go {network:?}");
     let checks: [Check; 10] = [
         ("targets are the pods that kubectl lists", targets),
         ("tcpdump in the same namespace sees the same", same_as_tcpdump),
         ("the report knows names, resolvers and endpoints", report),
         ("all containers of a pod share one network", sidecars),
         ("the node's network needs a word", host_network),
-        ("a node sees pods inside the overlay", overlay),
+        ("a node sees pods on their way to other nodes", underlay),
         ("a pod that comes later is captured from its first packet", waits),
         ("a sandbox that is restarted is followed", restarts),
         ("a pod that is deleted ends the capture, with all of its packets", deleted),
@@ -177,16 +184,20 @@ fn host_network(cluster: &Cluster) {
     assert!(names.contains(&"demo/hostnet/eth0") && names.contains(&"demo/hostnet/cni0"), "{names:?}");
 }
 
-fn overlay(cluster: &Cluster) {
+fn underlay(cluster: &Cluster) {
     let client = cluster.pod("client");
-    let file = cluster.file("overlay.pcapng");
+    let file = cluster.file("underlay.pcapng");
     let arguments = ["node", "-i", "eth0", "-p", "tcp/8080", "--count", "20", "-d", "60s", "--no-analyze", "-w", &file];
     let mut kcap = cluster.capture(&client.node, "capturing on", &arguments);
     assert_eq!(kcap.ends().0, 0);
     let (packets, _) = read(&file);
     assert_eq!(packets.len(), 20);
-    // Ethernet, IPv4, UDP to flannel's port: the port asked for is inside.
-    assert!(packets.iter().all(|(_, _, data)| data[23] == 17 && data[36..38] == 8472_u16.to_be_bytes()));
+    // Ethernet, IPv4, then UDP to flannel's port, with the port asked for inside, or TCP with that port.
+    let wanted = |data: &[u8]| match cluster.network {
+        Network::Vxlan => data[23] == 17 && data[36..38] == 8472_u16.to_be_bytes(),
+        Network::Routed => data[23] == 6 && data[34..38].chunks(2).any(|port| port == 8080_u16.to_be_bytes()),
+    };
+    assert!(packets.iter().all(|(_, _, data)| wanted(data)), "{:?}", cluster.network);
 }
 
 fn waits(cluster: &Cluster) {
