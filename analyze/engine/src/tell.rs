@@ -17,7 +17,7 @@ pub(crate) struct Tell<'a> {
 }
 
 impl Listener for Tell<'_> {
-    fn lookup(&mut self, lookup: &Lookup, search: &Search) {
+    fn lookup(&mut self, lookup: &Lookup<'_>, search: &Search) {
         self.facts.lookups.add(lookup);
         if self.result.is_ok() {
             let names = self.names;
@@ -34,7 +34,7 @@ impl Listener for Tell<'_> {
     }
 }
 
-fn row(lookup: &Lookup, search: &Search, names: &Names) -> DnsLookupRow {
+fn row(lookup: &Lookup<'_>, search: &Search, names: &Names) -> DnsLookupRow {
     let first = lookup.frames.as_slice().first().copied().unwrap_or_default();
     let micros = |ns: i64| ns / 1000;
     DnsLookupRow {
@@ -53,7 +53,7 @@ fn row(lookup: &Lookup, search: &Search, names: &Names) -> DnsLookupRow {
         walk: Label::Static(lookup.walk.name()),
         candidates: lookup.candidates as i32,
         last_name: lookup.last_name.to_string(),
-        suffix: lookup.suffix.as_deref().map(str::to_owned),
+        suffix: lookup.suffix.map(str::to_owned),
         queries: lookup.queries as i32,
         resent_queries: lookup.resent as i32,
         wasted_queries: lookup.wasted_queries as i32,

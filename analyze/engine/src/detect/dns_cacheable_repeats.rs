@@ -37,7 +37,7 @@ fn judge(group: &[&ClientLookups], world: &World<'_>) -> Finding {
     concern(&mut finding, group);
     finding.counts.insert("repeated_queries", repeats as i64);
     finding.counts.insert("answered_queries", answered as i64);
-    let names = group.iter().flat_map(|client| client.names.values());
+    let names = group.iter().flat_map(|client| client.by_name()).map(|(_, counts)| counts);
     finding.cite(world, names.flat_map(|name| name.frames.iter().copied()).take(16), &filter(group));
     finding.explanation = format!(
         "{repeats} of {answered} answered queries of {} repeat a question whose answer was still good. Nothing is wrong \

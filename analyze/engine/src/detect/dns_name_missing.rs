@@ -65,9 +65,16 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn missing<'a>(group: &[&'a ClientLookups], world: &World<'_>) -> BTreeMap<&'a str, Missing> {
     let flipped: BTreeSet<&str> = world.facts.lookups.flipped.iter().map(|flipped| flipped.name.as_str()).collect();
     let mut names: BTreeMap<&str, Missing> = BTreeMap::new();
-    for client in group {
-        for (name, counts) in &client.names {
-            names.entry(name).or_default().add(client, counts);
+    let all = || group.iter().flat_map(|client| client.names.iter().map(move |(name, counts)| (*client, name, counts)));
+    for (_, name, _) in all().filter(|(.., counts)| counts.missing > 0) {
+        names.entry(name).or_default();
+    }
+    if names.is_empty() {
+        return names;
+    }
+    for (client, name, counts) in all() {
+        if let Some(missing) = names.get_mut(&**name) {
+            missing.add(client, counts);
         }
     }
     // Where longer names are cut off, it may be one of these that exists.

@@ -6,7 +6,7 @@ use crate::time::widen;
 use crate::track::lookup::{ClientFacts, Kind, Lookup, NameAnswer, Search, Stack, Verdict, Walk};
 use crate::track::{Few, FrameId};
 use foldhash::fast::FixedState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 /// Clients whose lookups are counted.
 const MAX_CLIENTS: usize = 16_384;
@@ -42,7 +42,7 @@ pub(crate) struct NameLookups {
 }
 
 impl NameLookups {
-    fn add(&mut self, lookup: &Lookup) {
+    fn add(&mut self, lookup: &Lookup<'_>) {
         self.lookups += 1;
         self.queries += u64::from(lookup.queries);
         self.wasted_queries += u64::from(lookup.wasted_queries);
@@ -58,7 +58,7 @@ impl NameLookups {
 }
 
 /// Whether the search list was walked in vain twice or more, for a name that is not missing altogether.
-fn is_amplified(lookup: &Lookup) -> bool {
+fn is_amplified(lookup: &Lookup<'_>) -> bool {
     lookup.absent_proven >= 2 && lookup.walk != Walk::Single && !lookup.is_missing
 }
 
@@ -67,6 +67,7 @@ fn is_amplified(lookup: &Lookup) -> bool {
 pub(crate) struct ClientLookups {
     pub(crate) client: Addr,
     pub(crate) servers: BTreeSet<Addr>,
+    last_asked: (Addr, Option<Addr>),
     pub(crate) lookups: u64,
     /// Lookups that were seen whole, or far enough to tell that they were amplified.
     pub(crate) judged: u64,
@@ -79,12 +80,12 @@ pub(crate) struct ClientLookups {
     pub(crate) wasted_queries: u64,
     pub(crate) wasted_ns: i64,
     pub(crate) autopath: u64,
-    pub(crate) stacks: BTreeMap<Stack, u64>,
+    stacks: [u64; Stack::ALL.len()],
     /// `ndots` is at least this: a name with one dot less was searched first.
     pub(crate) least_ndots: u32,
     /// `ndots` is at most this: a name with so many dots was tried as it is first.
     pub(crate) most_ndots: Option<u32>,
-    pub(crate) names: BTreeMap<Box<str>, NameLookups>,
+    pub(crate) names: HashMap<Box<str>, NameLookups, FixedState>,
     pub(crate) names_left_out: u64,
     pub(crate) what_if: WhatIf,
     pub(crate) search: Search,
@@ -98,7 +99,7 @@ pub(crate) struct ClientLookups {
 }
 
 impl ClientLookups {
-    fn add(&mut self, lookup: &Lookup) {
+    fn add(&mut self, lookup: &Lookup<'_>) {
         let amplified = is_amplified(lookup);
         self.lookups += 1;
         self.judged += u64::from(lookup.complete || amplified);
@@ -111,7 +112,7 @@ impl ClientLookups {
         self.resent += u64::from(lookup.resent);
         self.wasted_queries += u64::from(lookup.wasted_queries);
         self.wasted_ns += if amplified { lookup.wasted_ns } else { 0 };
-        *self.stacks.entry(lookup.stack).or_default() += 1;
+        self.stacks[lookup.stack as usize] += 1;
         let frame = lookup.frames.as_slice().first().copied().unwrap_or_default();
         let first = (lookup.first_ns, frame, lookup.point);
         self.first = Some(self.first.map_or(first, |known| known.min(first)));
@@ -121,14 +122,17 @@ impl ClientLookups {
         if amplified {
             lookup.frames.iter().for_each(|frame| self.frames.push(*frame));
         }
-        for server in std::iter::once(lookup.server).chain(lookup.backend) {
-            if self.servers.len() < MAX_SERVERS {
-                self.servers.insert(server);
+        if (lookup.server, lookup.backend) != self.last_asked {
+            self.last_asked = (lookup.server, lookup.backend);
+            for server in std::iter::once(lookup.server).chain(lookup.backend) {
+                if self.servers.len() < MAX_SERVERS {
+                    self.servers.insert(server);
+                }
             }
         }
     }
 
-    fn bound_ndots(&mut self, lookup: &Lookup) {
+    fn bound_ndots(&mut self, lookup: &Lookup<'_>) {
         match lookup.walk {
             Walk::SuffixesFirst => self.least_ndots = self.least_ndots.max(lookup.dots + 1),
             Walk::NameFirst if lookup.dots > 0 => {
@@ -140,8 +144,16 @@ impl ClientLookups {
 
     /// The resolver of most lookups.
     pub(crate) fn stack(&self) -> Stack {
-        let known = self.stacks.iter().filter(|(stack, _)| **stack != Stack::Unknown);
-        known.max_by_key(|(_, count)| **count).map(|(stack, _)| *stack).unwrap_or_default()
+        let counts = Stack::ALL.into_iter().map(|stack| (stack, self.stacks[stack as usize]));
+        let known = counts.filter(|(stack, count)| *stack != Stack::Unknown && *count > 0);
+        known.max_by_key(|(_, count)| *count).map(|(stack, _)| stack).unwrap_or_default()
+    }
+
+    /// What is counted by name, in order of the names.
+    pub(crate) fn by_name(&self) -> Vec<(&str, &NameLookups)> {
+        let mut names: Vec<_> = self.names.iter().map(|(name, counts)| (&**name, counts)).collect();
+        names.sort_unstable_by_key(|(name, _)| *name);
+        names
     }
 
     /// `ndots` as far as it is known: "5 or more", "from 2 to 3".
@@ -180,7 +192,7 @@ pub(crate) struct LookupFacts {
 
 impl LookupFacts {
     /// Counts a lookup.
-    pub(crate) fn add(&mut self, lookup: &Lookup) {
+    pub(crate) fn add(&mut self, lookup: &Lookup<'_>) {
         if self.clients.len() >= MAX_CLIENTS && !self.clients.contains_key(&lookup.client) {
             self.left_out += 1;
             return;
@@ -189,11 +201,11 @@ impl LookupFacts {
         client.client = lookup.client;
         client.add(lookup);
         let room = client.names.len() < MAX_NAMES_OF_CLIENT && self.names < MAX_NAMES;
-        if let Some(name) = client.names.get_mut(&lookup.stem) {
+        if let Some(name) = client.names.get_mut(lookup.stem) {
             name.add(lookup);
         } else if room {
             self.names += 1;
-            client.names.entry(lookup.stem.clone()).or_default().add(lookup);
+            client.names.entry(lookup.stem.into()).or_default().add(lookup);
         } else {
             client.names_left_out += 1;
         }

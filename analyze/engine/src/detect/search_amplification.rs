@@ -1,11 +1,14 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::lookups::{ClientLookups, LookupFacts, NameLookups};
+use super::lookups::{ClientLookups, LookupFacts};
 use super::what_if::{SETTINGS, WhatIf, setting};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::lookup::Stack;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 pub(super) const ABOUT: About = About {
     code: "DNS001",
@@ -104,45 +107,47 @@ pub(super) fn filter(group: &[&ClientLookups]) -> String {
 }
 
 /// Names with amplified lookups, most queries in vain first.
-fn amplified_names(group: &[&ClientLookups]) -> Vec<(String, NameLookups)> {
-    let mut names: BTreeMap<&str, NameLookups> = BTreeMap::new();
+fn amplified_names<'a>(group: &[&'a ClientLookups]) -> Vec<(&'a str, Amplified)> {
+    let mut names: HashMap<&str, Amplified, RandomState> = HashMap::default();
     for (name, counts) in group.iter().flat_map(|client| &client.names).filter(|(_, counts)| counts.amplified > 0) {
         let known = names.entry(name).or_default();
         known.lookups += counts.lookups;
         known.queries += counts.queries;
         known.wasted_queries += counts.wasted_queries;
     }
-    let mut names: Vec<_> = names.into_iter().map(|(name, counts)| (name.to_owned(), counts)).collect();
-    names.sort_by(|a, b| b.1.wasted_queries.cmp(&a.1.wasted_queries).then_with(|| a.0.cmp(&b.0)));
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_unstable_by_key(|(name, counts)| (Reverse(counts.wasted_queries), *name));
     names
 }
 
-fn explain(
-    group: &[&ClientLookups],
-    names: &[(String, NameLookups)],
+/// What lookups of a name took.
+#[derive(Clone, Copy, Default)]
+struct Amplified {
     lookups: u64,
     queries: u64,
-    wasted: u64,
-) -> String {
+    wasted_queries: u64,
+}
+
+fn explain(group: &[&ClientLookups], names: &[(&str, Amplified)], lookups: u64, queries: u64, wasted: u64) -> String {
     let share = (wasted * 100).checked_div(queries).unwrap_or_default();
     let per_lookup = queries as f64 / lookups.max(1) as f64;
-    let one = |(name, counts): &(String, NameLookups)| {
-        format!(
-            "{name} ({}, {} queries, {} in vain)",
-            count_of(counts.lookups, "lookup"),
-            counts.queries,
-            counts.wasted_queries
-        )
-    };
     format!(
         "{} took {queries} queries, {per_lookup:.1} each; {wasted} of them ({share} %) asked for names that do not exist, \
          because the names were tried with the suffixes of the search list before they were tried as they are. Names: \
          {}. {} What other settings would have cost: {}.",
         count_of(lookups, "lookup"),
-        some_of(names.iter().map(one), 5),
+        some_of(names.iter().map(|(name, counts)| amplified(name, *counts)), 5),
         inferred(group),
         table(&total(group)),
     )
+}
+
+/// A name and what its lookups took: written only where it is shown.
+fn amplified(name: &str, counts: Amplified) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        let (lookups, queries) = (count_of(counts.lookups, "lookup"), counts.queries);
+        write!(f, "{name} ({lookups}, {queries} queries, {} in vain)", counts.wasted_queries)
+    })
 }
 
 /// Search list, `ndots`, namespace and resolver, as the packets tell them.

@@ -32,11 +32,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 }
 
 fn judge(group: &[&ClientLookups], world: &World<'_>) -> Finding {
-    let names: Vec<(&str, &NameLookups)> = group
-        .iter()
-        .flat_map(|client| client.names.iter().map(|(name, counts)| (&**name, counts)))
-        .filter(|(_, counts)| counts.doubled > 0)
-        .collect();
+    let names: Vec<(&str, &NameLookups)> =
+        group.iter().flat_map(|client| client.by_name()).filter(|(_, counts)| counts.doubled > 0).collect();
     let sum = |of: fn(&NameLookups) -> u64| names.iter().map(|(_, counts)| of(counts)).sum::<u64>();
     let (lookups, queries, wasted) = (sum(|n| n.lookups), sum(|n| n.queries), sum(|n| n.wasted_queries));
     let mut finding = Finding::of(

@@ -32,7 +32,7 @@ pub(crate) struct WhatIf {
 
 impl WhatIf {
     /// Replays a lookup, if it was seen whole and found its name.
-    pub(crate) fn add(&mut self, lookup: &Lookup) {
+    pub(crate) fn add(&mut self, lookup: &Lookup<'_>) {
         if !lookup.complete || lookup.verdict != Verdict::Found {
             return;
         }
@@ -69,13 +69,13 @@ impl std::ops::AddAssign for WhatIf {
 }
 
 /// Names tried, and whether one is found, when nothing is searched.
-fn as_it_is(lookup: &Lookup) -> (u32, bool) {
+fn as_it_is(lookup: &Lookup<'_>) -> (u32, bool) {
     (1, lookup.suffix.is_none())
 }
 
 /// Names tried, and whether one is found, with this `ndots`: a name with as many dots is tried as it is first. What was
 /// not tried is taken not to exist. musl does not search such a name at all (musl, `name_from_dns_search`).
-fn with_ndots(lookup: &Lookup, ndots: u32) -> (u32, bool) {
+fn with_ndots(lookup: &Lookup<'_>, ndots: u32) -> (u32, bool) {
     let as_it_is_first = lookup.dots >= ndots;
     match lookup.suffix_place {
         None if as_it_is_first || lookup.candidates == 1 => (1, true),
@@ -90,8 +90,8 @@ fn with_ndots(lookup: &Lookup, ndots: u32) -> (u32, bool) {
 mod tests {
     use super::*;
 
-    fn lookup(dots: u32, place: Option<u32>, candidates: u32, stack: Stack) -> Lookup {
-        let suffix = place.map(|_| "svc.cluster.local".into());
+    fn lookup(dots: u32, place: Option<u32>, candidates: u32, stack: Stack) -> Lookup<'static> {
+        let suffix = place.map(|_| "svc.cluster.local");
         Lookup {
             dots,
             suffix,
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    fn costs(lookup: &Lookup) -> Vec<(u64, u64)> {
+    fn costs(lookup: &Lookup<'_>) -> Vec<(u64, u64)> {
         let mut what_if = WhatIf::default();
         what_if.add(lookup);
         what_if.costs.iter().map(|cost| (cost.queries, cost.broken)).collect()

@@ -2,8 +2,6 @@
 
 use super::query::{Query, TYPES, Verdict};
 use crate::track::FrameId;
-use foldhash::fast::FixedState;
-use std::collections::HashMap;
 
 const MS: i64 = 1_000_000;
 /// Longest time from an attempt to the next of a resolver that got no answer: glibc and Go wait 5 s, c-ares 5 s with
@@ -18,7 +16,8 @@ const TOGETHER_NS: i64 = 20 * MS;
 const AT_ONCE_NS: i64 = 50 * MS;
 /// Candidates of the same name that are compared.
 const LOOK_BACK: usize = 8;
-const NO_CANDIDATE: u32 = u32::MAX;
+/// No candidate of this name.
+pub(crate) const NO_CANDIDATE: u32 = u32::MAX;
 
 /// How a type was asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +39,8 @@ pub(crate) struct Candidate {
     pub(crate) ttl: u32,
     pub(crate) most_ttl: u32,
     types: [Asked; TYPES],
+    /// Which types were asked for, as bits.
+    asked: u8,
     pub(crate) edns: u16,
     pub(crate) authentic: bool,
     pub(crate) kept_id: bool,
@@ -69,6 +70,7 @@ impl Candidate {
             ttl: 0,
             most_ttl: 0,
             types: [Asked::default(); TYPES],
+            asked: 0,
             edns: query.edns,
             authentic: query.authentic,
             kept_id: false,
@@ -85,6 +87,7 @@ impl Candidate {
     }
 
     fn add(&mut self, query: &Query) {
+        self.asked |= 1 << query.kind;
         let asked = &mut self.types[usize::from(query.kind)];
         let again = asked.verdict != Verdict::None;
         self.kept_id |= again && asked.id == query.id && asked.port != query.port;
@@ -110,12 +113,17 @@ impl Candidate {
     }
 
     fn verdicts(&self) -> impl Iterator<Item = Verdict> + '_ {
-        self.types.iter().map(|asked| asked.verdict).filter(|verdict| *verdict != Verdict::None)
+        let mut left = self.asked;
+        std::iter::from_fn(move || {
+            let at = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            self.types.get(at).map(|asked| asked.verdict)
+        })
     }
 
     /// Types asked for.
     pub(crate) fn type_count(&self) -> u32 {
-        self.verdicts().count() as u32
+        self.asked.count_ones()
     }
 
     /// What came of it: records of any type are success, else the gravest of what came. A name of which one type is
@@ -173,21 +181,23 @@ impl Candidate {
     }
 }
 
-/// Puts the questions of one client, in order of time, into candidates: `owners` says for each question which.
-pub(crate) fn group(queries: &[Query], candidates: &mut Vec<Candidate>, owners: &mut Vec<u32>) {
-    let mut latest: HashMap<u32, u32, FixedState> = HashMap::default();
+/// Puts the questions of one client, in order of time, into candidates: `owners` says for each question which. `latest`
+/// has room for the newest candidate of each name, and none in it before and after.
+pub(crate) fn group(queries: &[Query], latest: &mut [u32], candidates: &mut Vec<Candidate>, owners: &mut Vec<u32>) {
     for query in queries {
-        let newest = latest.get(&query.name).copied().unwrap_or(NO_CANDIDATE);
-        let owner = best(candidates, newest, query).unwrap_or_else(|| {
-            candidates.push(Candidate::new(query, newest));
-            let owner = candidates.len() as u32 - 1;
-            latest.insert(query.name, owner);
-            owner
+        let newest = &mut latest[query.name as usize];
+        let owner = best(candidates, *newest, query).unwrap_or_else(|| {
+            candidates.push(Candidate::new(query, *newest));
+            *newest = candidates.len() as u32 - 1;
+            *newest
         });
         if let Some(candidate) = candidates.get_mut(owner as usize) {
             candidate.add(query);
         }
         owners.push(owner);
+    }
+    for candidate in candidates {
+        latest[candidate.name as usize] = NO_CANDIDATE;
     }
 }
 

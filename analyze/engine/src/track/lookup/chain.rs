@@ -5,7 +5,8 @@ use super::query::Verdict;
 use super::search::{BARE, Search};
 use super::texts::{Texts, hash};
 use crate::track::Few;
-use foldhash::fast::FixedState;
+use foldhash::fast::FixedState as Hashed;
+use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
 /// Candidates of a chain that are kept; a search list has six suffixes in glibc before 2.26, thirty-two in Kubernetes.
@@ -38,7 +39,7 @@ impl Default for Reading {
 /// Candidates of one lookup.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
-    pub(crate) members: Few<u32, MEMBERS>,
+    pub(crate) members: SmallVec<[u32; 8]>,
     /// Name of the first of them.
     name: u32,
     pub(crate) first: Reading,
@@ -65,6 +66,13 @@ fn readings(name: &str, search: &Search) -> Few<Reading, READINGS> {
     all
 }
 
+/// Numbers of the readings' stems.
+fn stems(name: &str, readings: &Few<Reading, READINGS>) -> Few<u64, READINGS> {
+    let mut stems = Few::default();
+    readings.iter().for_each(|reading| stems.push(hash(name.get(..usize::from(reading.stem)).unwrap_or_default())));
+    stems
+}
+
 /// How well one place follows the other: 0 not at all, 1 with a gap, 2 right behind.
 fn rank(search: &Search, chain: &Chain, from: Reading, to: Reading) -> u8 {
     let begun = chain.members.as_slice().len() > 1;
@@ -81,11 +89,9 @@ fn rank(search: &Search, chain: &Chain, from: Reading, to: Reading) -> u8 {
 
 impl Chain {
     fn start(at: u32, name: u32, readings: Few<Reading, READINGS>) -> Self {
-        let mut members = Few::default();
-        members.push(at);
         let first = readings.as_slice().first().copied().unwrap_or_default();
         Self {
-            members,
+            members: smallvec![at],
             name,
             first,
             last: first,
@@ -140,7 +146,9 @@ impl Chain {
         if self.members.as_slice().len() == 1 {
             self.first = from;
         }
-        self.members.push(at);
+        if self.members.len() < MEMBERS {
+            self.members.push(at);
+        }
         self.last = to;
         self.gap |= rank == 1;
         self.readings = Few::default();
@@ -160,7 +168,8 @@ pub(crate) struct Chains<'a> {
     search: &'a Search,
     pub(crate) list: Vec<Chain>,
     entries: Vec<Entry>,
-    newest: HashMap<u64, u32, FixedState>,
+    /// By the hash of a stem: its newest entry.
+    newest: HashMap<u64, u32, Hashed>,
     follow_ns: i64,
     /// Candidates that could go on with several stems and were left on their own.
     pub(crate) ambiguous: u64,
@@ -184,7 +193,7 @@ impl<'a> Chains<'a> {
             search,
             list: Vec::with_capacity(candidates.len()),
             entries: Vec::new(),
-            newest: HashMap::default(),
+            newest: HashMap::with_capacity_and_hasher(candidates.len(), Hashed::default()),
             follow_ns,
             ambiguous: 0,
         };
@@ -197,7 +206,8 @@ impl<'a> Chains<'a> {
     fn take(&mut self, at: u32, candidate: &Candidate) {
         let name = self.texts.text(candidate.name);
         let readings = readings(name, self.search);
-        let chain = if let Some(found) = self.find(name, &readings, candidate.first_ns) {
+        let stems = if self.search.is_empty() { Few::default() } else { stems(name, &readings) };
+        let chain = if let Some(found) = self.find(name, &readings, &stems, candidate.first_ns) {
             if let Some(chain) = self.list.get_mut(found.chain as usize) {
                 chain.go_on(at, found.rank, found.from, found.to);
             }
@@ -206,29 +216,28 @@ impl<'a> Chains<'a> {
             self.list.push(Chain::start(at, candidate.name, readings));
             self.list.len() as u32 - 1
         };
-        self.offer(name, chain, candidate);
+        self.offer(&stems, chain, candidate);
     }
 
     /// Puts the chain where its next candidate will look for it.
-    fn offer(&mut self, name: &str, at: u32, candidate: &Candidate) {
+    fn offer(&mut self, stems: &Few<u64, READINGS>, at: u32, candidate: &Candidate) {
         let Some(chain) = self.list.get_mut(at as usize) else { return };
         let known = chain.members.as_slice().len() > 1;
         chain.wait(candidate, self.follow_ns);
         if !chain.is_open || known || self.search.is_empty() {
             return;
         }
-        let readings = chain.readings;
-        for reading in &readings {
-            let stem = hash(name.get(..usize::from(reading.stem)).unwrap_or_default());
-            let older = self.first_alive(stem, candidate.first_ns);
+        for stem in stems {
+            let new = self.entries.len() as u32;
+            let newest = self.newest.insert(*stem, new).unwrap_or(NOTHING);
+            let older = self.first_alive(newest, candidate.first_ns);
             self.entries.push(Entry { chain: at, older });
-            self.newest.insert(stem, self.entries.len() as u32 - 1);
         }
     }
 
-    /// The newest entry of a stem whose chain may still go on.
-    fn first_alive(&self, stem: u64, now_ns: i64) -> u32 {
-        let mut at = self.newest.get(&stem).copied().unwrap_or(NOTHING);
+    /// Of the entries of a stem, from the newest one on, the first whose chain may still go on.
+    fn first_alive(&self, newest: u32, now_ns: i64) -> u32 {
+        let mut at = newest;
         while let Some(entry) = self.entries.get(at as usize) {
             let chain = self.list.get(entry.chain as usize);
             if chain.is_some_and(|chain| chain.is_open && chain.deadline_ns >= now_ns) {
@@ -241,11 +250,17 @@ impl<'a> Chains<'a> {
 
     /// The chain that fits best: right behind rather than with a gap, of these the one that waits longest. Where two
     /// stems fit equally, none.
-    fn find(&mut self, name: &str, readings: &Few<Reading, READINGS>, now_ns: i64) -> Option<Match> {
+    fn find(
+        &mut self,
+        name: &str,
+        readings: &Few<Reading, READINGS>,
+        stems: &Few<u64, READINGS>,
+        now_ns: i64,
+    ) -> Option<Match> {
         let mut best: Option<Match> = None;
         let mut tie = false;
-        for to in readings {
-            let Some(found) = self.find_as(name, *to, now_ns) else { continue };
+        for (to, stem) in readings.iter().zip(stems) {
+            let Some(found) = self.find_as(name, *to, *stem, now_ns) else { continue };
             tie =
                 best.is_some_and(|best| best.rank == found.rank) || (tie && best.is_some_and(|b| b.rank > found.rank));
             if best.is_none_or(|best| found.rank > best.rank) {
@@ -256,9 +271,9 @@ impl<'a> Chains<'a> {
         best.filter(|_| !tie)
     }
 
-    fn find_as(&self, name: &str, to: Reading, now_ns: i64) -> Option<Match> {
+    fn find_as(&self, name: &str, to: Reading, hash: u64, now_ns: i64) -> Option<Match> {
+        let mut at = self.newest.get(&hash).copied()?;
         let stem = name.get(..usize::from(to.stem))?;
-        let mut at = self.newest.get(&hash(stem)).copied()?;
         let mut best: Option<Match> = None;
         for _ in 0..LOOK_BACK {
             let Some(entry) = self.entries.get(at as usize) else { break };

@@ -1,6 +1,6 @@
 //! One client's questions become its lookups.
 
-use super::candidate::{Candidate, FOLLOW_NS, group};
+use super::candidate::{Candidate, FOLLOW_NS, NO_CANDIDATE, group};
 use super::chain::{Chain, Chains};
 use super::lookup::{Context, Lookup};
 use super::query::{Addrs, Query, Verdict};
@@ -8,12 +8,34 @@ use super::search::{BARE, Search, learn};
 use super::stack::{Stack, Votes};
 use super::texts::Texts;
 use super::{ClientFacts, Listener, Untold};
-use foldhash::fast::FixedState;
-use std::collections::HashMap;
 
 /// Where candidates were not seen, the next one comes within so many times the usual time, and this time at least.
 const USUAL: i64 = 16;
 const LEAST_FOLLOW_NS: i64 = 4_000_000;
+
+/// Room to work in, used for one client after the other.
+pub(super) struct Desk {
+    /// Questions of the client, in order of time.
+    pub(super) queries: Vec<Query>,
+    candidates: Vec<Candidate>,
+    owners: Vec<u32>,
+    /// By name: the newest candidate, and until when its answer is good.
+    latest: Vec<u32>,
+    good_until: Vec<i64>,
+}
+
+impl Desk {
+    /// For questions about so many names.
+    pub(super) fn new(names: usize) -> Self {
+        Self {
+            queries: Vec::new(),
+            candidates: Vec::new(),
+            owners: Vec::new(),
+            latest: vec![NO_CANDIDATE; names],
+            good_until: vec![i64::MIN; names],
+        }
+    }
+}
 
 /// One client in one round.
 pub(super) struct Round<'a> {
@@ -31,36 +53,39 @@ impl Round<'_> {
     /// Tells the lookups; questions of those that may go on are kept.
     pub(super) fn tell(
         mut self,
-        queries: &[Query],
+        desk: &mut Desk,
         kept: &mut Vec<Query>,
         untold: &mut Untold,
         out: &mut impl Listener,
     ) -> ClientFacts {
-        let (mut candidates, mut owners) = (Vec::new(), Vec::with_capacity(queries.len()));
-        group(queries, &mut candidates, &mut owners);
-        let search = learn(self.texts, &candidates, std::mem::take(&mut self.known));
-        let chains = self.chain(&search, &candidates);
+        let Desk { queries, candidates, owners, latest, good_until } = desk;
+        candidates.clear();
+        owners.clear();
+        group(queries, latest, candidates, owners);
+        let (queries, candidates) = (&**queries, &**candidates);
+        let search = learn(self.texts, candidates, std::mem::take(&mut self.known));
+        let chains = self.chain(&search, candidates);
         untold.ambiguous += chains.ambiguous;
         let context = Context {
             texts: self.texts,
             search: &search,
-            candidates: &candidates,
-            usual: self.usual(&candidates),
+            candidates,
+            usual: self.usual(candidates),
             has_gaps: has_gaps(&search, &chains.list),
             until_ns: self.until_ns,
         };
         let mut goes_on = vec![false; candidates.len()];
         for chain in &chains.list {
-            if self.may_go_on(chain, &candidates) {
+            if self.may_go_on(chain, candidates) {
                 chain.members.iter().for_each(|at| goes_on[*at as usize] = true);
             } else if let Some(mut lookup) = context.tell(chain) {
-                self.address(&mut lookup, chain, &candidates, queries);
+                self.address(&mut lookup, chain, candidates, queries);
                 out.lookup(&lookup, &search);
             }
         }
         let stays = |(owner, _): &(&u32, &Query)| goes_on[**owner as usize];
         kept.extend(owners.iter().zip(queries).filter(stays).map(|(_, query)| *query));
-        let (repeats, answered) = repeats(&candidates, &goes_on);
+        let (repeats, answered) = repeats(candidates, &goes_on, good_until);
         ClientFacts { search, repeats, answered, ndots: None }
     }
 
@@ -93,7 +118,7 @@ impl Round<'_> {
         fresh || chain.open_until().is_some_and(|until| until > cut)
     }
 
-    fn address(&self, lookup: &mut Lookup, chain: &Chain, candidates: &[Candidate], queries: &[Query]) {
+    fn address(&self, lookup: &mut Lookup<'_>, chain: &Chain, candidates: &[Candidate], queries: &[Query]) {
         let first = chain.members.as_slice().first().and_then(|at| candidates.get(*at as usize));
         let Some((candidate, query)) = first.zip(queries.first()) else { return };
         lookup.client = self.addrs.addr(query.client);
@@ -121,20 +146,22 @@ fn has_gaps(search: &Search, chains: &[Chain]) -> bool {
 }
 
 /// Questions that were asked again while the answer was still good, and answered questions in all.
-fn repeats(candidates: &[Candidate], goes_on: &[bool]) -> (u64, u64) {
-    let mut good_until: HashMap<u32, i64, FixedState> = HashMap::default();
+fn repeats(candidates: &[Candidate], goes_on: &[bool], good_until: &mut [i64]) -> (u64, u64) {
     let (mut repeats, mut answered) = (0, 0);
     for (candidate, _) in candidates.iter().zip(goes_on).filter(|(_, goes_on)| !**goes_on) {
         if candidate.verdict() != Verdict::Found {
             continue;
         }
-        let known = good_until.entry(candidate.name).or_insert(i64::MIN);
+        let known = &mut good_until[candidate.name as usize];
         answered += u64::from(candidate.queries);
         if candidate.first_ns < *known {
             repeats += u64::from(candidate.queries);
         } else {
             *known = candidate.end_ns.saturating_add(i64::from(candidate.ttl).saturating_mul(1_000_000_000));
         }
+    }
+    for candidate in candidates {
+        good_until[candidate.name as usize] = i64::MIN;
     }
     (repeats, answered)
 }

@@ -70,7 +70,7 @@ impl Walk {
 /// One name an application asked for.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub struct Lookup {
+pub struct Lookup<'a> {
     /// Unit of the inputs that saw its first question.
     pub unit: u32,
     /// Who asks.
@@ -80,7 +80,7 @@ pub struct Lookup {
     /// Who was asked behind DNAT, where that was seen.
     pub backend: Option<Addr>,
     /// What the application asked for, as far as can be told.
-    pub stem: Box<str>,
+    pub stem: &'a str,
     /// Dots in it.
     pub dots: u32,
     /// Kind of name.
@@ -102,9 +102,9 @@ pub struct Lookup {
     /// Types asked for the last name.
     pub types: u32,
     /// The name that was tried last.
-    pub last_name: Box<str>,
+    pub last_name: &'a str,
     /// Suffix of that name; `None` is none.
-    pub suffix: Option<Box<str>>,
+    pub suffix: Option<&'a str>,
     /// Place of that suffix in the search list, from 0.
     pub suffix_place: Option<u32>,
     /// How many suffixes the search list has.
@@ -149,13 +149,13 @@ pub(super) struct Context<'a> {
     pub(super) until_ns: i64,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     fn members<'b>(&'b self, chain: &'b Chain) -> impl Iterator<Item = &'b Candidate> {
         chain.members.iter().filter_map(|at| self.candidates.get(*at as usize))
     }
 
     /// Tells the lookup.
-    pub(super) fn tell(&self, chain: &Chain) -> Option<Lookup> {
+    pub(super) fn tell(&self, chain: &Chain) -> Option<Lookup<'a>> {
         let (first, last) = (self.members(chain).next()?, self.members(chain).last()?);
         let name = self.texts.text(last.name);
         let alone = chain.members.as_slice().len() == 1;
@@ -164,10 +164,10 @@ impl Context<'_> {
         let mut lookup = Lookup {
             unit: first.unit,
             point: first.point,
-            stem: stem.into(),
+            stem,
             dots: stem.bytes().filter(|byte| *byte == b'.').count() as u32,
-            last_name: name.into(),
-            suffix: self.search.suffix(reading.place).map(Into::into),
+            last_name: name,
+            suffix: self.search.suffix(reading.place),
             suffix_place: self.search.suffix(reading.place).map(|_| self.search.depth(reading.place)),
             types: last.type_count(),
             verdict: last.verdict(),
@@ -200,7 +200,7 @@ impl Context<'_> {
         all.min_by_key(|reading| self.search.depth(reading.place)).unwrap_or(whole)
     }
 
-    fn count(&self, chain: &Chain, place: u8, lookup: &mut Lookup) {
+    fn count(&self, chain: &Chain, place: u8, lookup: &mut Lookup<'_>) {
         let most = chain.members.as_slice().len() - 1;
         for (at, candidate) in self.members(chain).enumerate() {
             let absent = candidate.verdict().is_absent();
@@ -238,7 +238,7 @@ impl Context<'_> {
 
     /// Names that must have been tried in vain: where the walk has come to says so, if every step was for want of the
     /// name. Other failures make some resolvers skip suffixes.
-    fn proven(&self, chain: &Chain, lookup: &Lookup) -> u32 {
+    fn proven(&self, chain: &Chain, lookup: &Lookup<'_>) -> u32 {
         let walked = self.members(chain).filter(|candidate| candidate.verdict().is_absent()).count() as u32;
         let failed = lookup.candidates - u32::from(lookup.verdict == Verdict::Found);
         if !chain.is_searched_first() || walked != failed || lookup.candidates < 2 {
@@ -252,13 +252,13 @@ impl Context<'_> {
     }
 
     /// Whether its first candidate is one that a walk begins with, and its last one that a walk ends with.
-    fn is_complete(&self, chain: &Chain, place: u8, lookup: &Lookup) -> bool {
+    fn is_complete(&self, chain: &Chain, place: u8, lookup: &Lookup<'_>) -> bool {
         let first = if lookup.candidates > 1 { chain.first.place } else { place };
         let begun = first == BARE || self.search.depth(first) == 0;
         begun && !chain.gap && self.has_ended(chain, place, lookup)
     }
 
-    fn has_ended(&self, chain: &Chain, place: u8, lookup: &Lookup) -> bool {
+    fn has_ended(&self, chain: &Chain, place: u8, lookup: &Lookup<'_>) -> bool {
         let name_first = lookup.candidates > 1 && !chain.is_searched_first();
         let exhausted = place == BARE || (name_first && self.search.is_last(place));
         let cut = chain.open_until().is_some_and(|until| until > self.until_ns);
@@ -275,19 +275,24 @@ impl Context<'_> {
         self.members(chain).all(|candidate| candidate.verdict() == Verdict::NxDomain)
     }
 
-    fn kind(&self, lookup: &Lookup) -> Kind {
+    fn kind(&self, lookup: &Lookup<'_>) -> Kind {
         let domain = self.search.cluster_domain();
         let inside = |domain: &str| lookup.stem.strip_suffix(domain).is_some_and(|before| before.ends_with('.'));
-        let by_suffix = lookup.suffix.as_deref().is_some_and(|suffix| cluster_domain(suffix).is_some());
+        let by_suffix = lookup.suffix.is_some_and(|suffix| cluster_domain(suffix).is_some());
         match lookup.dots {
-            _ if domain.map_or_else(|| is_default_cluster_name(&lookup.stem), inside) => Kind::ClusterName,
+            _ if domain.map_or_else(|| is_default_cluster_name(lookup.stem), inside) => Kind::ClusterName,
             0 if by_suffix => Kind::Service,
             0 => Kind::BareHost,
-            _ if lookup.stem.ends_with(".svc") => Kind::ServiceSvc,
+            _ if is_under(lookup.stem, "svc") => Kind::ServiceSvc,
             1 if by_suffix && lookup.verdict == Verdict::Found => Kind::ServiceNamespace,
             _ => Kind::External,
         }
     }
+}
+
+/// Whether the last labels of a name are these.
+fn is_under(name: &str, labels: &str) -> bool {
+    name.strip_suffix(labels).is_some_and(|before| before.ends_with('.'))
 }
 
 /// Whether it is a service's name under the domain that clusters have unless told otherwise.

@@ -1,8 +1,7 @@
 //! The same question seen from several units: one counts, and the clocks of the units are brought together.
 
 use super::query::{Query, Verdict};
-use foldhash::fast::FixedState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Clocks of hosts that differ by more are not compared.
 const MOST_OFFSET_NS: i64 = 30_000_000_000;
@@ -137,12 +136,15 @@ const FORWARDED: u64 = 5;
 
 /// Clients that ask on behalf of others: nearly all their questions are asked and answered while another client waits
 /// for the same name from another server, one question for each.
-pub(crate) fn forwarders(queries: &[Query], names: usize) -> BTreeSet<u32> {
-    let mut counts: HashMap<u32, (u64, u64), FixedState> = HashMap::default();
+pub(crate) fn forwarders(queries: &[Query], names: usize, addrs: usize) -> BTreeSet<u32> {
+    let mut counts = vec![(0u64, 0u64); addrs];
     for query in queries {
-        counts.entry(query.client).or_default().1 += 1;
+        counts[query.client as usize].1 += 1;
     }
     let mut passed_on = passed_on(queries, names);
+    if !may_forward(&passed_on, &counts) {
+        return BTreeSet::new();
+    }
     passed_on.sort_by_cached_key(|query| {
         (query.name, query.kind, query.first_ns, std::cmp::Reverse(query.end_ns), query.client)
     });
@@ -151,7 +153,7 @@ pub(crate) fn forwarders(queries: &[Query], names: usize) -> BTreeSet<u32> {
         for query in group {
             if let Some(at) = outer.iter().position(|outer| serves(query, outer)) {
                 outer.remove(at);
-                counts.entry(query.client).or_default().0 += 1;
+                counts[query.client as usize].0 += 1;
             }
             if outer.len() >= OUTER {
                 outer.remove(0);
@@ -159,8 +161,21 @@ pub(crate) fn forwarders(queries: &[Query], names: usize) -> BTreeSet<u32> {
             outer.push(query);
         }
     }
-    let is_forwarder = |(_, (forwarded, all)): &(u32, (u64, u64))| *forwarded >= FORWARDED && forwarded * 5 >= all * 4;
-    counts.into_iter().filter(is_forwarder).map(|(client, _)| client).collect()
+    let forwards = |(_, counts): &(u32, (u64, u64))| is_forwarder(*counts);
+    (0..).zip(counts).filter(forwards).map(|(client, _)| client).collect()
+}
+
+fn is_forwarder((forwarded, all): (u64, u64)) -> bool {
+    forwarded >= FORWARDED && forwarded * 5 >= all * 4
+}
+
+/// Whether some client asked enough of what may be asked on behalf of others.
+fn may_forward(passed_on: &[&Query], counts: &[(u64, u64)]) -> bool {
+    let mut most: Vec<(u64, u64)> = counts.to_vec();
+    for query in passed_on {
+        most[query.client as usize].0 += 1;
+    }
+    most.into_iter().any(is_forwarder)
 }
 
 /// Questions for names that several clients ask several servers for; only such can be asked on behalf of others.

@@ -26,6 +26,7 @@ pub use stack::Stack;
 
 use crate::Addr;
 use crate::track::dns::Transaction;
+use client::Desk;
 use foldhash::fast::FixedState;
 use query::{Addrs, Query};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -63,7 +64,7 @@ pub(crate) struct Resolver {
 /// Takes what is told.
 pub trait Listener {
     /// A lookup, and the search lists of its client.
-    fn lookup(&mut self, lookup: &Lookup, search: &Search);
+    fn lookup(&mut self, lookup: &Lookup<'_>, search: &Search);
     /// What is known of a client after its lookups of this round.
     fn client(&mut self, client: Addr, facts: &ClientFacts);
     /// A name, its answers of this round in order of time.
@@ -89,6 +90,20 @@ pub struct NameAnswer {
     pub queries: u32,
     /// Frame of the question.
     pub frame: crate::track::FrameId,
+}
+
+/// The places of queries, put together by client, in order of the clients' numbers.
+fn by_client(queries: &[Query], clients: usize) -> Vec<Vec<u32>> {
+    let mut counts = vec![0; clients];
+    for query in queries {
+        counts[query.client as usize] += 1;
+    }
+    let mut places: Vec<Vec<u32>> = counts.into_iter().map(Vec::with_capacity).collect();
+    for (at, query) in queries.iter().enumerate() {
+        places[query.client as usize].push(at as u32);
+    }
+    places.retain(|places| !places.is_empty());
+    places
 }
 
 /// Counts of what could not be told.
@@ -176,16 +191,16 @@ impl Lookups {
     fn tell(&mut self, cut: Option<i64>, listener: &mut impl Listener) {
         let mut queries = std::mem::take(&mut self.queries);
         let offsets = merge::merge(&mut queries);
-        for query in &queries {
-            self.servers.insert(self.addrs.addr(query.server));
-            self.servers.insert(self.addrs.addr(query.backend));
-        }
-        let forwarders = merge::forwarders(&queries, self.texts.len());
-        queries.sort_by_cached_key(|query| (query.client, query.first_ns, query.frame.frame as u32));
+        self.learn_servers(&queries);
+        let forwarders = merge::forwarders(&queries, self.texts.len(), self.addrs.len());
+        let mut desk = Desk::new(self.texts.len());
         let mut kept = Vec::new();
-        for of_client in queries.chunk_by(|a, b| a.client == b.client) {
-            let forwards = of_client.first().is_some_and(|query| forwarders.contains(&query.client));
-            self.tell_client(of_client, forwards, cut, &mut kept, listener);
+        for client in by_client(&queries, self.addrs.len()) {
+            desk.queries.clear();
+            desk.queries.extend(client.iter().map(|at| queries[*at as usize]));
+            desk.queries.sort_by_key(|query| (query.first_ns, query.frame.frame as u32));
+            let forwards = desk.queries.first().is_some_and(|query| forwarders.contains(&query.client));
+            self.tell_client(&mut desk, forwards, cut, &mut kept, listener);
         }
         self.tell_names(&queries, cut, listener);
         for query in &mut kept {
@@ -194,17 +209,31 @@ impl Lookups {
         self.keep(&kept);
     }
 
+    /// Takes note of the addresses that are asked.
+    fn learn_servers(&mut self, queries: &[Query]) {
+        let mut asked = vec![false; self.addrs.len()];
+        for query in queries {
+            for number in [query.server, query.backend] {
+                if let Some(known @ false) = asked.get_mut(number as usize) {
+                    *known = true;
+                    self.servers.insert(self.addrs.addr(number));
+                }
+            }
+        }
+    }
+
     fn tell_client(
         &mut self,
-        queries: &[Query],
+        desk: &mut Desk,
         forwards: bool,
         cut: Option<i64>,
         kept: &mut Vec<Query>,
         out: &mut impl Listener,
     ) {
-        let Some(first) = queries.first() else { return };
+        let Some(first) = desk.queries.first() else { return };
         let addr = self.addrs.addr(first.client);
-        let until = queries.iter().filter_map(|query| self.until.get(&query.unit)).max().copied().unwrap_or_default();
+        let units = desk.queries.chunk_by(|a, b| a.unit == b.unit).filter_map(<[Query]>::first);
+        let until = units.filter_map(|query| self.until.get(&query.unit)).max().copied().unwrap_or_default();
         let told = self.told.get(&addr);
         let ndots = told.map(|resolver| resolver.ndots);
         let search = told.map(|resolver| &resolver.search).or_else(|| self.known.get(&addr));
@@ -216,7 +245,7 @@ impl Lookups {
             until_ns: until,
             cut_ns: cut,
         };
-        let facts = ClientFacts { ndots, ..round.tell(queries, kept, &mut self.untold, out) };
+        let facts = ClientFacts { ndots, ..round.tell(desk, kept, &mut self.untold, out) };
         out.client(addr, &facts);
         if let Some(cut) = cut.filter(|_| self.told_until.len() < MAX_KNOWN || self.told_until.contains_key(&addr)) {
             self.told_until.insert(addr, cut);

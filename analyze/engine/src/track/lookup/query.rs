@@ -128,16 +128,32 @@ pub(crate) struct Query {
 pub(crate) struct Addrs {
     list: Vec<Addr>,
     index: HashMap<Addr, u32, FixedState>,
+    /// Numbers asked for last, by the end of the address.
+    recent: [u32; RECENT],
 }
+
+/// Numbers that are found without a look into the index.
+const RECENT: usize = 256;
 
 impl Default for Addrs {
     fn default() -> Self {
-        Self { list: vec![Addr::default()], index: HashMap::default() }
+        Self { list: vec![Addr::default()], index: HashMap::default(), recent: [0; RECENT] }
     }
 }
 
 impl Addrs {
     pub(crate) fn number(&mut self, addr: Addr) -> u32 {
+        let [.., a, b] = addr.0;
+        let recent = usize::from(a.wrapping_mul(31) ^ b) % RECENT;
+        let known = self.recent[recent];
+        if known != 0 && self.addr(known) == addr {
+            return known;
+        }
+        self.recent[recent] = self.find(addr);
+        self.recent[recent]
+    }
+
+    fn find(&mut self, addr: Addr) -> u32 {
         let next = self.list.len() as u32;
         let number = *self.index.entry(addr).or_insert(next);
         if number == next {
@@ -150,6 +166,11 @@ impl Addrs {
         self.list.get(number as usize).copied().unwrap_or_default()
     }
 
+    /// How many numbers are given.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.list.len() * (size_of::<Addr>() + 2 * size_of::<(Addr, u32)>())
     }
@@ -160,7 +181,7 @@ impl Query {
     pub(crate) fn of(asked: &Transaction, texts: &mut Texts, addrs: &mut Addrs) -> Option<Self> {
         let kind = place(asked.qtype)?;
         let stub = asked.flags.recursion_desired() && asked.flags.opcode() == 0 && asked.qclass == 1;
-        if !stub || asked.name_cut || &*asked.name == "." {
+        if !stub || asked.name_cut || asked.name.as_bytes() == b"." {
             return None;
         }
         let soa = asked.answer.as_ref().and_then(|answer| answer.soa.as_ref());
@@ -170,8 +191,8 @@ impl Query {
             client: addrs.number(asked.client.addr),
             server: addrs.number(asked.server.addr),
             backend: asked.backend.map_or(0, |backend| addrs.number(backend.addr)),
-            name: texts.number(&asked.name),
-            zone: soa.map_or(0, |soa| texts.number(&soa.zone.owner)),
+            name: texts.number_of(asked.name.as_bytes()),
+            zone: soa.map_or(0, |soa| texts.number_again(&soa.zone.owner)),
             ttl: soa.map_or(min_ttl.unwrap_or_default(), Soa::negative_ttl),
             most_ttl: soa.map_or(0, |soa| soa.minimum),
             port: asked.client.port,
@@ -182,7 +203,7 @@ impl Query {
             edns: asked.edns_size.unwrap_or_default(),
             authentic: asked.flags.authentic_data(),
             tcp: asked.transport == Transport::Tcp,
-            autopath: asked.answer.as_ref().is_some_and(|answer| is_autopath(&asked.name, answer)),
+            autopath: asked.answer.as_ref().is_some_and(|answer| is_autopath(asked.name.as_bytes(), answer)),
             first_ns: asked.first_ns,
             last_ns: asked.last_query_ns.max(asked.first_ns),
             end_ns: end(asked),
@@ -220,7 +241,7 @@ fn answered(kind: u16, answer: &Answer) -> Verdict {
     }
 }
 
-fn is_autopath(name: &str, answer: &Answer) -> bool {
-    let walked = |alias: &str| name.strip_prefix(alias).is_some_and(|rest| rest.starts_with('.'));
+fn is_autopath(name: &[u8], answer: &Answer) -> bool {
+    let walked = |alias: &str| name.strip_prefix(alias.as_bytes()).is_some_and(|rest| rest.starts_with(b"."));
     answer.aliases.first().is_some_and(|alias| walked(alias))
 }

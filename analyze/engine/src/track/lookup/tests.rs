@@ -21,7 +21,7 @@ const SERVER: [u8; 4] = [10, 96, 0, 10];
 /// What was told.
 #[derive(Default)]
 pub(super) struct Told {
-    pub(super) lookups: Vec<Lookup>,
+    pub(super) lookups: Vec<Lookup<'static>>,
     pub(super) searches: BTreeMap<Addr, Search>,
     pub(super) repeats: u64,
     pub(super) names: Vec<(String, Vec<NameAnswer>)>,
@@ -29,8 +29,10 @@ pub(super) struct Told {
 }
 
 impl Listener for Told {
-    fn lookup(&mut self, lookup: &Lookup, _: &Search) {
-        self.lookups.push(lookup.clone());
+    fn lookup(&mut self, lookup: &Lookup<'_>, _: &Search) {
+        let keep = |text: &str| -> &'static str { text.to_owned().leak() };
+        let (stem, last_name, suffix) = (keep(lookup.stem), keep(lookup.last_name), lookup.suffix.map(keep));
+        self.lookups.push(Lookup { stem, last_name, suffix, ..*lookup });
     }
 
     fn client(&mut self, client: Addr, facts: &ClientFacts) {
@@ -46,7 +48,7 @@ impl Listener for Told {
 impl Told {
     /// Stem, verdict, candidates, queries, wasted queries and completeness of each lookup.
     pub(super) fn in_short(&self) -> Vec<String> {
-        let short = |l: &Lookup| {
+        let short = |l: &Lookup<'_>| {
             let end = if l.complete { "" } else { " partial" };
             format!("{} {} {}/{}/{}{end}", l.stem, l.verdict.name(), l.candidates, l.queries, l.wasted_queries)
         };

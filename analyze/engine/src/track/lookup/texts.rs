@@ -1,7 +1,7 @@
 //! Texts by number: names repeat, so queries hold a number each. Dropped as a whole when the queries are.
 
+use crate::track::index::Index;
 use foldhash::fast::FixedState;
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 /// Seed that does not vary, so that the same input gives the same order of work.
@@ -11,38 +11,55 @@ const SEED: u64 = 0x6b63_6170;
 pub(crate) struct Texts {
     arena: String,
     ends: Vec<usize>,
-    index: HashMap<u64, u32, FixedState>,
+    index: Index,
+    /// What [`Self::number_again`] gave last.
+    last: u32,
 }
 
 impl Default for Texts {
     fn default() -> Self {
-        Self { arena: String::new(), ends: vec![0], index: HashMap::with_hasher(FixedState::with_seed(SEED)) }
+        Self { arena: String::new(), ends: vec![0], index: Index::new(), last: 0 }
     }
 }
 
 /// Hash of a text that is the same in every run.
 pub(crate) fn hash(text: &str) -> u64 {
-    FixedState::with_seed(SEED).hash_one(text.as_bytes())
+    hash_bytes(text.as_bytes())
+}
+
+fn hash_bytes(text: &[u8]) -> u64 {
+    FixedState::with_seed(SEED).hash_one(text)
 }
 
 impl Texts {
     /// The number of a text.
     pub(crate) fn number(&mut self, text: &str) -> u32 {
+        self.number_of(text.as_bytes())
+    }
+
+    /// The same of a text that is ASCII.
+    pub(crate) fn number_of(&mut self, text: &[u8]) -> u32 {
         if text.is_empty() {
             return 0;
         }
-        let mut slot = hash(text);
-        while let Some(&number) = self.index.get(&slot) {
-            if self.text(number) == text {
-                return number;
-            }
-            slot = slot.wrapping_add(1);
+        let hash = hash_bytes(text);
+        let tag = (hash ^ hash >> 32) as u32;
+        if let Some(number) = self.index.find(tag, |number| self.text(number).as_bytes() == text) {
+            return number;
         }
         let number = self.ends.len() as u32;
-        self.arena.push_str(text);
+        self.arena.push_str(str::from_utf8(text).unwrap_or_default());
         self.ends.push(self.arena.len());
-        self.index.insert(slot, number);
+        self.index.insert(tag, number);
         number
+    }
+
+    /// The number of a text that is probably the same as last time.
+    pub(crate) fn number_again(&mut self, text: &str) -> u32 {
+        if self.text(self.last) != text {
+            self.last = self.number(text);
+        }
+        self.last
     }
 
     /// A text by its number.
@@ -58,7 +75,7 @@ impl Texts {
         self.ends.len()
     }
 
-    /// Bytes held.
+    /// Bytes held, more or less.
     pub(crate) fn bytes(&self) -> usize {
         self.arena.len() + self.ends.len() * (size_of::<usize>() + 2 * size_of::<(u64, u32)>())
     }

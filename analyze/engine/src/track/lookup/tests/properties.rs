@@ -48,7 +48,7 @@ proptest! {
         let lines: Vec<&str> = whole.lines().collect();
         let cut = lines[..(lines.len() as f64 * keep) as usize].join("\n");
         let (whole, cut) = (run(&whole), run_until(&cut, 0));
-        let sum = |told: &Told, of: fn(&Lookup) -> u32| told.lookups.iter().map(of).sum::<u32>();
+        let sum = |told: &Told, of: fn(&Lookup<'_>) -> u32| told.lookups.iter().map(of).sum::<u32>();
         prop_assert!(sum(&cut, |l| l.queries) <= sum(&whole, |l| l.queries));
         prop_assert!(sum(&cut, |l| l.wasted_queries) <= sum(&whole, |l| l.wasted_queries));
         let missing = |told: &Told| told.lookups.iter().filter(|l| l.is_missing).count();

@@ -23,7 +23,7 @@ fn glibc_walks_the_list() {
     let lookup = &told.lookups[0];
     assert_eq!((lookup.stack, lookup.walk, lookup.absent_proven), (Stack::Glibc, Walk::SuffixesFirst, 3));
     assert!(lookup.stack_confidence > 0.9);
-    assert_eq!((lookup.dots, lookup.suffix.as_deref(), lookup.suffix_count), (2, None, 3));
+    assert_eq!((lookup.dots, lookup.suffix, lookup.suffix_count), (2, None, 3));
 }
 
 #[test]
