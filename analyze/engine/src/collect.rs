@@ -15,7 +15,7 @@ use crate::track::fragments::Fragmented;
 use crate::track::lookup::{Lookups, Resolver};
 use crate::track::points::Point;
 use crate::track::tunnels::Tunnel;
-use crate::track::{Event, Tally};
+use crate::track::{Event, FrameId, Tally};
 use std::collections::BTreeMap;
 
 /// Rows handed to the sink at a time.
@@ -132,6 +132,9 @@ pub(crate) struct Collector<'a> {
     pub(crate) ties: Ties,
     pub(crate) lookups: Lookups,
     pub(crate) story: Option<Story>,
+    /// DNS transactions of a chunk as its shards told them, and their order in time.
+    told: Vec<Vec<Transaction>>,
+    order: Vec<(i64, FrameId, u32, u32)>,
 }
 
 /// Where the rows of each table go.
@@ -197,6 +200,8 @@ impl<'a> Collector<'a> {
             ties: Ties::default(),
             lookups: Lookups::new(queries),
             story,
+            told: Vec::new(),
+            order: Vec::new(),
         }
     }
 
@@ -231,8 +236,8 @@ impl<'a> Collector<'a> {
             Event::Turn(turn) if turn.is_exchange() => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
             Event::Quic(quic) => outputs.turns.push(|| rows::turn(&quic.turn, names), self.sink),
             Event::Dns(told) => {
-                outputs.dns_transactions.push(|| rows::dns_transaction(&told, names), self.sink)?;
-                self.dns(&told)
+                self.told.push(told);
+                Ok(())
             }
             Event::Turn(_) | Event::ArpUnanswered(_) | Event::AddressConflict(_) | Event::Speakers { .. } => Ok(()),
             Event::Tally { second, point, what } => {
@@ -255,21 +260,36 @@ impl<'a> Collector<'a> {
 
     /// Takes a chunk's events: DNS transactions last, by time, each tied to those before it.
     fn events(&mut self, events: &mut Events) -> Result<(), SinkError> {
-        let mut asked: Vec<Box<Transaction>> = Vec::new();
         for (_, event) in events.drain(..) {
-            if let Event::Dns(told) = event { asked.push(told) } else { self.event(event)? }
+            self.event(event)?;
         }
-        asked.sort_by_key(|told| (told.first_ns, told.first));
-        for mut told in asked {
-            if self.ties.admit(&mut told) {
-                self.event(Event::Dns(told))?;
+        let mut told = std::mem::take(&mut self.told);
+        self.order.clear();
+        for (batch, told) in told.iter().enumerate() {
+            let place = |(at, told): (usize, &Transaction)| (told.first_ns, told.first, batch as u32, at as u32);
+            self.order.extend(told.iter().enumerate().map(place));
+        }
+        self.order.sort();
+        let mut count = 0;
+        for at in 0..self.order.len() {
+            let (.., batch, place) = self.order[at];
+            let told = &mut told[batch as usize][place as usize];
+            if self.ties.admit(told) {
+                count += 1;
+                self.dns(told)?;
             }
         }
+        self.totals.dns(count);
+        told.clear();
+        self.told = told;
         Ok(())
     }
 
-    fn dns(&mut self, asked: &Transaction) -> Result<(), SinkError> {
-        self.lookups.take(asked);
+    fn dns(&mut self, told: &Transaction) -> Result<(), SinkError> {
+        self.facts.dns.add(told);
+        let names = &self.names;
+        self.outputs.dns_transactions.push(|| rows::dns_transaction(told, names), self.sink)?;
+        self.lookups.take(told);
         if self.lookups.is_full() { self.tell(|lookups, tell| lookups.tell_some(tell)) } else { Ok(()) }
     }
 

@@ -40,7 +40,6 @@ impl Totals {
             Event::Flow(flow) => self.flow(flow),
             Event::IcmpError(_) => *self.protocols.entry("icmp errors").or_default() += 1,
             Event::Echo(_) => *self.protocols.entry("pings").or_default() += 1,
-            Event::Dns(_) => *self.protocols.entry("dns transactions").or_default() += 1,
             Event::Quic(quic) => {
                 *self.protocols.entry("quic connections").or_default() += 1;
                 if quic.unanswered > 0 {
@@ -48,12 +47,20 @@ impl Totals {
                 }
             }
             Event::Turn(_)
+            | Event::Dns(_)
             | Event::Tcp(_)
             | Event::ArpUnanswered(_)
             | Event::AddressConflict(_)
             | Event::Speakers { .. }
             | Event::Flagged(_)
             | Event::Tally { .. } => {}
+        }
+    }
+
+    /// Counts DNS transactions.
+    pub(crate) fn dns(&mut self, count: i64) {
+        if count > 0 {
+            *self.protocols.entry("dns transactions").or_default() += count;
         }
     }
 

@@ -109,7 +109,6 @@ impl Facts {
             Event::IcmpError(error) if error.icmp.is_reassembly_timeout() => self.fragments.gave_up(error),
             Event::IcmpError(error) if error.icmp.is_too_big() => self.path_mtu.too_big(error),
             Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
-            Event::Dns(told) => self.dns.add(told),
             Event::AddressConflict(conflict) if self.conflicts.len() < MAX_FACTS => {
                 self.conflicts.push((**conflict).clone());
             }
@@ -117,7 +116,7 @@ impl Facts {
             Event::Speakers { unit, addrs } => self.speakers.extend(addrs.iter().map(|addr| (*unit, *addr))),
             Event::Echo(echo) => self.overlay.echo(echo),
             Event::Quic(quic) => self.flows.quic(quic),
-            Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}
+            Event::Dns(_) | Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
     }
 

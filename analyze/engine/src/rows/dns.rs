@@ -7,7 +7,7 @@ use crate::track::dns::Transaction;
 use crate::track::dns::transaction::{Answer, Transport, qtype_name, rcode_name};
 
 pub(crate) fn dns_transaction(told: &Transaction, names: &Names) -> DnsTransactionRow {
-    let answer = told.answer.as_deref();
+    let answer = told.answer.as_ref();
     let soa = answer.and_then(|answer| answer.soa.as_ref());
     let known = told.qtype != 0;
     DnsTransactionRow {

@@ -52,8 +52,8 @@ pub enum Event {
     },
     /// Several link addresses claim one address.
     AddressConflict(Box<AddressConflict>),
-    /// A DNS question was answered or given up.
-    Dns(Box<Transaction>),
+    /// DNS questions that were answered or given up.
+    Dns(Vec<Transaction>),
     /// A segment to count in its second.
     Tally {
         /// Seconds since the epoch.

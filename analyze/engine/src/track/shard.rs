@@ -88,7 +88,7 @@ impl Shard {
         source: &Source<'_>,
         events: &mut Events,
     ) {
-        packets.for_each(|packet| self.dns.take(packet, source, events));
+        packets.for_each(|packet| self.dns.take(packet, source));
         self.dns.sweep(self.last_ns, events);
     }
 

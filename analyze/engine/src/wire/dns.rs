@@ -10,11 +10,11 @@
 
 mod name;
 
-pub use name::{name_at, name_hash, name_text, push_name};
+pub use name::{Name, is_name, name_at, name_hash, name_text, push_name};
 
 use crate::Addr;
+use nom::Parser;
 use nom::number::complete::be_u16;
-use nom::{IResult, Parser};
 
 /// Assigned by IANA.
 pub const PORT: u16 = 53;
@@ -73,32 +73,27 @@ pub struct Message<'a> {
 /// Reads a message that had `len` bytes on the wire; `None` when not even the flags were captured.
 pub fn message(bytes: &[u8], len: usize) -> Option<Message<'_>> {
     let is_cut = bytes.len() < len;
-    let (_, (id, flags)) = (be_u16::<_, ()>, be_u16).parse(bytes).ok()?;
-    let mut message = Message { bytes, id, flags, counts: [0; 4], question: Question::Absent, is_cut };
-    match header(bytes) {
-        Ok((rest, counts)) => {
-            message.counts = counts;
-            if counts.first().is_some_and(|questions| *questions > 0) {
-                message.question = question(rest, is_cut);
-            }
-        }
-        Err(_) if is_cut => message.question = Question::Cut(&[]),
-        Err(_) => return None,
-    }
-    Some(message)
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else { return torn(bytes, is_cut) };
+    let &[i0, i1, f0, f1, q0, q1, a0, a1, u0, u1, d0, d1] = header;
+    let [id, flags, questions] = [[i0, i1], [f0, f1], [q0, q1]].map(u16::from_be_bytes);
+    let [answers, authorities, additionals] = [[a0, a1], [u0, u1], [d0, d1]].map(u16::from_be_bytes);
+    let counts = [questions, answers, authorities, additionals];
+    let question = if questions > 0 { question(rest, is_cut) } else { Question::Absent };
+    Some(Message { bytes, id, flags, counts, question, is_cut })
 }
 
-fn header(bytes: &[u8]) -> IResult<&[u8], [u16; 4], ()> {
-    let (rest, (_, _, questions, answers, authorities, additionals)) =
-        (be_u16, be_u16, be_u16, be_u16, be_u16, be_u16).parse(bytes)?;
-    Ok((rest, [questions, answers, authorities, additionals]))
+/// A message of which the capture has less than the header.
+#[cold]
+fn torn(bytes: &[u8], is_cut: bool) -> Option<Message<'_>> {
+    let (_, (id, flags)) = (be_u16::<_, ()>, be_u16).parse(bytes).ok().filter(|_| is_cut)?;
+    Some(Message { bytes, id, flags, counts: [0; 4], question: Question::Cut(&[]), is_cut })
 }
 
 fn question(bytes: &[u8], is_cut: bool) -> Question<'_> {
     let whole = name_len(bytes).and_then(|len| {
         let (name, rest) = bytes.split_at_checked(len)?;
-        let (_, (qtype, qclass)) = (be_u16::<_, ()>, be_u16).parse(rest).ok()?;
-        Some(Asked { name, qtype, qclass })
+        let &[t0, t1, c0, c1] = rest.first_chunk()?;
+        Some(Asked { name, qtype: u16::from_be_bytes([t0, t1]), qclass: u16::from_be_bytes([c0, c1]) })
     });
     match whole {
         Some(asked) => Question::Whole(asked),

@@ -5,7 +5,7 @@ use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 pub(crate) const ABOUT: About = About {
     code: "DNS003",
@@ -53,22 +53,23 @@ spec:
 ";
 
 /// Queries of clients that get no answer at all, while their other traffic flows.
-pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
+pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
     let dns = &world.facts.dns;
-    let mut by_client: BTreeMap<Addr, Vec<Query>> = BTreeMap::new();
-    for query in dns.of_stalled(PATTERN, |query| query.client.addr) {
-        by_client.entry(query.client.addr).or_default().push(*query);
-    }
-    let folded: BTreeSet<Addr> = dns.folded.keys().map(|(client, _)| *client).collect();
-    by_client.retain(|client, queries| {
-        let flows = dns.elsewhere.get(client).is_some_and(|other| other.two_way > other.stalled * MOSTLY);
-        let nothing = queries.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
-        let attempts: u32 = queries.iter().map(|query| query.unanswered).sum();
-        let left = queries.iter().any(|query| query.forwarded);
-        flows && nothing && !left && attempts >= PATTERN && !folded.contains(client)
-    });
-    by_client.retain(|_, queries| !is_symptom(queries, world));
-    by_client.into_values().flatten().collect()
+    dns.cases.blocked.get_or_init(|| {
+        let folded: BTreeSet<Addr> = dns.folded.keys().map(|(client, _)| *client).collect();
+        let blocked = dns.clients().filter(|queries| is_blocked(queries, world, &folded));
+        blocked.filter(|queries| !is_symptom(queries, world)).flatten().copied().collect()
+    })
+}
+
+fn is_blocked(queries: &[Query], world: &World<'_>, folded: &BTreeSet<Addr>) -> bool {
+    let Some(client) = queries.first().map(|query| query.client.addr) else { return false };
+    let other = world.facts.dns.elsewhere.get(&client);
+    let flows = other.is_some_and(|other| other.two_way > other.stalled * MOSTLY);
+    let nothing = queries.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
+    let left = queries.iter().any(|query| query.forwarded);
+    let attempts: u32 = queries.iter().map(|query| query.unanswered).sum();
+    flows && nothing && !left && attempts >= PATTERN && !folded.contains(&client)
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {

@@ -1,12 +1,14 @@
 use super::Query;
-use super::cite::{by_group, clients, group, names};
+use super::cite::{clients, names};
 use super::lookups::{lookups, pairs};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
+use crate::track::Endpoint;
 use crate::track::dns::transaction::Outcome;
-use std::collections::BTreeSet;
+use foldhash::fast::RandomState;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub(crate) const ABOUT: About = About {
     code: "DNS005",
@@ -35,7 +37,8 @@ const PATTERN: usize = 5;
 const SEEN_PATTERN: usize = 3;
 
 /// Pairs of which one question was lost.
-struct Race {
+#[derive(Debug)]
+pub(super) struct Race {
     losers: Vec<Query>,
     pairs: usize,
     /// Losers that were the second of their pair, and that were seen not to get as far as others.
@@ -44,26 +47,50 @@ struct Race {
 }
 
 /// Questions lost to the race.
-pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
-    races(world).into_iter().flat_map(|race| race.losers).collect()
+pub(super) fn cases<'a>(world: &World<'a>) -> impl Iterator<Item = &'a Query> {
+    races(world).iter().flat_map(|race| &race.losers)
 }
 
 /// Among those who have to do with each other: what strangers lose says nothing.
-fn races(world: &World<'_>) -> Vec<Race> {
-    let stalled = world.facts.dns.of_stalled(SEEN_PATTERN as u32, |query| group(query, world));
-    by_group(stalled, world).iter().filter_map(|queries| race(queries)).collect()
+fn races<'a>(world: &World<'a>) -> &'a [Race] {
+    world.facts.dns.cases.races.get_or_init(|| groups(world).iter().filter_map(|queries| race(queries)).collect())
 }
 
-fn race(queries: &[Query]) -> Option<Race> {
-    let pairs = pairs(queries);
+/// Queries by who has to do with whom, where enough of them were lost.
+fn groups<'a>(world: &World<'a>) -> Vec<Vec<&'a Query>> {
+    let mut groups: Vec<(Option<u32>, Vec<&Query>)> = Vec::new();
+    let mut places: HashMap<Option<u32>, usize, RandomState> = HashMap::default();
+    for queries in world.facts.dns.clients() {
+        let of_client = queries.first().and_then(|query| world.group(query.client.addr));
+        for queries in queries.chunk_by(|a, b| of_client.is_some() || a.server == b.server) {
+            let of = of_client.or_else(|| world.group(queries.first()?.server.addr));
+            let at = *places.entry(of).or_insert(groups.len());
+            if at == groups.len() {
+                groups.push((of, Vec::new()));
+            }
+            groups[at].1.extend(queries);
+        }
+    }
+    groups.retain(|(_, queries)| queries.iter().filter(|query| query.unanswered > 0).count() >= SEEN_PATTERN);
+    groups.into_iter().map(|(_, queries)| queries).collect()
+}
+
+/// Those of queries that are asked from the ports, for the names, of lost ones.
+fn near_lost<'a>(queries: &[&'a Query]) -> Vec<&'a Query> {
+    let lost = queries.iter().filter(|query| query.unanswered > 0);
+    let ports: HashSet<(Endpoint, u64), RandomState> = lost.map(|query| (query.client, query.name)).collect();
+    queries.iter().filter(|query| ports.contains(&(query.client, query.name))).copied().collect()
+}
+
+fn race(queries: &[&Query]) -> Option<Race> {
     let lost = |query: &Query| query.unanswered > 0;
     let (mut losers, mut second, mut both) = (Vec::new(), 0, 0);
-    for (first, last) in &pairs {
+    for (first, last) in pairs(near_lost(queries)) {
         match (lost(first), lost(last)) {
             (true, true) => both += 1,
-            (true, false) => losers.push(**first),
+            (true, false) => losers.push(*first),
             (false, true) => {
-                losers.push(**last);
+                losers.push(*last);
                 second += 1;
             }
             (false, false) => {}
@@ -79,9 +106,9 @@ fn race(queries: &[Query]) -> Option<Race> {
     let pattern = second * 20 >= count * 19 && count >= PATTERN
         || stopped == count && count >= SEEN_PATTERN && second * 3 >= count * 2;
     let clean = both == 0 && answers_lost == 0 && single * 20 <= count;
-    (pattern && clean && (recovered + open) * 10 >= count * 8).then_some(Race {
+    (pattern && clean && (recovered + open) * 10 >= count * 8).then(|| Race {
         losers,
-        pairs: pairs.len(),
+        pairs: pairs(queries.iter().copied()).len(),
         second,
         stopped,
     })

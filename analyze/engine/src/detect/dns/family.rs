@@ -1,12 +1,13 @@
 use super::Query;
+use super::cases::stalled;
 use super::cite::{clients, group, names};
-use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) const ABOUT: About = About {
     code: "DNS014",
@@ -29,26 +30,32 @@ pub(crate) const ABOUT: About = About {
 const PATTERN: u32 = 2;
 
 /// A family that a client never gets.
-struct Broken {
+#[derive(Debug)]
+pub(super) struct Broken {
     silent: Vec<Query>,
     answered: usize,
 }
 
-fn broken(world: &World<'_>) -> Vec<Broken> {
-    let of = |query: &Query| (query.client.addr, query.server);
-    let mut clients: BTreeMap<(Addr, Endpoint), [Vec<Query>; 2]> = BTreeMap::new();
-    for query in world.facts.dns.of_stalled(PATTERN, of) {
-        let family = match query.qtype {
-            1 => 0,
-            28 => 1,
-            _ => continue,
-        };
-        clients.entry(of(query)).or_default()[family].push(*query);
-    }
-    clients.into_values().flat_map(|[a, aaaa]| [one(&a, &aaaa), one(&aaaa, &a)]).flatten().collect()
+fn broken<'a>(world: &World<'a>) -> &'a [Broken] {
+    let dns = &world.facts.dns;
+    dns.cases.broken.get_or_init(|| dns.clients().flat_map(of_client).collect())
 }
 
-fn one(silent: &[Query], other: &[Query]) -> Option<Broken> {
+fn of_client(queries: &[Query]) -> Vec<Broken> {
+    let stalled = stalled(queries, PATTERN, |query| query.server);
+    if stalled.is_empty() {
+        return Vec::new();
+    }
+    let mut servers: HashMap<Endpoint, [Vec<&Query>; 2], RandomState> = HashMap::default();
+    for query in queries.iter().filter(|query| matches!(query.qtype, 1 | 28) && stalled.contains(&query.server)) {
+        servers.entry(query.server).or_default()[usize::from(query.qtype == 28)].push(query);
+    }
+    let mut servers: Vec<_> = servers.into_iter().collect();
+    servers.sort_unstable_by_key(|(server, _)| *server);
+    servers.iter().flat_map(|(_, [a, aaaa])| [one(a, aaaa), one(aaaa, a)]).flatten().collect()
+}
+
+fn one(silent: &[&Query], other: &[&Query]) -> Option<Broken> {
     let never = silent.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
     let attempts: u32 = silent.iter().map(|query| query.unanswered).sum();
     if !never || attempts < PATTERN {
@@ -56,12 +63,12 @@ fn one(silent: &[Query], other: &[Query]) -> Option<Broken> {
     }
     let names: BTreeSet<u64> = silent.iter().map(|query| query.name).collect();
     let answered = other.iter().filter(|query| query.is_answered() && names.contains(&query.name)).count();
-    (answered > 0).then(|| Broken { silent: silent.to_vec(), answered })
+    (answered > 0).then(|| Broken { silent: silent.iter().copied().copied().collect(), answered })
 }
 
 /// Questions of families that are never answered.
-pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
-    broken(world).into_iter().flat_map(|broken| broken.silent).collect()
+pub(super) fn cases<'a>(world: &World<'a>) -> impl Iterator<Item = &'a Query> {
+    broken(world).iter().flat_map(|broken| &broken.silent)
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -69,7 +76,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for broken in broken(world) {
         let first = &broken.silent[0];
         let kind = kinds.entry((group(first, world), first.qtype)).or_default();
-        kind.0.extend(broken.silent);
+        kind.0.extend_from_slice(&broken.silent);
         kind.1 += broken.answered;
     }
     kinds.into_iter().map(|((_, qtype), (silent, answered))| judge(qtype, &silent, answered, world)).collect()

@@ -64,22 +64,42 @@ pub(super) fn lookups<'a>(queries: impl IntoIterator<Item = &'a Query>, dns: &'a
 }
 
 /// Clients whose resolver asks for both families from one port (glibc, musl), not from one each (Go).
-pub(super) fn one_port(queries: &[Query]) -> BTreeSet<Addr> {
-    pairs(queries).iter().map(|(first, _)| first.client.addr).collect()
+pub(super) fn one_port<'a>(clients: impl Iterator<Item = &'a [Query]>) -> BTreeSet<Addr> {
+    clients.filter_map(first_pair).map(|(first, _)| first.client.addr).collect()
+}
+
+fn first_pair(queries: &[Query]) -> Option<(&Query, &Query)> {
+    let mut open = Pairs::default();
+    queries.iter().find_map(|query| open.take(query))
 }
 
 /// The two families of a name, asked for from one port at a time: in order of being asked.
-pub(super) fn pairs(queries: &[Query]) -> Vec<(&Query, &Query)> {
-    let mut pairs = Vec::new();
-    let mut open: HashMap<(Endpoint, u64), &Query, RandomState> = HashMap::default();
-    for query in queries.iter().filter(|query| matches!(query.qtype, 1 | 28) && !query.tcp) {
+pub(super) fn pairs<'a>(queries: impl IntoIterator<Item = &'a Query>) -> Vec<(&'a Query, &'a Query)> {
+    let mut open = Pairs::default();
+    queries.into_iter().filter_map(|query| open.take(query)).collect()
+}
+
+/// Questions whose pair may come.
+#[derive(Default)]
+struct Pairs<'a> {
+    open: HashMap<(Endpoint, u64), &'a Query, RandomState>,
+}
+
+impl<'a> Pairs<'a> {
+    /// The pair that a question completes.
+    fn take(&mut self, query: &'a Query) -> Option<(&'a Query, &'a Query)> {
+        if !matches!(query.qtype, 1 | 28) || query.tcp {
+            return None;
+        }
         let key = (query.client, query.name);
-        match open.remove(&key) {
+        match self.open.remove(&key) {
             Some(first) if first.qtype != query.qtype && query.first_ns.saturating_sub(first.first_ns) < PAIR_NS => {
-                pairs.push((first, query));
+                Some((first, query))
             }
-            _ => drop(open.insert(key, query)),
+            _ => {
+                self.open.insert(key, query);
+                None
+            }
         }
     }
-    pairs
 }

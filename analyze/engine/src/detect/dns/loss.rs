@@ -9,7 +9,7 @@ use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
 use crate::track::dns::transaction::rcode::{NOERROR, NXDOMAIN};
 use foldhash::fast::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 pub(crate) const ABOUT: About = About {
@@ -41,21 +41,24 @@ const TRIES: u32 = 3;
 const RESOLVER_NS: RangeInclusive<i64> = 2_000_000_000..=6_500_000_000;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let cases = [blocked::cases, conntrack_race::cases, family::cases, stale_backend::cases];
-    let more = [upstream::cases, rate_limited::cases];
-    let of_others: Vec<Query> = cases.iter().chain(&more).flat_map(|cases| cases(world)).collect();
+    let races = conntrack_race::cases(world).chain(family::cases(world)).chain(stale_backend::cases(world));
+    let more = upstream::cases(world).iter().chain(rate_limited::cases(world));
+    let of_others: Vec<&Query> = blocked::cases(world).iter().chain(races).chain(more).collect();
     let explained: BTreeSet<(u64, i64)> = of_others.iter().map(|query| (query.identity, query.first_ns)).collect();
     let troubled: BTreeSet<Option<u32>> = of_others.iter().map(|query| group(query, world)).collect();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
     let (slowest, ends_ns) = (slowest(world), ends_ns(world));
     for query in world.facts.dns.queries() {
+        if query.unanswered == 0 {
+            continue;
+        }
         // A server that is known to answer late may have answered behind the end of the capture.
         let due_ns = slowest.get(&query.server).map_or(i64::MIN, |took| query.first_ns.saturating_add(*took));
         if query.is_silent() && ends_ns.get(&query.unit).is_some_and(|end_ns| due_ns >= *end_ns) {
             continue;
         }
         let known = explained.contains(&(query.identity, query.first_ns));
-        if query.unanswered > 0 && !query.rejected && !query.tcp && !known && !world.is_broken(query.tunnel) {
+        if !query.rejected && !query.tcp && !known && !world.is_broken(query.tunnel) {
             servers.entry(query.server).or_default().push(*query);
         }
     }
@@ -67,12 +70,21 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     direct.chain(again.map(|(server, queries)| judge_again(server, &queries, world))).collect()
 }
 
+/// Numbers that come more than once.
+fn repeated(numbers: impl Iterator<Item = u64>) -> HashSet<u64, RandomState> {
+    let mut all: Vec<u64> = numbers.collect();
+    all.sort_unstable();
+    all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+}
+
 /// Questions that were answered and yet asked again with the same identification, from the same port: between this
 /// point and the client their answer was lost, or that of the other question from this port.
 fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
     let mut asked: HashMap<(u64, Endpoint), (&Query, u32), RandomState> = HashMap::default();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
-    for query in world.facts.dns.queries().iter().filter(|query| !query.tcp && query.unanswered == 0) {
+    let answered = || world.facts.dns.queries().iter().filter(|query| !query.tcp && query.unanswered == 0);
+    let repeated = repeated(answered().map(|query| query.identity));
+    for query in answered().filter(|query| repeated.contains(&query.identity)) {
         let times = asked.get(&(query.identity, query.client)).map_or(0, |(_, times)| *times);
         let before = asked.insert((query.identity, query.client), (query, times + 1)).map(|(before, _)| before);
         let waited = |before: &Query| query.first_ns.saturating_sub(before.last_ns);
@@ -94,9 +106,9 @@ fn judge_again(server: Endpoint, queries: &[Query], world: &World<'_>) -> Findin
     let ports: BTreeSet<Endpoint> = queries.iter().map(|query| query.client).collect();
     let stalled = ports.len() as u64;
     let lookups = count_of(stalled, "lookup");
-    let all = dns.queries().iter().filter(|query| query.server == server).count();
+    let all = dns.of_server(server).queries;
     let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again although it had answered"));
-    if stalled < u64::from(PATTERN) || stalled * 1000 < all as u64 * PER_MILLE {
+    if stalled < u64::from(PATTERN) || stalled * 1000 < all * PER_MILLE {
         finding.severity = Severity::Warning;
     }
     if is_symptom(queries, world) {
@@ -139,9 +151,12 @@ fn slowest(world: &World<'_>) -> BTreeMap<Endpoint, i64> {
 /// Last time that anything of DNS was seen, by unit.
 fn ends_ns(world: &World<'_>) -> BTreeMap<u32, i64> {
     let mut ends = BTreeMap::new();
-    for query in world.facts.dns.queries() {
-        let end = query.last_ns.max(query.first_ns + query.rtt_ns.unwrap_or_default());
-        ends.entry(query.unit).and_modify(|last: &mut i64| *last = end.max(*last)).or_insert(end);
+    let end = |query: &Query| query.last_ns.max(query.first_ns + query.rtt_ns.unwrap_or_default());
+    for of_unit in world.facts.dns.queries().chunk_by(|a, b| a.unit == b.unit) {
+        let Some((unit, end)) = of_unit.first().map(|query| query.unit).zip(of_unit.iter().map(end).max()) else {
+            continue;
+        };
+        ends.entry(unit).and_modify(|last: &mut i64| *last = end.max(*last)).or_insert(end);
     }
     ends
 }
@@ -181,8 +196,7 @@ impl Lost {
 
 fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let dns = &world.facts.dns;
-    let of_server = dns.queries().iter().filter(|query| query.server == server);
-    let all = of_server.map(|query| u64::from(query.attempts)).sum::<u64>() + dns.folded_of(server);
+    let all = dns.of_server(server).attempts + dns.folded_of(server);
     let lost = Lost::of(queries);
     let attempts = count_of(lost.attempts.into(), "attempt");
     let stalled = lookups(queries, dns);

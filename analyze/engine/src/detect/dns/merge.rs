@@ -24,7 +24,10 @@ pub(super) fn merged(all: Vec<Query>) -> Vec<Query> {
     let several = all.windows(2).any(|pair| pair[0].unit != pair[1].unit);
     let mut merged = if several { by_identity(all) } else { all };
     let ranks = ranks(merged.iter().map(|query| query.client.addr));
-    merged.sort_by_cached_key(|query| (ranks.get(&query.client.addr).copied(), query.first_ns, query.client.port));
+    let rank = |query: &Query| u128::from(ranks.get(&query.client.addr).copied().unwrap_or_default());
+    // Rank, time and port in one number.
+    let time = |query: &Query| u128::from(query.first_ns as u64 ^ 1 << 63);
+    merged.sort_by_cached_key(|query| rank(query) << 80 | time(query) << 16 | u128::from(query.client.port));
     merged
 }
 

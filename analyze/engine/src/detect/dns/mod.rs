@@ -1,6 +1,7 @@
 //! What detectors of DNS judge: every query in short, those in trouble with their frames, who else talks.
 
 pub(super) mod blocked;
+mod cases;
 mod cite;
 pub(super) mod conntrack_race;
 pub(super) mod family;
@@ -24,11 +25,11 @@ use crate::track::dns::Transaction;
 use crate::track::dns::transaction::{Outcome, Transport, rcode};
 use crate::track::event::{Flow, Rejection};
 use crate::track::{Endpoint, FrameId};
-use crate::wire::dns::{PORT, name_hash};
+use crate::wire::dns::PORT;
+use cases::{Cases, OfServer};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A transaction in short.
 #[derive(Clone, Copy, Debug)]
@@ -121,13 +122,17 @@ pub(crate) struct Dns {
     pub(in crate::detect) cut: BTreeSet<Addr>,
     /// Points at which both a question and its answer were seen.
     pub(super) answering: BTreeSet<u16>,
+    last_answering: Option<u16>,
     /// Answered queries that are not kept one by one any more, by client, server.
-    pub(super) folded: BTreeMap<(Addr, Endpoint), u64>,
+    pub(super) folded: HashMap<(Addr, Endpoint), u64, RandomState>,
     /// Transactions, those that were answered and those that failed; what several units saw counts once.
     pub(crate) seen: u64,
     pub(crate) answered: u64,
     pub(crate) silent: u64,
     one_port: OnceCell<BTreeSet<Addr>>,
+    servers: OnceCell<HashMap<Endpoint, OfServer, RandomState>>,
+    /// What detectors found, for those behind them.
+    cases: Cases,
     pub(crate) left_out: u64,
 }
 
@@ -146,7 +151,11 @@ const SLOW_NS: i64 = 250_000_000;
 impl Dns {
     /// Takes a transaction.
     pub(crate) fn add(&mut self, told: &Transaction) {
-        self.answering.extend(told.legs.iter().filter(|leg| leg.queries > 0 && leg.answers > 0).map(|leg| leg.point));
+        for leg in told.legs.iter().filter(|leg| leg.queries > 0 && leg.answers > 0) {
+            if self.last_answering.replace(leg.point) != Some(leg.point) {
+                self.answering.insert(leg.point);
+            }
+        }
         if !told.seen_before {
             self.seen += 1;
             self.answered += u64::from(told.outcome == Outcome::Answered);
@@ -181,7 +190,7 @@ impl Dns {
         let icmp = told.rejection.map(|rejection| rejection.frame);
         let attempts = told.attempts.iter().map(|attempt| attempt.frame);
         self.stories.push(Story {
-            name: told.name.clone(),
+            name: (*told.name).into(),
             frames: attempts.chain(answer).chain(icmp).take(FRAMES).collect(),
             rejection: told.rejection,
         });
@@ -190,7 +199,8 @@ impl Dns {
 
     /// Counts what is without trouble, and keeps only what asked from the same ports as what has some.
     fn fold(&mut self) {
-        let troubled: BTreeSet<Endpoint> = self.queries.iter().filter(|q| q.is_telling()).map(|q| q.client).collect();
+        let troubled: HashSet<Endpoint, RandomState> =
+            self.queries.iter().filter(|q| q.is_telling()).map(|q| q.client).collect();
         let folded = &mut self.folded;
         self.queries.retain(|query| {
             let keep = troubled.contains(&query.client);
@@ -254,17 +264,19 @@ impl Dns {
         &self.queries
     }
 
-    /// Queries of those, as `key` tells them apart, who had to wait in vain `least` times or more.
-    pub(super) fn of_stalled<K: Hash + Eq>(
-        &self,
-        least: u32,
-        key: impl Fn(&Query) -> K,
-    ) -> impl Iterator<Item = &Query> {
-        let stalled = self.queries.iter().filter(|query| query.unanswered > 0 || query.is_silent());
-        let mut keys: HashMap<K, u32, RandomState> = HashMap::default();
-        stalled.for_each(|query| *keys.entry(key(query)).or_default() += query.unanswered.max(1));
-        keys.retain(|_, count| *count >= least);
-        self.queries.iter().filter(move |query| !keys.is_empty() && keys.contains_key(&key(query)))
+    /// Queries of each client, in order of time.
+    pub(super) fn clients(&self) -> impl Iterator<Item = &[Query]> {
+        self.queries.chunk_by(|a, b| a.client.addr == b.client.addr)
+    }
+
+    /// Counts of the queries to a server.
+    fn of_server(&self, server: Endpoint) -> OfServer {
+        let servers = self.servers.get_or_init(|| {
+            let mut servers: HashMap<Endpoint, OfServer, RandomState> = HashMap::default();
+            self.queries.iter().for_each(|query| servers.entry(query.server).or_default().add(query));
+            servers
+        });
+        servers.get(&server).copied().unwrap_or_default()
     }
 
     /// Answered queries to a server that are not kept one by one any more.
@@ -274,7 +286,7 @@ impl Dns {
 
     /// Clients that ask for both families from one port.
     pub(super) fn one_port(&self) -> &BTreeSet<Addr> {
-        self.one_port.get_or_init(|| lookups::one_port(self.queries()))
+        self.one_port.get_or_init(|| lookups::one_port(self.clients()))
     }
 
     /// What is kept of a query in trouble.
@@ -289,8 +301,13 @@ impl Dns {
 }
 
 impl Query {
+    /// Whether its client had to wait in vain.
+    fn is_stalled(&self) -> bool {
+        self.unanswered > 0 || self.is_silent()
+    }
+
     fn of(told: &Transaction) -> Self {
-        let answer = told.answer.as_deref();
+        let answer = told.answer.as_ref();
         let near = told.legs.first().copied().unwrap_or_default();
         let asked = told.legs.iter().filter(|leg| leg.queries > 0);
         Self {
@@ -299,7 +316,7 @@ impl Query {
             client: told.client,
             server: told.server,
             backend: told.backend.map(|backend| backend.addr).filter(|backend| *backend != told.server.addr),
-            name: name_hash(told.name.as_bytes()),
+            name: told.name.hash(),
             qtype: told.qtype,
             tcp: told.transport == Transport::Tcp,
             first_ns: told.first_ns,

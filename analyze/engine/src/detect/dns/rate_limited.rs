@@ -1,4 +1,5 @@
 use super::Query;
+use super::cases::stalled;
 use super::cite::server_filter;
 use crate::Addr;
 use crate::detect::About;
@@ -38,31 +39,55 @@ struct Second {
 }
 
 /// A rate beyond which questions stay unanswered.
-struct Knee {
+#[derive(Debug)]
+pub(super) struct Knee {
     pair: (Addr, Endpoint),
     rate: u64,
     queries: Vec<Query>,
 }
 
-fn knees(world: &World<'_>) -> Vec<Knee> {
-    let mut pairs: BTreeMap<(Addr, Endpoint), BTreeMap<i64, Second>> = BTreeMap::new();
-    let queries = world.facts.dns.queries();
-    if queries.iter().filter(|query| query.unanswered > 0).count() < SECONDS {
+fn knees<'a>(world: &World<'a>) -> &'a [Knee] {
+    let dns = &world.facts.dns;
+    dns.cases.knees.get_or_init(|| {
+        let lost = dns.queries().iter().filter(|query| query.unanswered > 0).count();
+        if lost < SECONDS { Vec::new() } else { dns.clients().flat_map(of_client).collect() }
+    })
+}
+
+fn of_client(queries: &[Query]) -> Vec<Knee> {
+    let stalled = stalled(queries, SECONDS as u32, |query| query.server);
+    if stalled.is_empty() {
         return Vec::new();
     }
-    let of = |query: &Query| (query.client.addr, query.server);
-    for query in world.facts.dns.of_stalled(SECONDS as u32, of) {
-        let seconds = pairs.entry(of(query)).or_default();
-        let second = seconds.entry(query.first_ns.div_euclid(1_000_000_000)).or_default();
-        second.asked += 1;
-        second.lost += u64::from(query.unanswered > 0);
+    let mut servers: BTreeMap<Endpoint, Vec<(i64, Second)>> = BTreeMap::new();
+    for of_server in queries.chunk_by(|a, b| a.server == b.server) {
+        let Some(server) = of_server.first().map(|query| query.server).filter(|server| stalled.contains(server)) else {
+            continue;
+        };
+        let seconds = servers.entry(server).or_default();
+        for query in of_server {
+            count(seconds, query);
+        }
     }
-    let knee = |(pair, seconds): (_, BTreeMap<i64, Second>)| {
-        let rate = limit(&seconds.into_values().collect::<Vec<_>>())?;
-        let lost = |query: &&Query| (query.client.addr, query.server) == pair && query.unanswered > 0;
-        Some(Knee { pair, rate, queries: queries.iter().filter(lost).copied().collect() })
+    let knee = |(server, seconds): (Endpoint, Vec<(i64, Second)>)| {
+        let rate = limit(&seconds.into_iter().map(|(_, second)| second).collect::<Vec<_>>())?;
+        let lost: Vec<Query> =
+            queries.iter().filter(|query| query.server == server && query.unanswered > 0).copied().collect();
+        Some(Knee { pair: (lost.first()?.client.addr, server), rate, queries: lost })
     };
-    pairs.into_iter().filter_map(knee).collect()
+    servers.into_iter().filter_map(knee).collect()
+}
+
+/// Counts a query in its second; queries come in order of time.
+fn count(seconds: &mut Vec<(i64, Second)>, query: &Query) {
+    let second = query.first_ns.div_euclid(1_000_000_000);
+    if seconds.last().is_none_or(|(last, _)| *last != second) {
+        seconds.push((second, Second::default()));
+    }
+    if let Some((_, counts)) = seconds.last_mut() {
+        counts.asked += 1;
+        counts.lost += u64::from(query.unanswered > 0);
+    }
 }
 
 /// The answers a second at which losses begin, where there is such a number.
@@ -77,8 +102,8 @@ fn limit(seconds: &[Second]) -> Option<u64> {
 }
 
 /// Questions beyond a limit.
-pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
-    knees(world).into_iter().flat_map(|knee| knee.queries).collect()
+pub(super) fn cases<'a>(world: &World<'a>) -> impl Iterator<Item = &'a Query> {
+    knees(world).iter().flat_map(|knee| &knee.queries)
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {

@@ -23,8 +23,8 @@ pub(super) fn errors(code: u16, world: &World<'_>) -> Vec<Errors> {
     let dns = &world.facts.dns;
     let failed = by_server(dns.queries().iter().filter(|query| query.rcode == Some(code))).into_iter();
     let errors = |(server, failed): (Endpoint, Vec<Query>)| {
-        let answered = dns.queries().iter().filter(|query| query.rcode.is_some() && query.server == server).count();
-        Errors { server, failed, answered: answered as u64 + dns.folded_of(server) }
+        let answered = dns.of_server(server).with_rcode + dns.folded_of(server);
+        Errors { server, failed, answered }
     };
     failed.map(errors).collect()
 }

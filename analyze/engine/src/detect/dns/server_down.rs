@@ -45,7 +45,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let backends: BTreeSet<Addr> = queries.iter().filter_map(|query| query.backend).collect();
     let errors = count_of(queries.len() as u64, "question");
     let mut finding = Finding::of(&ABOUT, format!("{server} is down for {errors}: ICMP unreachable"));
-    let answered = dns.queries().iter().filter(|query| query.server == server && query.is_answered()).count();
+    let answered = dns.of_server(server).answered as usize;
     if queries.len() < PATTERN {
         finding.severity = Severity::Warning;
     }

@@ -1,5 +1,6 @@
-use super::Query;
+use super::cases::stalled;
 use super::cite::names;
+use super::{Dns, Query};
 use crate::detect::About;
 use crate::detect::evidence::count_of;
 use crate::detect::world::World;
@@ -30,11 +31,21 @@ const PATTERN: usize = 3;
 const SPAN_NS: i64 = 5_000_000_000;
 
 /// Questions from ports that are pinned, by port.
-fn pinned(world: &World<'_>) -> BTreeMap<(Endpoint, Endpoint), Vec<Query>> {
+fn pinned<'a>(world: &World<'a>) -> &'a BTreeMap<(Endpoint, Endpoint), Vec<Query>> {
     let dns = &world.facts.dns;
+    dns.cases.pinned.get_or_init(|| find_pinned(dns))
+}
+
+fn find_pinned(dns: &Dns) -> BTreeMap<(Endpoint, Endpoint), Vec<Query>> {
     let mut ports: BTreeMap<(Endpoint, Endpoint), Vec<Query>> = BTreeMap::new();
-    for query in dns.of_stalled(PATTERN as u32, |query| (query.client, query.server)).filter(|query| !query.tcp) {
-        ports.entry((query.client, query.server)).or_default().push(*query);
+    for queries in dns.clients() {
+        let stalled = stalled(queries, PATTERN as u32, |query| (query.client, query.server));
+        if stalled.is_empty() {
+            continue;
+        }
+        for query in queries.iter().filter(|query| !query.tcp && stalled.contains(&(query.client, query.server))) {
+            ports.entry((query.client, query.server)).or_default().push(*query);
+        }
     }
     let lives = |server: Endpoint| {
         let mut answered = dns.queries().iter().filter(|query| !query.tcp && query.is_answered());
@@ -53,8 +64,8 @@ fn pinned(world: &World<'_>) -> BTreeMap<(Endpoint, Endpoint), Vec<Query>> {
 }
 
 /// Questions from ports that are pinned.
-pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
-    pinned(world).into_values().flatten().collect()
+pub(super) fn cases<'a>(world: &World<'a>) -> impl Iterator<Item = &'a Query> {
+    pinned(world).values().flatten()
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {

@@ -37,9 +37,11 @@ fn probes<'a>(world: &'a World<'_>) -> impl Iterator<Item = &'a Query> {
 }
 
 /// Probes that are not answered.
-pub(super) fn cases(world: &World<'_>) -> Vec<Query> {
-    let silent = by_server(probes(world).filter(|query| !query.is_answered())).into_values();
-    silent.filter(|probes| is_series(probes)).flatten().collect()
+pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
+    world.facts.dns.cases.probes.get_or_init(|| {
+        let silent = by_server(probes(world).filter(|query| !query.is_answered())).into_values();
+        silent.filter(|probes| is_series(probes)).flatten().collect()
+    })
 }
 
 /// Whether enough follow each other.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Zones {
     recent: Vec<Arc<Zone>>,
+    /// The one told of last, and the one that came last.
+    last: usize,
     at: usize,
     /// Room to read names of a zone that is probably known.
     owner: Vec<u8>,
@@ -22,6 +24,21 @@ const ZONES: usize = 32;
 impl Zones {
     /// The zone of a start of authority.
     fn read(&mut self, record: &Record<'_>, message: &[u8]) -> Option<Arc<Zone>> {
+        let is_it = |zone: &Arc<Zone>| {
+            dns::is_name(message, record.name_at, zone.owner.as_bytes())
+                && dns::is_name(message, record.data_at, zone.mname.as_bytes())
+        };
+        if let Some(last) = self.recent.get(self.last).filter(|zone| is_it(zone)) {
+            return Some(Arc::clone(last));
+        }
+        if let Some(known) = self.recent.iter().position(is_it) {
+            self.last = known;
+            return Some(Arc::clone(&self.recent[known]));
+        }
+        self.read_new(record, message)
+    }
+
+    fn read_new(&mut self, record: &Record<'_>, message: &[u8]) -> Option<Arc<Zone>> {
         self.owner.clear();
         self.mname.clear();
         dns::push_name(&mut self.owner, message, record.name_at)?;
@@ -50,7 +67,7 @@ pub(super) fn edns_size(seen: &Seen<'_>) -> Option<u16> {
 }
 
 /// Reads an answer.
-pub(super) fn answer(seen: &Seen<'_>, zones: &mut Zones) -> Box<Answer> {
+pub(super) fn answer(seen: &Seen<'_>, zones: &mut Zones) -> Answer {
     let [_, ancount, _, _] = seen.message.counts;
     let mut answer = Answer {
         ns: seen.ns(),
@@ -79,7 +96,7 @@ pub(super) fn answer(seen: &Seen<'_>, zones: &mut Zones) -> Box<Answer> {
         }
     }
     answer.partial = !records.is_complete();
-    Box::new(answer)
+    answer
 }
 
 fn answered(answer: &mut Answer, record: &Record<'_>, message: &[u8]) {

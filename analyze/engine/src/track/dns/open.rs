@@ -1,16 +1,17 @@
 //! An open transaction, and which messages are its.
 
-use super::transaction::{Answer, Attempt, HeaderFlags, Leg, Outcome, Transaction};
+use super::transaction::{ATTEMPTS, Attempt, HeaderFlags, Leg, Outcome, Transaction};
 use super::{Seen, answer};
+use crate::track::Endpoint;
 use crate::track::event::Rejection;
-use crate::track::{Endpoint, Few};
+use crate::wire::dns::Name;
 use crate::wire::dns::Question;
-use crate::wire::dns::name_text;
+use smallvec::SmallVec;
 
 /// A transaction that may see more messages.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) told: Box<Transaction>,
+    pub(super) told: Transaction,
     name_hash: u64,
     /// Identification of the IP packet of the last attempt, and of the last answer.
     ip_id: u16,
@@ -58,13 +59,8 @@ const RESEND_NS: i64 = 6_500_000_000;
 
 impl Open {
     pub(super) fn new(seen: &Seen<'_>) -> Self {
-        let mut open = Self {
-            told: Box::new(transaction(seen)),
-            name_hash: seen.name_hash,
-            ip_id: 0,
-            answer_ip_id: 0,
-            last_ns: seen.ns(),
-        };
+        let mut open =
+            Self { told: transaction(seen), name_hash: seen.name_hash, ip_id: 0, answer_ip_id: 0, last_ns: seen.ns() };
         if !seen.message.is_response() {
             open.ask(seen);
         }
@@ -156,7 +152,9 @@ impl Open {
     pub(super) fn ask(&mut self, seen: &Seen<'_>) {
         let told = &mut self.told;
         told.attempt_count = told.attempt_count.saturating_add(1);
-        told.attempts.push(Attempt { ns: seen.ns(), frame: seen.frame });
+        if told.attempts.len() < ATTEMPTS {
+            told.attempts.push(Attempt { ns: seen.ns(), frame: seen.frame });
+        }
         told.last_query_ns = seen.ns();
         self.ip_id = seen.packet.ip_id;
         self.pass(seen);
@@ -180,7 +178,7 @@ impl Open {
 
     /// Takes a question whose answer was seen before it: frames of several interfaces are not quite in order.
     pub(super) fn ask_late(&mut self, seen: &Seen<'_>) {
-        let told = &mut *self.told;
+        let told = &mut self.told;
         (told.first_ns, told.first) = (seen.ns(), seen.frame);
         told.flags = HeaderFlags(seen.message.flags);
         self.ask(seen);
@@ -242,8 +240,8 @@ impl Open {
         }
     }
 
-    /// What it came to; `end_ns` is when the capture ended, where it did.
-    pub(super) fn close(mut self, end_ns: Option<i64>, evicted: bool) -> Box<Transaction> {
+    /// Tells what it came to; `end_ns` is when the capture ended, where it did.
+    pub(super) fn settle(&mut self, end_ns: Option<i64>, evicted: bool) {
         let told = &mut self.told;
         if told.legs.len() > 1 {
             // The one nearest to the client saw the question with most of its TTL left.
@@ -251,7 +249,6 @@ impl Open {
         }
         told.evicted = evicted;
         settle(told, end_ns);
-        self.told
     }
 }
 
@@ -302,7 +299,7 @@ fn transaction(seen: &Seen<'_>) -> Transaction {
         server: seen.server(),
         backend: None,
         id: message.id,
-        name: name_text(name).into_boxed_str(),
+        name: Name::of_question(name),
         name_cut: seen.name_is_cut(),
         qtype,
         qclass,
@@ -312,14 +309,14 @@ fn transaction(seen: &Seen<'_>) -> Transaction {
         first: seen.frame,
         last_query_ns: seen.ns(),
         attempt_count: 0,
-        attempts: Few::default(),
+        attempts: SmallVec::new(),
         answer_count: 0,
-        answer: None::<Box<Answer>>,
+        answer: None,
         rejection: None,
         outcome: Outcome::Open,
         duplicates: 0,
         mismatched: 0,
-        legs: Vec::with_capacity(1),
+        legs: SmallVec::new(),
         truncated: None,
         undecided: false,
         seen_before: false,

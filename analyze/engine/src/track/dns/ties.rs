@@ -5,18 +5,19 @@ use super::Transaction;
 use super::transaction::{Attempt, Outcome, Transport};
 use crate::Addr;
 use crate::track::Endpoint;
-use crate::wire::dns::{PORT, name_hash};
+use crate::wire::dns::PORT;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Ties of all units, in the order in which transactions are told.
 #[derive(Debug, Default)]
 pub(crate) struct Ties {
     unit: u32,
-    /// Identities, first and last attempts of this unit, and of those before, sorted.
-    new: Vec<(u64, i64, i64)>,
-    known: Vec<(u64, i64, i64)>,
+    /// Transactions of this unit, and of those before, sorted.
+    new: Told,
+    known: Told,
     /// Points that show answers to questions that they show.
     answering: BTreeSet<u16>,
+    last_answering: Option<u16>,
     /// Servers on other ports that answered.
     servers: BTreeSet<Endpoint>,
     truncated: BTreeMap<Question, Attempt>,
@@ -25,10 +26,55 @@ pub(crate) struct Ties {
     pub(crate) left_out: u64,
 }
 
+/// Identities and times of transactions.
+#[derive(Debug, Default)]
+struct Told {
+    /// Of those with one attempt, which are nearly all, when that was.
+    once: Vec<(u64, i64)>,
+    /// Of the others the first and the last attempt.
+    again: Vec<(u64, i64, i64)>,
+}
+
+impl Told {
+    fn len(&self) -> usize {
+        self.once.len() + self.again.len()
+    }
+
+    fn push(&mut self, identity: u64, first_ns: i64, last_ns: i64) {
+        if first_ns == last_ns {
+            self.once.push((identity, first_ns));
+        } else {
+            self.again.push((identity, first_ns, last_ns));
+        }
+    }
+
+    fn append(&mut self, more: &mut Self) {
+        self.once.append(&mut more.once);
+        self.again.append(&mut more.again);
+        self.once.sort_unstable();
+        self.again.sort_unstable();
+    }
+
+    /// First and last attempts of this identity, in order of time.
+    fn of(&self, identity: u64) -> impl Iterator<Item = (i64, i64)> {
+        let from = self.once.partition_point(|known| known.0 < identity);
+        let once = self.once[from..].iter().take_while(move |known| known.0 == identity);
+        let from = self.again.partition_point(|known| known.0 < identity);
+        let again = self.again[from..].iter().take_while(move |known| known.0 == identity);
+        let mut once = once.map(|(_, ns)| (*ns, *ns)).peekable();
+        let mut again = again.map(|(_, first, last)| (*first, *last)).peekable();
+        std::iter::from_fn(move || match (once.peek(), again.peek()) {
+            (Some(a), Some(b)) if b < a => again.next(),
+            (Some(_), _) => once.next(),
+            (None, _) => again.next(),
+        })
+    }
+}
+
 /// What a client repeats over TCP.
 type Question = (Addr, u64, u16);
 
-/// Transactions remembered to know them again in another unit; 24 bytes each.
+/// Transactions remembered to know them again in another unit; 16 bytes each.
 const MAX_KNOWN: usize = 2_000_000;
 /// Servers on other ports.
 const MAX_SERVERS: usize = 1024;
@@ -50,7 +96,6 @@ impl Ties {
         if self.unit != told.unit {
             self.unit = told.unit;
             self.known.append(&mut self.new);
-            self.known.sort_unstable();
         }
         self.see_answers(told);
         self.remember(told);
@@ -71,8 +116,11 @@ impl Ties {
 
     /// Where answers never pass the place of their questions, one that was seen elsewhere is as good as seen there.
     fn see_answers(&mut self, told: &mut Transaction) {
-        let both = told.legs.iter().filter(|leg| leg.queries > 0 && leg.answers > 0);
-        self.answering.extend(both.map(|leg| leg.point));
+        for leg in told.legs.iter().filter(|leg| leg.queries > 0 && leg.answers > 0) {
+            if self.last_answering.replace(leg.point) != Some(leg.point) {
+                self.answering.insert(leg.point);
+            }
+        }
         let near = told.legs.first().map(|leg| leg.point);
         if told.outcome == Outcome::Lost && near.is_none_or(|point| !self.answering.contains(&point)) {
             told.outcome = Outcome::Answered;
@@ -81,15 +129,14 @@ impl Ties {
     }
 
     fn remember(&mut self, told: &mut Transaction) {
-        let identity = told.identity();
-        let from = self.known.partition_point(|known| *known < (identity, i64::MIN, i64::MIN));
-        let same = self.known[from..].iter().take_while(|known| known.0 == identity).take(MOST_SAME);
-        let (first_ns, last_ns) = (told.first_ns, told.last_query_ns);
-        told.seen_before = same.into_iter().any(|&(_, first, last)| {
-            first_ns.saturating_sub(last) < SAME_NS && first.saturating_sub(last_ns) < SAME_NS
-        });
+        let (identity, first_ns, last_ns) = (told.identity(), told.first_ns, told.last_query_ns);
+        if self.known.len() > 0 {
+            told.seen_before = self.known.of(identity).take(MOST_SAME).any(|(first, last)| {
+                first_ns.saturating_sub(last) < SAME_NS && first.saturating_sub(last_ns) < SAME_NS
+            });
+        }
         if self.known.len() + self.new.len() < MAX_KNOWN {
-            self.new.push((identity, first_ns, last_ns));
+            self.new.push(identity, first_ns, last_ns);
         } else {
             self.left_out += 1;
         }
@@ -115,5 +162,5 @@ impl Ties {
 }
 
 fn question(told: &Transaction) -> Question {
-    (told.client.addr, name_hash(told.name.as_bytes()), told.qtype)
+    (told.client.addr, told.name.hash(), told.qtype)
 }

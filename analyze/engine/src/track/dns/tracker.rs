@@ -5,7 +5,7 @@ use super::Seen;
 use super::answer::Zones;
 use super::open::{Asks, Fits, Open};
 use super::stream::Streams;
-use super::transaction::Transport;
+use super::transaction::{Transaction, Transport};
 use crate::packet::{Kind, Packet};
 use crate::track::event::{Event, Rejection};
 use crate::track::flows::{Events, Source};
@@ -41,12 +41,16 @@ pub(crate) struct Dns {
     recent_at: usize,
     zones: Zones,
     streams: Streams,
+    /// What is over, to be told.
+    told: Vec<Vec<Transaction>>,
     cap: usize,
     /// Transactions given up early because of the cap.
     pub(crate) evicted: u64,
 }
 
 const RECENT: usize = 32;
+/// Transactions that are told together.
+const TOLD_AT_ONCE: usize = 64;
 /// Bytes of an open transaction with its answer.
 const OPEN_BYTES: u64 = 1200;
 /// Answered transactions stay as long for copies and duplicates; others then begin to wait.
@@ -76,69 +80,63 @@ impl Dns {
             recent_at: 0,
             zones: Zones::default(),
             streams: Streams::default(),
+            told: Vec::new(),
             cap: usize::try_from(cap).unwrap_or(usize::MAX).max(64),
             evicted: 0,
         }
     }
 
     /// Takes a packet with DNS, or an ICMP error about one.
-    pub(crate) fn take(&mut self, packet: &Packet, source: &Source<'_>, events: &mut Events) {
+    pub(crate) fn take(&mut self, packet: &Packet, source: &Source<'_>) {
         match packet.kind {
             Kind::Udp => {
                 let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
                 if let Some(message) = message(bytes, packet.payload_len as usize) {
-                    self.message(packet, source, Transport::Udp, message, events);
+                    self.message(packet, source, Transport::Udp, message);
                 }
             }
-            Kind::Tcp => self.segment(packet, source, events),
+            Kind::Tcp => self.segment(packet, source),
             Kind::IcmpError => self.error(packet, source),
             _ => {}
         }
     }
 
-    fn segment(&mut self, packet: &Packet, source: &Source<'_>, events: &mut Events) {
+    fn segment(&mut self, packet: &Packet, source: &Source<'_>) {
         let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
         let Some(mut whole) = self.streams.take(packet, bytes) else { return };
         while let Some((bytes, len)) = whole.next_message() {
             if let Some(message) = message(bytes, len) {
-                self.message(packet, source, Transport::Tcp, message, events);
+                self.message(packet, source, Transport::Tcp, message);
             }
         }
         self.streams.put_back(packet, whole);
     }
 
-    fn message(
-        &mut self,
-        packet: &Packet,
-        source: &Source<'_>,
-        transport: Transport,
-        message: Message<'_>,
-        events: &mut Events,
-    ) {
+    fn message(&mut self, packet: &Packet, source: &Source<'_>, transport: Transport, message: Message<'_>) {
         let seen = Seen::new(packet, source.frame(packet), source.unit, transport, message);
         if seen.message.is_response() {
-            self.answer(&seen, events);
+            self.answer(&seen);
         } else if may_ask(packet, &seen.message) {
-            self.ask(&seen, events);
+            self.ask(&seen);
         }
     }
 
-    fn ask(&mut self, seen: &Seen<'_>, events: &mut Events) {
+    fn ask(&mut self, seen: &Seen<'_>) {
         let tag = tag(seen.message.id, seen.client().port);
         let known = self.find_question(tag, seen).or_else(|| self.find_renumbered(tag, seen));
         match known.and_then(|(slot, asks)| Some((self.slots.get_mut(slot as usize)?.as_mut()?, asks))) {
             Some((open, Asks::Again)) => open.ask(seen),
             Some((open, _)) if open.told.attempt_count == 0 => open.ask_late(seen),
             Some((open, _)) => open.pass(seen),
-            None => drop(self.open(tag, seen, events)),
+            None => drop(self.open(tag, seen)),
         }
     }
 
-    fn answer(&mut self, seen: &Seen<'_>, events: &mut Events) {
+    fn answer(&mut self, seen: &Seen<'_>) {
         let tag = tag(seen.message.id, seen.client().port);
         let (slot, fits) = match self.find_answered(tag, seen) {
             Some(found) => found,
-            None => (self.open(tag, seen, events), Fits::Leg),
+            None => (self.open(tag, seen), Fits::Leg),
         };
         if let Some(Some(open)) = self.slots.get_mut(slot as usize) {
             open.answer(seen, fits, &mut self.zones);
@@ -154,7 +152,8 @@ impl Dns {
             {
                 // The next attempt is the youngest's, a further sighting the oldest's.
                 let age = if asks == Asks::Again { -open.told.first_ns } else { open.told.first_ns };
-                best = best.into_iter().chain([(asks, age, slot)]).min();
+                let this = (asks, age, slot);
+                best = Some(best.map_or(this, |best| best.min(this)));
             }
             false
         });
@@ -187,16 +186,17 @@ impl Dns {
                 && let Some(fits) = open.fits(seen)
             {
                 let late = fits == Fits::Mismatched || !open.waits();
-                best = best.into_iter().chain([(late, fits, -open.told.first_ns, slot)]).min();
+                let this = (late, fits, -open.told.first_ns, slot);
+                best = Some(best.map_or(this, |best| best.min(this)));
             }
             false
         });
         best.map(|(_, fits, _, slot)| (slot, fits))
     }
 
-    fn open(&mut self, tag: u32, seen: &Seen<'_>, events: &mut Events) -> u32 {
+    fn open(&mut self, tag: u32, seen: &Seen<'_>) -> u32 {
         if self.young.len() + self.waiting.len() >= self.cap {
-            self.evict(seen.packet.index, events);
+            self.evict();
         }
         let open = Some(Open::new(seen));
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
@@ -240,13 +240,19 @@ impl Dns {
             if open.waits() || now_ns.saturating_sub(open.last_ns) < YOUNG_NS {
                 self.waiting.push_back((slot, now_ns));
             } else {
-                self.close(slot, None, false, u32::MAX, events);
+                self.close(slot, None, false);
             }
         }
-        self.sweep_waiting(now_ns, events);
+        self.sweep_waiting(now_ns);
+        self.tell(events);
     }
 
-    fn sweep_waiting(&mut self, now_ns: i64, events: &mut Events) {
+    /// Tells what is over.
+    fn tell(&mut self, events: &mut Events) {
+        events.extend(self.told.drain(..).map(|batch| (u32::MAX, Event::Dns(batch))));
+    }
+
+    fn sweep_waiting(&mut self, now_ns: i64) {
         while let Some(&(slot, since)) = self.waiting.front() {
             if now_ns.saturating_sub(since) < WAIT_NS {
                 break;
@@ -256,18 +262,18 @@ impl Dns {
             if open.waits() && now_ns.saturating_sub(open.last_ns) < WAIT_NS {
                 self.waiting.push_back((slot, now_ns));
             } else {
-                self.close(slot, None, false, u32::MAX, events);
+                self.close(slot, None, false);
             }
         }
     }
 
     /// Makes room: what is answered has nothing to lose but a duplicate; else the oldest leaves.
-    fn evict(&mut self, at: u32, events: &mut Events) {
+    fn evict(&mut self) {
         for _ in 0..self.cap.div_ceil(8) {
             let Some((slot, _)) = self.young.pop_front().or_else(|| self.waiting.pop_front()) else { return };
             let waits = self.slots.get(slot as usize).and_then(Option::as_ref).is_some_and(Open::waits);
             self.evicted += u64::from(waits);
-            self.close(slot, None, waits, at, events);
+            self.close(slot, None, waits);
         }
     }
 
@@ -276,25 +282,32 @@ impl Dns {
         let mut all: Vec<u32> = self.young.drain(..).chain(self.waiting.drain(..)).map(|(slot, _)| slot).collect();
         all.sort_by_key(|slot| self.slots.get(*slot as usize).and_then(Option::as_ref).map(|open| open.told.first));
         for slot in all {
-            self.close(slot, Some(last_ns), false, u32::MAX, events);
+            self.close(slot, Some(last_ns), false);
         }
+        self.tell(events);
         self.streams = Streams::default();
     }
 
-    fn close(&mut self, slot: u32, end_ns: Option<i64>, evicted: bool, at: u32, events: &mut Events) {
-        let Some(open) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+    fn close(&mut self, slot: u32, end_ns: Option<i64>, evicted: bool) {
+        let Some(place) = self.slots.get_mut(slot as usize) else { return };
+        let Some(open) = place else { return };
         let id = open.told.id;
-        let mut ports: Vec<u16> = Vec::new();
-        for leg in &open.told.legs {
-            if !ports.contains(&leg.client.port) {
-                ports.push(leg.client.port);
+        for (at, leg) in open.told.legs.iter().enumerate() {
+            let port = leg.client.port;
+            if open.told.legs.iter().take(at).all(|before| before.client.port != port) {
+                self.index.remove(tag(id, port), slot);
             }
         }
-        for port in ports {
-            self.index.remove(tag(id, port), slot);
-        }
+        open.settle(end_ns, evicted);
         self.free.push(slot);
-        events.push((at, Event::Dns(open.close(end_ns, evicted))));
+        if self.told.last().is_none_or(|batch| batch.len() == TOLD_AT_ONCE) {
+            self.told.push(Vec::with_capacity(TOLD_AT_ONCE));
+        }
+        if let Some(batch) = self.told.last_mut()
+            && let Some(open) = place.take()
+        {
+            batch.push(open.told);
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::Addr;
 use crate::track::event::{FrameId, Rejection};
 use crate::track::{Endpoint, Few};
-use crate::wire::dns::name_hash;
+use crate::wire::dns::Name;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// What carries DNS messages.
@@ -282,6 +283,9 @@ pub struct Leg {
     pub last_answer_ns: i64,
 }
 
+/// Legs kept in place.
+const LEGS: usize = 1;
+
 /// Attempts of which time and frame are kept.
 pub const ATTEMPTS: usize = 4;
 
@@ -304,7 +308,7 @@ pub struct Transaction {
     pub id: u16,
     /// Name asked for: lower case, labels parted by dots, none at the end, `\DDD` for odd bytes (RFC 1035 5.1); the
     /// root is `.`. At most 255 bytes on the wire.
-    pub name: Box<str>,
+    pub name: Name,
     /// Whether the capture cut the message inside the name, so that `name` is its beginning.
     pub name_cut: bool,
     /// Type asked for.
@@ -324,11 +328,11 @@ pub struct Transaction {
     /// Attempts with the same identification, port and question; what several places saw counts once.
     pub attempt_count: u32,
     /// The first of them.
-    pub attempts: Few<Attempt, ATTEMPTS>,
+    pub attempts: SmallVec<[Attempt; 1]>,
     /// Answers at the place nearest to the client, the first included. More than attempts: some are duplicates.
     pub answer_count: u32,
     /// The first answer.
-    pub answer: Option<Box<Answer>>,
+    pub answer: Option<Answer>,
     /// First ICMP error about the question.
     pub rejection: Option<Rejection>,
     /// How it ended.
@@ -338,7 +342,7 @@ pub struct Transaction {
     /// Answers with the same identification that do not fit the question.
     pub mismatched: u32,
     /// Where it was seen, nearest to the client first.
-    pub legs: Vec<Leg>,
+    pub legs: SmallVec<[Leg; LEGS]>,
     /// Of a question over TCP: the truncated answer to a datagram that made the client ask again.
     pub truncated: Option<Attempt>,
     /// Whether the capture ended too soon after the last attempt to tell what became of it.
@@ -369,7 +373,7 @@ impl Transaction {
     pub fn identity(&self) -> u64 {
         let tcp = u64::from(self.transport == Transport::Tcp);
         let numbers = u64::from(self.id) << 32 | u64::from(self.client.port) << 16 | u64::from(self.qtype);
-        name_hash(self.name.as_bytes()).rotate_left(7) ^ numbers ^ tcp << 63
+        self.name.hash().rotate_left(7) ^ numbers ^ tcp << 63
     }
 
     /// Response code of the first answer.

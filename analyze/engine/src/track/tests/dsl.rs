@@ -67,7 +67,7 @@ impl pipeline::Collect for Facts {
                 Event::Turn(turn) => self.turns.push(*turn),
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
                 Event::AddressConflict(conflict) => self.conflicts.push(*conflict),
-                Event::Dns(transaction) => self.dns.push(*transaction),
+                Event::Dns(told) => self.dns.extend(told),
                 Event::Quic(quic) => self.turns.push(quic.turn),
                 Event::Speakers { .. } | Event::Flagged(_) => {}
                 Event::Tcp(event) => self.resends.push(*event),

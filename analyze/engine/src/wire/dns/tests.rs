@@ -105,7 +105,41 @@ fn only_what_is_dns_in_all_has_its_shape() {
     assert!(!shape(&update), "another kind of query");
 }
 
+/// Bytes of a label: mostly such as names have.
+fn label() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![12 => prop::sample::select(b"abzAZ019-_".to_vec()), 1 => any::<u8>()];
+    prop::collection::vec(byte, 1..30)
+}
+
+/// A name on the wire.
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(label(), 0..7).prop_map(|labels| {
+        let labels = labels.iter().flat_map(|label| [&[label.len() as u8], &label[..]].concat());
+        labels.chain([0]).collect()
+    })
+}
+
 proptest! {
+    #[test]
+    fn names_in_place_are_names_as_text(name in name(), cut in 0usize..200) {
+        let cut = &name[..name.len().min(cut)];
+        prop_assert_eq!(&*Name::of_question(&name), name_text(&name));
+        prop_assert_eq!(&*Name::of_question(cut), name_text(cut));
+    }
+
+    #[test]
+    fn a_name_is_itself_and_no_other(name in name(), other in name(), at in 0usize..200, byte in any::<u8>()) {
+        let text = name_at(&name, 0).unwrap_or_default();
+        let plain = !text.contains('\\') && text != ".";
+        prop_assert_eq!(is_name(&name, 0, text.as_bytes()), plain && !text.is_empty());
+        let mut changed = other;
+        let at = at % changed.len();
+        changed[at] = byte;
+        for (bytes, text) in [(&changed, &text), (&name, &name_at(&changed, 0).unwrap_or_default())] {
+            prop_assert!(!is_name(bytes, 0, text.as_bytes()) || name_at(bytes, 0).as_ref() == Some(text));
+        }
+    }
+
     #[test]
     fn no_bytes_are_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..300), more in 0usize..50) {
         if let Some(message) = message(&bytes, bytes.len() + more) {
