@@ -6,12 +6,12 @@ use crate::{
 };
 use kcap_analyze::{Options, Restrict, wire::DecodeConfig};
 use kcap_file::{Batch, Inputs, Source as _};
-use std::{num::NonZero, path::PathBuf, thread};
+use std::path::PathBuf;
 
 /// The engine's options.
 pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options, Failure> {
     Ok(Options {
-        threads: args.threads.map_or_else(|| threads(args), usize::from),
+        threads: usize::from(args.threads),
         memory: args.memory,
         decode: DecodeConfig { udp_tunnels: args.decode_as.iter().copied().map(Into::into).collect() },
         restrict: restrict(&args.restrict, &args.files, unsuited)?,
@@ -19,12 +19,6 @@ pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options
         names: known::names(args)?,
         conntrack: known::conntrack(args)?,
     })
-}
-
-/// One thread reads a capture as fast as two, and cheaper, as long as no table is written: handing packets to another
-/// processor costs about what tracking them does.
-fn threads(args: &AnalyzeArgs) -> usize {
-    if args.tables.dir.is_some() { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 }
 }
 
 fn restrict(args: &RestrictArgs, files: &[PathBuf], unsuited: &Unsuited) -> Result<Restrict, Failure> {
