@@ -76,7 +76,7 @@ impl Sink for Nowhere {
         false
     }
 
-    fn write(&mut self, _rows: Rows) -> Result<(), SinkError> {
+    fn write(&mut self, _rows: &mut Rows) -> Result<(), SinkError> {
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ impl Sink for Printer {
         self.table.as_deref() == Some(table)
     }
 
-    fn write(&mut self, rows: Rows) -> Result<(), SinkError> {
+    fn write(&mut self, rows: &mut Rows) -> Result<(), SinkError> {
         let columns: Vec<Vec<Value>> = rows.columns.iter().map(values).collect();
         for row in 0..rows.len {
             let cell = |(at, spec): (usize, &kcap_analyze::table::ColumnSpec)| {

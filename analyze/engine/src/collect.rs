@@ -1,6 +1,5 @@
 //! The last stage: events in frame order become rows, facts and, at the end, findings and the report.
 
-use crate::Addr;
 use crate::detect::world::Facts;
 use crate::ingest::Work;
 use crate::pipeline::Collect;
@@ -16,23 +15,24 @@ use crate::track::lookup::{Lookups, Resolver};
 use crate::track::points::Point;
 use crate::track::tunnels::Tunnel;
 use crate::track::{Event, FrameId, Tally};
+use crate::{Addr, Packet};
 use std::collections::BTreeMap;
 
-/// Rows handed to the sink at a time.
-const ROWS: usize = 16_384;
 /// Seconds kept open; older ones are written first.
 const SECONDS: usize = 100_000;
 
 /// One table's rows on their way out.
 pub(crate) struct Output {
     rows: Rows,
+    /// Rows handed to the sink at a time.
+    full: usize,
     wanted: bool,
     written: i64,
 }
 
 impl Output {
     fn new<R: Row>(sink: &dyn Sink) -> Self {
-        Self { rows: Rows::new(R::SPEC), wanted: sink.wants(R::SPEC.name), written: 0 }
+        Self { rows: Rows::new(R::SPEC), full: R::SPEC.batch_rows(), wanted: sink.wants(R::SPEC.name), written: 0 }
     }
 
     /// Appends a row, made only when it is wanted.
@@ -42,11 +42,35 @@ impl Output {
             return Ok(());
         }
         self.rows.push(&row());
-        if self.rows.len >= ROWS { self.flush(sink) } else { Ok(()) }
+        if self.rows.len >= self.full { self.flush(sink) } else { Ok(()) }
+    }
+
+    /// Appends packets of a chunk.
+    fn packets(
+        &mut self,
+        mut packets: &[&Packet],
+        first: FrameId,
+        names: &Names,
+        sink: &mut dyn Sink,
+    ) -> Result<(), SinkError> {
+        self.written += packets.len() as i64;
+        while self.wanted && !packets.is_empty() {
+            let (now, later) = packets.split_at(packets.len().min(self.full - self.rows.len));
+            rows::packets(now, first, names, &mut self.rows);
+            packets = later;
+            if self.rows.len >= self.full {
+                self.flush(sink)?;
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
-        if self.rows.len > 0 { sink.write(self.rows.take()) } else { Ok(()) }
+        if self.rows.len > 0 {
+            sink.write(&mut self.rows)?;
+            self.rows.clear();
+        }
+        Ok(())
     }
 }
 
@@ -105,12 +129,22 @@ impl Names {
 
     /// A file.
     pub(crate) fn capture(&self, capture: u32) -> Label {
-        self.captures.get(capture as usize).cloned().unwrap_or_default()
+        self.capture_label(capture).clone()
     }
 
     /// A capture point.
     pub(crate) fn point(&self, point: u16) -> Label {
-        self.point_labels.get(usize::from(point)).cloned().unwrap_or_default()
+        self.point_label(point).clone()
+    }
+
+    /// A file, to borrow.
+    pub(crate) fn capture_label(&self, capture: u32) -> &Label {
+        self.captures.get(capture as usize).unwrap_or_default()
+    }
+
+    /// A capture point, to borrow.
+    pub(crate) fn point_label(&self, point: u16) -> &Label {
+        self.point_labels.get(usize::from(point)).unwrap_or_default()
     }
 
     /// A tunnel, where there is one.
@@ -177,17 +211,17 @@ impl<'a> Collector<'a> {
     /// `queries` bytes.
     pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>, memory: u64, queries: u64) -> Self {
         let outputs = Outputs {
-            flows: Output::new::<table::FlowRow>(sink),
-            tcp_events: Output::new::<table::TcpEventRow>(sink),
+            flows: Output::new::<table::FlowRow<'_>>(sink),
+            tcp_events: Output::new::<table::TcpEventRow<'_>>(sink),
             icmp_errors: Output::new::<table::IcmpErrorRow>(sink),
             icmp_echo: Output::new::<table::IcmpEchoRow>(sink),
-            turns: Output::new::<table::TurnRow>(sink),
+            turns: Output::new::<table::TurnRow<'_>>(sink),
             intervals: Output::new::<table::IntervalRow>(sink),
             fragments: Output::new::<table::FragmentRow>(sink),
-            dns_transactions: Output::new::<table::DnsTransactionRow>(sink),
+            dns_transactions: Output::new::<table::DnsTransactionRow<'_>>(sink),
             packets: Output::new::<PacketRow>(sink),
             tcp_compat: Output::new::<TcpCompatRow>(sink),
-            dns_lookups: Output::new::<table::DnsLookupRow>(sink),
+            dns_lookups: Output::new::<table::DnsLookupRow<'_>>(sink),
         };
         Self {
             sink,
@@ -343,16 +377,13 @@ impl<'a> Collector<'a> {
         if !self.outputs.packets.wanted && self.story.is_none() {
             return Ok(());
         }
-        let mut order: Vec<&crate::Packet> = work.shards.iter().flatten().chain(&work.untracked).collect();
-        order.sort_unstable_by_key(|packet| packet.index);
-        for packet in order {
-            if let Some(story) = &mut self.story {
+        let order = rows::in_frame_order(work);
+        if let Some(story) = &mut self.story {
+            for packet in &order {
                 story.take(packet, work);
             }
-            let (names, at) = (&self.names, work.first());
-            self.outputs.packets.push(|| rows::packet(packet, at, names), self.sink)?;
         }
-        Ok(())
+        self.outputs.packets.packets(&order, work.first(), &self.names, self.sink)
     }
 }
 

@@ -1,15 +1,14 @@
 //! Facts to rows.
 
 mod dns;
+mod packets;
 
 pub(crate) use dns::dns_transaction;
+pub(crate) use packets::{in_frame_order, packets};
 
-use crate::Packet;
 use crate::collect::{Names, Second};
-use crate::packet::Kind;
 use crate::table::{
-    FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, PacketRow, TcpCompatRow, TcpEventRow, Time,
-    TurnRow,
+    FlowRow, FragmentRow, IcmpEchoRow, IcmpErrorRow, IntervalRow, Label, TcpCompatRow, TcpEventRow, Time, TurnRow,
 };
 use crate::track::compat::Flagged;
 use crate::track::event::{Echo, Flow, IcmpError, Side};
@@ -17,16 +16,16 @@ use crate::track::fragments::{Fate, Fragmented};
 use crate::track::tcp::TcpEvent;
 use crate::track::tcp::resend::Proof;
 use crate::track::tcp::side::Losses;
-use crate::track::{self, FrameId, Resent, Turn};
-use crate::wire::app::Said;
+use crate::track::{self, Resent, Turn};
+use crate::wire::app::Text;
 
-pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
+pub(crate) fn flow<'a>(flow: &'a Flow, names: &'a Names) -> FlowRow<'a> {
     let leg = flow.leg;
     let tunnel = names.tunnel(leg.tunnel);
     let (orig, resp) = (&flow.from_orig, &flow.from_resp);
     FlowRow {
-        capture: names.capture(flow.first.capture),
-        point: names.point(leg.point),
+        capture: names.capture_label(flow.first.capture),
+        point: names.point_label(leg.point),
         first_frame: flow.first.frame as i64,
         ts_ns: flow.first_ns,
         ts: Time(flow.first_ns),
@@ -38,7 +37,7 @@ pub(crate) fn flow(flow: &Flow, names: &Names) -> FlowRow {
         resp_addr: flow.resp.addr,
         resp_port: flow.resp.port.into(),
         conn_state: flow.state.name(),
-        history: flow.history.as_str().to_owned(),
+        history: flow.history.as_str(),
         orig_packets: orig.packets as i64,
         resp_packets: resp.packets as i64,
         orig_bytes: orig.bytes as i64,
@@ -99,10 +98,10 @@ fn lost(side: &Side, count: fn(&Losses) -> u32) -> i64 {
     side.tcp.losses.as_deref().map_or(0, count).into()
 }
 
-pub(crate) fn tcp_event(event: &TcpEvent, names: &Names) -> TcpEventRow {
+pub(crate) fn tcp_event<'a>(event: &TcpEvent, names: &'a Names) -> TcpEventRow<'a> {
     TcpEventRow {
-        capture: names.capture(event.frame.capture),
-        point: names.point(event.point),
+        capture: names.capture_label(event.frame.capture),
+        point: names.point_label(event.point),
         frame: event.frame.frame as i64,
         ts_ns: event.ns,
         ts: Time(event.ns),
@@ -118,7 +117,7 @@ pub(crate) fn tcp_event(event: &TcpEvent, names: &Names) -> TcpEventRow {
         verdict: event.verdict.name(),
         proof: event.proof.map(Proof::name),
         original_frame: event.original.map(|original| original.frame as i64),
-        original_capture: event.original.map(|original| names.capture(original.capture)),
+        original_capture: event.original.map(|original| names.capture_label(original.capture)),
         gap_us: event.gap_ns.map(micros),
         rtt_us: event.rtt_ns.map(micros),
         acknowledged: event.acknowledged,
@@ -224,12 +223,11 @@ pub(crate) fn flagged(flagged: &Flagged, names: &Names) -> TcpCompatRow {
     }
 }
 
-pub(crate) fn turn(turn: &Turn, names: &Names) -> TurnRow {
-    let text = |said: &Said| Some(said.text.as_str().to_owned()).filter(|text| !text.is_empty());
+pub(crate) fn turn<'a>(turn: &'a Turn, names: &'a Names) -> TurnRow<'a> {
     let waited = turn.client_goodbye.filter(|_| turn.fate == track::Fate::GaveUp);
     TurnRow {
-        capture: names.capture(turn.request.capture),
-        point: names.point(turn.point),
+        capture: names.capture_label(turn.request.capture),
+        point: names.point_label(turn.point),
         frame: turn.request.frame as i64,
         ts_ns: turn.asked_ns,
         ts: Time(turn.asked_ns),
@@ -239,9 +237,9 @@ pub(crate) fn turn(turn: &Turn, names: &Names) -> TurnRow {
         server_port: turn.server.port.into(),
         turn: turn.number.into(),
         protocol: turn.protocol.name(),
-        host: Some(turn.host.as_str().to_owned()).filter(|host| !host.is_empty()),
-        request: text(&turn.asked),
-        response: text(&turn.answered),
+        host: text(&turn.host),
+        request: text(&turn.asked.text),
+        response: text(&turn.answered.text),
         status: turn.answered.status.map(Into::into),
         response_frame: turn.response.map(|frame| frame.frame as i64),
         request_bytes: turn.request_bytes.into(),
@@ -258,6 +256,10 @@ pub(crate) fn turn(turn: &Turn, names: &Names) -> TurnRow {
     }
 }
 
+fn text(text: &Text) -> Option<&str> {
+    (!text.is_empty()).then(|| text.as_str())
+}
+
 pub(crate) fn interval(second: i64, point: u16, counts: &Second, names: &Names) -> IntervalRow {
     let ts_ns = second.saturating_mul(1_000_000_000);
     let capture = names.points.get(usize::from(point)).map_or(0, |point| point.capture);
@@ -270,34 +272,5 @@ pub(crate) fn interval(second: i64, point: u16, counts: &Second, names: &Names) 
         bytes: counts.bytes as i64,
         retransmissions: counts.retransmissions as i64,
         resets: counts.resets as i64,
-    }
-}
-
-pub(crate) fn packet(packet: &Packet, first: FrameId, names: &Names) -> PacketRow {
-    let tunnel = names.tunnel(packet.tunnel);
-    let addressed = packet.kind != Kind::Other;
-    PacketRow {
-        capture: names.capture(first.capture),
-        point: names.point(packet.point),
-        frame: (first.frame + u64::from(packet.index)) as i64,
-        ts_ns: packet.ts_ns,
-        ts: Time(packet.ts_ns),
-        kind: Label::Static(packet.kind.name()),
-        src_addr: addressed.then_some(packet.src),
-        dst_addr: addressed.then_some(packet.dst),
-        src_port: packet.src_port.into(),
-        dst_port: packet.dst_port.into(),
-        proto: packet.proto.into(),
-        ip_bytes: packet.ip_len as i32,
-        payload_bytes: packet.payload_len as i32,
-        ttl: packet.ttl.into(),
-        ip_id: packet.ip_id.into(),
-        tcp_flags: packet.flags.0.into(),
-        seq: packet.seq.into(),
-        ack: packet.ack.into(),
-        window: packet.window.into(),
-        tunnel: tunnel.map(|tunnel| Label::Static(tunnel.kind.name())),
-        tunnel_id: tunnel.and_then(|tunnel| tunnel.id).map(Into::into),
-        snapped: packet.bits.is_snapped(),
     }
 }

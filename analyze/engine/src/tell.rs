@@ -34,26 +34,26 @@ impl Listener for Tell<'_> {
     }
 }
 
-fn row(lookup: &Lookup<'_>, search: &Search, names: &Names) -> DnsLookupRow {
+fn row<'a>(lookup: &'a Lookup<'_>, search: &'a Search, names: &'a Names) -> DnsLookupRow<'a> {
     let first = lookup.frames.as_slice().first().copied().unwrap_or_default();
     let micros = |ns: i64| ns / 1000;
     DnsLookupRow {
-        capture: names.capture(first.capture),
-        point: names.point(lookup.point),
+        capture: names.capture_label(first.capture),
+        point: names.point_label(lookup.point),
         first_frame: first.frame as i64,
         ts_ns: lookup.first_ns,
         ts: Time(lookup.first_ns),
         duration_us: micros(lookup.end_ns.saturating_sub(lookup.first_ns)),
         client_addr: lookup.client,
         server_addr: lookup.server,
-        client_namespace: search.namespace().map(str::to_owned),
-        stem: lookup.stem.to_string(),
+        client_namespace: search.namespace(),
+        stem: &lookup.stem,
         kind: Label::Static(lookup.kind.name()),
         dots: lookup.dots as i32,
         walk: Label::Static(lookup.walk.name()),
         candidates: lookup.candidates as i32,
-        last_name: lookup.last_name.to_string(),
-        suffix: lookup.suffix.map(str::to_owned),
+        last_name: lookup.last_name,
+        suffix: lookup.suffix,
         queries: lookup.queries as i32,
         resent_queries: lookup.resent as i32,
         wasted_queries: lookup.wasted_queries as i32,

@@ -146,10 +146,11 @@ fn fill(rows: usize, sink: &mut dyn Sink) -> Result<(), Box<dyn Error>> {
     for _ in 0..rows {
         pending.push(&capture.next());
         if pending.len == 10_000 {
-            sink.write(pending.take())?;
+            sink.write(&mut pending)?;
+            pending.clear();
         }
     }
-    Ok(sink.write(pending)?)
+    Ok(sink.write(&mut pending)?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -3,7 +3,7 @@
 use crate::{
     format::{Format, TableWriter},
     frame,
-    group::{Gather, Group},
+    group::{Gather, Group, GroupWriter, Grouped},
     output::Output,
 };
 use kcap_analyze::table::{SCHEMA_VERSION, TableSpec};
@@ -26,10 +26,10 @@ fn create(output: Output, spec: TableSpec) -> PolarsResult<Box<dyn TableWriter>>
         .with_compression(Some(IpcCompression::LZ4))
         .batched(&schema, fields)?;
     writer.set_custom_metadata(vec![("kcap.schema".into(), SCHEMA_VERSION.into())]);
-    Ok(Box::new(Writer(writer)))
+    Ok(Box::new(Grouped::new(spec, Writer(writer))))
 }
 
-impl TableWriter for Writer {
+impl GroupWriter for Writer {
     fn write(&mut self, group: &Group) -> PolarsResult<()> {
         self.0.write_batch(&frame::typed(group)?)
     }

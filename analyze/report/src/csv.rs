@@ -3,7 +3,7 @@
 use crate::{
     format::{Format, TableWriter},
     frame,
-    group::{Gather, Group},
+    group::{Gather, Group, GroupWriter, Grouped},
     output::Output,
 };
 use kcap_analyze::table::TableSpec;
@@ -19,10 +19,10 @@ struct Writer(polars::io::csv::write::BatchedWriter<Output>);
 
 fn create(output: Output, spec: TableSpec) -> PolarsResult<Box<dyn TableWriter>> {
     let schema = frame::typed_schema(&Gather::new(spec).take()?)?;
-    Ok(Box::new(Writer(CsvWriter::new(output).n_threads(1).batched(&schema)?)))
+    Ok(Box::new(Grouped::new(spec, Writer(CsvWriter::new(output).n_threads(1).batched(&schema)?))))
 }
 
-impl TableWriter for Writer {
+impl GroupWriter for Writer {
     fn write(&mut self, group: &Group) -> PolarsResult<()> {
         self.0.write_batch(&frame::readable(group, neutralise_all)?)
     }

@@ -1,7 +1,6 @@
 use crate::{
     Format, TableError,
     format::{FORMATS, TableWriter},
-    group::Gather,
     output::Output,
 };
 use kcap_analyze::table::{Rows, Sink, SinkError, TableSpec};
@@ -37,7 +36,6 @@ pub struct TableDir {
 struct TableFile {
     spec: TableSpec,
     part: PathBuf,
-    rows: Gather,
     output: Output,
     writer: Box<dyn TableWriter>,
 }
@@ -95,10 +93,10 @@ impl Sink for TableDir {
         self.files.iter().any(|file| file.spec.name == table)
     }
 
-    fn write(&mut self, rows: Rows) -> Result<(), SinkError> {
+    fn write(&mut self, rows: &mut Rows) -> Result<(), SinkError> {
         let table = rows.spec.name;
         match self.files.iter_mut().find(|file| file.spec.name == table) {
-            Some(file) => file.write(&rows).map_err(|error| SinkError { table, source: error.into() }),
+            Some(file) => file.write(rows).map_err(|error| SinkError { table, source: error.into() }),
             None => Ok(()),
         }
     }
@@ -122,29 +120,14 @@ impl TableFile {
         let file = File::create_new(&part).map_err(|source| TableError::Write { path: part.clone(), source })?;
         let output = Output::new(file);
         let writer = (format.create)(output.clone(), spec).map_err(|error| explain(&part, &output, error))?;
-        Ok(Self { spec, part, rows: Gather::new(spec), output, writer })
+        Ok(Self { spec, part, output, writer })
     }
 
-    fn write(&mut self, rows: &Rows) -> Result<(), TableError> {
-        let mut next = 0;
-        while next < rows.len {
-            next = self.rows.append(rows, next);
-            if self.rows.is_full() {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), TableError> {
-        let written = self.rows.take().and_then(|group| self.writer.write(&group));
-        written.map_err(|error| explain(&self.part, &self.output, error))
+    fn write(&mut self, rows: &mut Rows) -> Result<(), TableError> {
+        self.writer.write(rows).map_err(|error| explain(&self.part, &self.output, error))
     }
 
     fn finish(&mut self) -> Result<(), TableError> {
-        if !self.rows.is_empty() {
-            self.flush()?;
-        }
         let finished = self.writer.finish().and_then(|()| Ok(self.output.flush()?));
         finished.map_err(|error| explain(&self.part, &self.output, error))
     }
@@ -186,7 +169,7 @@ impl Sink for Null {
         false
     }
 
-    fn write(&mut self, _: Rows) -> Result<(), SinkError> {
+    fn write(&mut self, _: &mut Rows) -> Result<(), SinkError> {
         Ok(())
     }
 }

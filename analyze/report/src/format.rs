@@ -1,5 +1,5 @@
-use crate::{arrow, csv, group::Group, ndjson, output::Output, parquet};
-use kcap_analyze::table::TableSpec;
+use crate::{arrow, csv, ndjson, output::Output, parquet};
+use kcap_analyze::table::{Rows, TableSpec};
 use polars::error::PolarsResult;
 
 /// A file format of tables.
@@ -24,11 +24,11 @@ impl Format {
     }
 }
 
-/// One table's file while it is written.
+/// One table's file while it is written. It does not depend on how its rows were batched.
 pub(crate) trait TableWriter {
-    /// Appends a row group.
-    fn write(&mut self, group: &Group) -> PolarsResult<()>;
+    /// Appends rows; what it leaves of them is no concern of anybody.
+    fn write(&mut self, rows: &mut Rows) -> PolarsResult<()>;
 
-    /// Writes what the format wants at the end.
+    /// Writes what is left, and what the format wants at the end.
     fn finish(&mut self) -> PolarsResult<()>;
 }

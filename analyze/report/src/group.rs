@@ -1,6 +1,7 @@
 //! Row groups: gathers the engine's columns, whatever their length, and cuts them by row count only, so that files do
 //! not depend on how the engine batched its rows.
 
+use crate::format::TableWriter;
 use foldhash::fast::RandomState;
 use kcap_analyze::{
     Addr,
@@ -28,6 +29,51 @@ pub(crate) struct Group {
     /// it, times as UTC microseconds.
     pub(crate) arrays: Vec<Box<dyn Array>>,
     pub(crate) len: usize,
+}
+
+/// What encodes whole row groups.
+pub(crate) trait GroupWriter {
+    /// Appends a row group.
+    fn write(&mut self, group: &Group) -> PolarsResult<()>;
+
+    /// Writes what the format wants at the end.
+    fn finish(&mut self) -> PolarsResult<()>;
+}
+
+/// A table's file that is written in row groups.
+pub(crate) struct Grouped<W> {
+    rows: Gather,
+    writer: W,
+}
+
+impl<W: GroupWriter> Grouped<W> {
+    pub(crate) fn new(spec: TableSpec, writer: W) -> Self {
+        Self { rows: Gather::new(spec), writer }
+    }
+
+    fn flush(&mut self) -> PolarsResult<()> {
+        self.writer.write(&self.rows.take()?)
+    }
+}
+
+impl<W: GroupWriter> TableWriter for Grouped<W> {
+    fn write(&mut self, rows: &mut Rows) -> PolarsResult<()> {
+        let mut next = 0;
+        while next < rows.len {
+            next = self.rows.append(rows, next);
+            if self.rows.is_full() {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> PolarsResult<()> {
+        if !self.rows.is_empty() {
+            self.flush()?;
+        }
+        self.writer.finish()
+    }
 }
 
 /// Gathers rows until a row group is full.

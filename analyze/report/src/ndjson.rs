@@ -3,7 +3,7 @@
 use crate::{
     format::{Format, TableWriter},
     frame,
-    group::Group,
+    group::{Group, GroupWriter, Grouped},
     output::Output,
 };
 use kcap_analyze::table::TableSpec;
@@ -22,11 +22,11 @@ struct Writer {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of every format")]
-fn create(output: Output, _: TableSpec) -> PolarsResult<Box<dyn TableWriter>> {
-    Ok(Box::new(Writer { output }))
+fn create(output: Output, spec: TableSpec) -> PolarsResult<Box<dyn TableWriter>> {
+    Ok(Box::new(Grouped::new(spec, Writer { output })))
 }
 
-impl TableWriter for Writer {
+impl GroupWriter for Writer {
     fn write(&mut self, group: &Group) -> PolarsResult<()> {
         let frame = frame::readable(group, |texts| texts)?;
         let mut writer = polars::io::json::BatchedWriter::new(&mut self.output);

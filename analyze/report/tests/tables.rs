@@ -99,10 +99,11 @@ fn write(dir: &Path, format: &'static Format, batch: i64) -> Vec<PathBuf> {
     for index in 0..ROWS {
         rows.push(&row(index));
         if index % batch == batch - 1 {
-            tables.write(rows.take()).expect("space on the disk");
+            tables.write(&mut rows).expect("space on the disk");
+            rows.clear();
         }
     }
-    tables.write(rows).expect("space on the disk");
+    tables.write(&mut rows).expect("space on the disk");
     tables.finish().expect("space on the disk")
 }
 
@@ -230,9 +231,92 @@ fn what_was_not_finished_leaves_nothing() {
     assert!(dir.join("all.parquet.part").exists());
     let mut rows = Rows::new(ALL);
     rows.push(&row(1));
-    tables.write(rows).expect("space on the disk");
+    tables.write(&mut rows).expect("space on the disk");
     drop(tables);
     assert_eq!(fs::read_dir(&dir).expect("a folder").count(), 0);
+}
+
+table!(ODD, "odd", Odd {
+    constant: i64,
+    runs: i32,
+    never: Option<i32>,
+    seldom: Option<i64>,
+    far: i64,
+    wide: i32,
+    below: Option<i32>,
+    growing: i64,
+    ratio: Option<f64>,
+    flag: Option<bool>,
+    same: String,
+    often: Option<String>,
+    unique: Option<String>,
+    nowhere: Option<Addr>,
+    anywhere: Addr,
+    labels: Option<Label>,
+});
+
+/// Values that encodings take differently: none, one, runs, extremes, and what changes its ways half-way.
+fn odd(index: i64) -> Odd {
+    let scattered = index.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64);
+    let early = index < 40_000;
+    Odd {
+        constant: 7,
+        runs: (index / 1000) as i32,
+        never: None,
+        seldom: (index % 9999 == 5).then_some(index),
+        far: if index % 3 == 0 { i64::MIN } else { i64::MAX - index },
+        wide: if index % 2 == 0 { i32::MIN } else { i32::MAX },
+        below: (index % 5 > 0).then_some(-(index as i32) % 70_000),
+        growing: if early { index % 16 } else { index << 20 },
+        ratio: [None, Some(0.0), Some(-0.0), Some(f64::MAX), Some(scattered as f64)][index as usize % 5],
+        flag: (index % 7 == 0).then_some(early),
+        same: String::new(),
+        often: (index % 4 > 0).then(|| format!("{}", index % 100)),
+        unique: (early || index % 2 == 0)
+            .then(|| if early { "x".repeat(index as usize % 3) } else { scattered.to_string() }),
+        nowhere: None,
+        anywhere: Addr::v6((u128::from(scattered as u64) << 64).to_be_bytes()),
+        labels: (index % 3 > 0).then(|| ["a", "b", "", "d"][index as usize % 4].into()),
+    }
+}
+
+#[test]
+fn parquet_keeps_what_is_odd() {
+    const ROWS: i64 = 150_000;
+    let dir = folder("odd");
+    let layout = Layout { format: &FORMATS[0], tables: &[ODD], without: Vec::new(), overwrite: false };
+    let mut tables = TableDir::create(&dir, layout).expect("a new folder");
+    let mut rows = Rows::new(ODD);
+    (0..ROWS).for_each(|index| rows.push(&odd(index)));
+    tables.write(&mut rows.clone()).expect("space on the disk");
+    let frame = read(&tables.finish().expect("space on the disk")[0]);
+    assert_eq!(frame.height() as i64, ROWS);
+    for (spec, column) in ODD.columns.iter().zip(&rows.columns) {
+        let read = frame.column(spec.name).expect("a column").as_materialized_series().clone();
+        let texts = |texts: Vec<Option<String>>| {
+            let read: Vec<_> = read.str().expect("texts").iter().map(|text| text.map(str::to_owned)).collect();
+            assert!(read == texts, "{}", spec.name);
+        };
+        let present = |row: usize| column.nulls().binary_search(&(row as u32)).is_err();
+        macro_rules! same {
+            ($values:expr, $read:ident) => {{
+                let written = $values.values().iter().enumerate().map(|(row, value)| present(row).then_some(*value));
+                assert!(read.$read().expect("its type").iter().eq(written), "{}", spec.name);
+            }};
+        }
+        match column {
+            Column::Int32(values) => same!(values, i32),
+            Column::Int64(values) | Column::Time(values) => same!(values, i64),
+            Column::Float64(values) => same!(values, f64),
+            Column::Bool(values) => same!(values, bool),
+            Column::Text(values) => texts(values.iter().map(|text| text.map(str::to_owned)).collect()),
+            Column::Label(values) => texts(values.iter().map(|text| text.map(str::to_owned)).collect()),
+            Column::Addr(values) => {
+                let text = |(row, addr): (usize, &Addr)| present(row).then(|| addr.to_string());
+                texts(values.values().iter().enumerate().map(text).collect());
+            }
+        }
+    }
 }
 
 /// What DuckDB and pyarrow must agree on for every format; prints the first difference.

@@ -1,18 +1,19 @@
 //! DNS transactions to rows.
 
 use super::micros;
+use crate::Addr;
 use crate::collect::Names;
-use crate::table::{DnsTransactionRow, Label, Time};
+use crate::table::{DnsTransactionRow, Joined, Label, Time};
 use crate::track::dns::Transaction;
 use crate::track::dns::transaction::{Answer, Transport, qtype_name, rcode_name};
 
-pub(crate) fn dns_transaction(told: &Transaction, names: &Names) -> DnsTransactionRow {
+pub(crate) fn dns_transaction<'a>(told: &'a Transaction, names: &'a Names) -> DnsTransactionRow<'a> {
     let answer = told.answer.as_ref();
     let soa = answer.and_then(|answer| answer.soa.as_ref());
     let known = told.qtype != 0;
     DnsTransactionRow {
-        capture: names.capture(told.first.capture),
-        point: told.legs.first().map(|leg| names.point(leg.point)).unwrap_or_default(),
+        capture: names.capture_label(told.first.capture),
+        point: told.legs.first().map(|leg| names.point_label(leg.point)).unwrap_or_default(),
         first_frame: told.first.frame as i64,
         ts_ns: told.first_ns,
         ts: Time(told.first_ns),
@@ -27,7 +28,7 @@ pub(crate) fn dns_transaction(told: &Transaction, names: &Names) -> DnsTransacti
             Transport::Tcp => "tcp",
         },
         dns_id: told.id.into(),
-        qname: told.name.to_string(),
+        qname: &told.name,
         qname_cut: told.name_cut,
         qtype: known.then(|| label(qtype_name(told.qtype), "TYPE", told.qtype)),
         qclass: known.then(|| told.qclass.into()),
@@ -51,10 +52,10 @@ pub(crate) fn dns_transaction(told: &Transaction, names: &Names) -> DnsTransacti
         ancount: answer.map(|answer| answer.ancount.into()),
         min_ttl_s: answer.and_then(|answer| answer.min_ttl).map(Into::into),
         addresses: answer.and_then(addresses),
-        cname_chain: answer.filter(|answer| !answer.aliases.is_empty()).map(|answer| answer.aliases.join(" ")),
+        cname_chain: answer.filter(|answer| !answer.aliases.is_empty()).map(|answer| Joined(&answer.aliases)),
         cnames: answer.map(|answer| answer.alias_count.into()),
-        soa_owner: soa.map(|soa| soa.zone.owner.to_string()),
-        soa_mname: soa.map(|soa| soa.zone.mname.to_string()),
+        soa_owner: soa.map(|soa| &*soa.zone.owner),
+        soa_mname: soa.map(|soa| &*soa.zone.mname),
         soa_negative_ttl_s: soa.map(|soa| soa.negative_ttl().into()),
         soa_minimum_s: soa.map(|soa| soa.minimum.into()),
         answer_cut: answer.map(|answer| answer.partial),
@@ -68,9 +69,8 @@ pub(crate) fn dns_transaction(told: &Transaction, names: &Names) -> DnsTransacti
     }
 }
 
-fn addresses(answer: &Answer) -> Option<String> {
-    let all: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
-    (!all.is_empty()).then(|| all.join(" "))
+fn addresses(answer: &Answer) -> Option<Joined<'_, Addr>> {
+    Some(Joined(answer.addresses.as_slice())).filter(|all| !all.0.is_empty())
 }
 
 /// The name of a number, or the number behind what it is.

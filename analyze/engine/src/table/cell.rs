@@ -1,8 +1,6 @@
-use super::{
-    Column, ColumnType,
-    column::{Labels, Texts},
-};
+use super::{Column, ColumnType, Labels, Texts};
 use crate::Addr;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 /// A value that a table cell can hold.
@@ -15,13 +13,10 @@ pub trait Cell {
     /// Appends it to a column of its type; a column of another type is left as it is.
     fn push(&self, column: &mut Column);
 
-    /// Appends an absent value.
+    /// Appends an absent value to a column of its type.
     fn push_null(column: &mut Column)
     where
-        Self: Sized,
-    {
-        column.push_null();
-    }
+        Self: Sized;
 }
 
 /// Nanoseconds since the epoch, for a `ts` column (microseconds, UTC).
@@ -65,6 +60,26 @@ impl From<Arc<str>> for Label {
     }
 }
 
+impl Default for &Label {
+    fn default() -> Self {
+        const { &Label::Static("") }
+    }
+}
+
+/// Several values as one text, a space between them.
+#[derive(Clone, Copy, Debug)]
+pub struct Joined<'a, T>(pub &'a [T]);
+
+impl<T: fmt::Display> Joined<'_, T> {
+    fn write(&self, text: &mut String) {
+        for (at, value) in self.0.iter().enumerate() {
+            let space = if at == 0 { "" } else { " " };
+            // Writing to a text does not fail.
+            let _ = write!(text, "{space}{value}");
+        }
+    }
+}
+
 macro_rules! plain_cell {
     ($($ty:ty => $column:ident, $value:expr;)*) => {
         $(impl Cell for $ty {
@@ -74,6 +89,12 @@ macro_rules! plain_cell {
                 if let Column::$column(values) = column {
                     let value: fn(&$ty) -> _ = $value;
                     values.push(value(self));
+                }
+            }
+
+            fn push_null(column: &mut Column) {
+                if let Column::$column(values) = column {
+                    values.push_null();
                 }
             }
         })*
@@ -100,14 +121,23 @@ macro_rules! text_cell {
                     push(self, values);
                 }
             }
+
+            fn push_null(column: &mut Column) {
+                if let Column::$column(values) = column {
+                    values.push_null();
+                }
+            }
         })*
     };
 }
 
 text_cell! {
-    &'static str => Text(Texts), |v, c| c.push_with(|text| text.push_str(v));
+    &str => Text(Texts), |v, c| c.push_with(|text| text.push_str(v));
     String => Text(Texts), |v, c| c.push_with(|text| text.push_str(v));
+    Joined<'_, Addr> => Text(Texts), |v, c| c.push_with(|text| v.write(text));
+    Joined<'_, Box<str>> => Text(Texts), |v, c| c.push_with(|text| v.write(text));
     Label => Label(Labels), |v, c| c.push(v);
+    &Label => Label(Labels), |v, c| c.push(v);
 }
 
 impl<T: Cell> Cell for Option<T> {
@@ -119,5 +149,9 @@ impl<T: Cell> Cell for Option<T> {
             Some(value) => value.push(column),
             None => T::push_null(column),
         }
+    }
+
+    fn push_null(column: &mut Column) {
+        T::push_null(column);
     }
 }

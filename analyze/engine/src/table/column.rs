@@ -1,7 +1,7 @@
-use super::{Label, Row};
+use super::Row;
+use super::values::{Labels, Texts, Values};
 use crate::Addr;
-use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::ops::Range;
 
 /// The types of columns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,133 +48,18 @@ pub struct TableSpec {
     pub columns: &'static [ColumnSpec],
 }
 
-/// Values with absent ones marked.
-#[derive(Clone, Debug, Default)]
-pub struct Values<T> {
-    values: Vec<T>,
-    /// Rows without a value, ascending.
-    nulls: Vec<u32>,
-}
+/// Cells of a batch of rows: enough to encode and compress well, few enough that all tables together stay in some tens of
+/// megabytes.
+const BATCH_CELLS: usize = 1 << 19;
 
-impl<T: Default> Values<T> {
-    /// Appends a value.
-    pub fn push(&mut self, value: T) {
-        self.values.push(value);
+/// Rows of batches of very wide and very narrow tables.
+const BATCH_ROWS: Range<usize> = 8 << 10..32 << 10;
+
+impl TableSpec {
+    /// Rows that are handed to a sink at a time, but for the last ones.
+    pub fn batch_rows(&self) -> usize {
+        (BATCH_CELLS / self.columns.len().max(1)).clamp(BATCH_ROWS.start, BATCH_ROWS.end)
     }
-
-    fn push_null(&mut self) {
-        self.nulls.push(self.values.len() as u32);
-        self.values.push(T::default());
-    }
-
-    /// The values; absent ones hold the default.
-    pub fn values(&self) -> &[T] {
-        &self.values
-    }
-
-    /// The rows that have no value, ascending.
-    pub fn nulls(&self) -> &[u32] {
-        &self.nulls
-    }
-
-    /// Takes values and the rows that have none, ascending.
-    pub fn into_parts(self) -> (Vec<T>, Vec<u32>) {
-        (self.values, self.nulls)
-    }
-}
-
-/// Texts one after the other.
-#[derive(Clone, Debug, Default)]
-pub struct Texts {
-    bytes: String,
-    ends: Vec<u32>,
-    nulls: Vec<u32>,
-}
-
-impl Texts {
-    /// Appends what `write` appends to the text so far.
-    pub fn push_with(&mut self, write: impl FnOnce(&mut String)) {
-        write(&mut self.bytes);
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    fn push_null(&mut self) {
-        self.nulls.push(self.ends.len() as u32);
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    /// The texts, absent ones as `None`.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
-        let mut nulls = self.nulls.iter().copied().peekable();
-        let mut start = 0;
-        self.ends.iter().enumerate().map(move |(row, &end)| {
-            let text = &self.bytes[start..end as usize];
-            start = end as usize;
-            nulls.next_if_eq(&(row as u32)).is_none().then_some(text)
-        })
-    }
-}
-
-/// Texts of few distinct values: a dictionary and its keys.
-#[derive(Clone, Debug, Default)]
-pub struct Labels {
-    keys: Values<u32>,
-    dictionary: Vec<Label>,
-    index: HashMap<String, u32, RandomState>,
-    last: Option<(Label, u32)>,
-}
-
-impl Labels {
-    /// Appends a text.
-    pub fn push(&mut self, label: &Label) {
-        let key = self.key(label);
-        self.keys.push(key);
-    }
-
-    fn key(&mut self, label: &Label) -> u32 {
-        if let Some((last, key)) = &self.last
-            && same_place(last, label)
-        {
-            return *key;
-        }
-        let key = match self.index.get(label.as_str()) {
-            Some(&key) => key,
-            None => self.add(label),
-        };
-        self.last = Some((label.clone(), key));
-        key
-    }
-
-    fn add(&mut self, label: &Label) -> u32 {
-        let key = self.dictionary.len() as u32;
-        self.index.insert(label.as_str().to_owned(), key);
-        self.dictionary.push(label.clone());
-        key
-    }
-
-    /// Keys into the dictionary.
-    pub fn keys(&self) -> &Values<u32> {
-        &self.keys
-    }
-
-    /// The distinct texts.
-    pub fn dictionary(&self) -> &[Label] {
-        &self.dictionary
-    }
-
-    /// The texts, absent ones as `None`.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
-        let mut nulls = self.keys.nulls.iter().copied().peekable();
-        self.keys.values.iter().enumerate().map(move |(row, &key)| {
-            let absent = nulls.next_if_eq(&(row as u32)).is_some();
-            self.dictionary.get(key as usize).filter(|_| !absent).map(Label::as_str)
-        })
-    }
-}
-
-/// Whether two labels are the same text in the same memory, which is quick to tell.
-fn same_place(a: &Label, b: &Label) -> bool {
-    std::ptr::eq(a.as_str(), b.as_str())
 }
 
 /// One column of values.
@@ -212,15 +97,73 @@ impl Column {
         }
     }
 
-    pub(super) fn push_null(&mut self) {
+    /// Cells.
+    pub fn len(&self) -> usize {
         match self {
-            Self::Int32(values) => values.push_null(),
-            Self::Int64(values) | Self::Time(values) => values.push_null(),
-            Self::Float64(values) => values.push_null(),
-            Self::Bool(values) => values.push_null(),
-            Self::Text(texts) => texts.push_null(),
-            Self::Label(labels) => labels.keys.push_null(),
-            Self::Addr(values) => values.push_null(),
+            Self::Int32(values) => values.values().len(),
+            Self::Int64(values) | Self::Time(values) => values.values().len(),
+            Self::Float64(values) => values.values().len(),
+            Self::Bool(values) => values.values().len(),
+            Self::Text(texts) => texts.len(),
+            Self::Label(labels) => labels.keys().values().len(),
+            Self::Addr(values) => values.values().len(),
+        }
+    }
+
+    /// Whether there are no cells.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows that have no value, ascending.
+    pub fn nulls(&self) -> &[u32] {
+        match self {
+            Self::Int32(values) => values.nulls(),
+            Self::Int64(values) | Self::Time(values) => values.nulls(),
+            Self::Float64(values) => values.nulls(),
+            Self::Bool(values) => values.nulls(),
+            Self::Text(texts) => texts.nulls(),
+            Self::Label(labels) => labels.keys().nulls(),
+            Self::Addr(values) => values.nulls(),
+        }
+    }
+
+    /// Appends some cells of a column of the same type; of another they are left out.
+    fn append(&mut self, from: &Self, range: Range<usize>) {
+        match (self, from) {
+            (Self::Int32(to), Self::Int32(from)) => to.append(from, range),
+            (Self::Int64(to), Self::Int64(from)) | (Self::Time(to), Self::Time(from)) => to.append(from, range),
+            (Self::Float64(to), Self::Float64(from)) => to.append(from, range),
+            (Self::Bool(to), Self::Bool(from)) => to.append(from, range),
+            (Self::Text(to), Self::Text(from)) => to.append(from, range),
+            (Self::Label(to), Self::Label(from)) => to.append(from, range),
+            (Self::Addr(to), Self::Addr(from)) => to.append(from, range),
+            _ => {}
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Int32(values) => values.clear(),
+            Self::Int64(values) | Self::Time(values) => values.clear(),
+            Self::Float64(values) => values.clear(),
+            Self::Bool(values) => values.clear(),
+            Self::Text(texts) => texts.clear(),
+            Self::Label(labels) => labels.clear(),
+            Self::Addr(values) => values.clear(),
+        }
+    }
+
+    /// Makes room, so that rows that come are not copied as it grows; memory that is not written to costs nothing.
+    fn reserve(&mut self, len: usize) {
+        match self {
+            Self::Int32(values) => values.reserve(len),
+            Self::Int64(values) | Self::Time(values) => values.reserve(len),
+            Self::Float64(values) => values.reserve(len),
+            Self::Bool(values) => values.reserve(len),
+            Self::Text(texts) => texts.reserve(len),
+            Self::Label(labels) => labels.reserve(len),
+            Self::Addr(values) => values.reserve(len),
         }
     }
 }
@@ -244,14 +187,33 @@ impl Rows {
 
     /// Appends a row, which is of this table.
     pub fn push<R: Row>(&mut self, row: &R) {
+        if self.len == 0 {
+            self.reserve();
+        }
         row.push(&mut self.columns);
         self.len += 1;
     }
 
-    /// Takes the rows and leaves none.
-    #[must_use]
-    pub fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(self.spec))
+    /// Makes room for a batch.
+    pub(crate) fn reserve(&mut self) {
+        let len = self.spec.batch_rows();
+        self.columns.iter_mut().for_each(|column| column.reserve(len));
+    }
+
+    /// Appends rows of the same table from `start` on, until there are `full`; returns where it stopped.
+    pub fn append(&mut self, rows: &Self, start: usize, full: usize) -> usize {
+        let end = rows.len.min(start + full.saturating_sub(self.len));
+        for (to, from) in self.columns.iter_mut().zip(&rows.columns) {
+            to.append(from, start..end);
+        }
+        self.len += end - start;
+        end
+    }
+
+    /// Removes all rows and keeps their memory.
+    pub fn clear(&mut self) {
+        self.columns.iter_mut().for_each(Column::clear);
+        self.len = 0;
     }
 }
 
@@ -271,9 +233,10 @@ pub trait Sink {
     /// Whether rows of this table are wanted; the others need not be made.
     fn wants(&self, table: &str) -> bool;
 
-    /// Takes the next rows of a table, in order.
+    /// Takes the next rows of a table, in order: [`TableSpec::batch_rows`] of them, fewer at the end. The caller clears
+    /// what is left of them.
     ///
     /// # Errors
     /// The rows cannot be written (full disk, closed pipe).
-    fn write(&mut self, rows: Rows) -> Result<(), SinkError>;
+    fn write(&mut self, rows: &mut Rows) -> Result<(), SinkError>;
 }

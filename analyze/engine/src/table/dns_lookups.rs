@@ -3,11 +3,11 @@ use crate::Addr;
 
 table! {
     /// One row a lookup: what an application asked for, put together from the queries its resolver made of it.
-    "dns_lookups" => pub struct DnsLookupRow {
+    "dns_lookups" => pub struct DnsLookupRow<'a> {
         /// File.
-        pub capture: Label,
+        pub capture: &'a Label,
         /// Capture point of the first query.
-        pub point: Label,
+        pub point: &'a Label,
         /// Frame of the first query.
         pub first_frame: i64,
         /// Time of the first query, nanoseconds since the epoch.
@@ -21,9 +21,9 @@ table! {
         /// Who is asked.
         pub server_addr: Addr,
         /// Namespace of the client, where its search list tells.
-        pub client_namespace: Option<String>,
+        pub client_namespace: Option<&'a str>,
         /// What the application asked for, as far as the queries tell.
-        pub stem: String,
+        pub stem: &'a str,
         /// Kind of name: `svc`, `svc.ns`, `svc.ns.svc`, `cluster_name`, `external`, `bare_host`.
         pub kind: Label,
         /// Dots in the stem, which `ndots` is compared with.
@@ -33,9 +33,9 @@ table! {
         /// Names tried.
         pub candidates: i32,
         /// Name tried last.
-        pub last_name: String,
+        pub last_name: &'a str,
         /// Suffix of that name.
-        pub suffix: Option<String>,
+        pub suffix: Option<&'a str>,
         /// Queries, resends included.
         pub queries: i32,
         /// Resends among them.

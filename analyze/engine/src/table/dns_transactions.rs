@@ -1,14 +1,14 @@
-use super::{Label, Time};
+use super::{Joined, Label, Time};
 use crate::Addr;
 
 table! {
     /// One row a DNS question of a client to a server, all of its attempts with the same identification and port in
     /// one; another port, identification or server is another row.
-    "dns_transactions" => pub struct DnsTransactionRow {
+    "dns_transactions" => pub struct DnsTransactionRow<'a> {
         /// File.
-        pub capture: Label,
+        pub capture: &'a Label,
         /// Capture point that saw it nearest to the client.
-        pub point: Label,
+        pub point: &'a Label,
         /// First frame: of the first attempt, or of the answer when no attempt was captured.
         pub first_frame: i64,
         /// Time of that frame, nanoseconds since the epoch.
@@ -32,7 +32,7 @@ table! {
         /// Identification.
         pub dns_id: i32,
         /// Name asked for: lower case, no dot at the end, `\DDD` for odd bytes.
-        pub qname: String,
+        pub qname: &'a str,
         /// Whether the capture cut the message inside the name, so that `qname` is its beginning.
         pub qname_cut: bool,
         /// Type asked for, `TYPE123` where it has no name here; nothing when the capture cut it.
@@ -79,15 +79,15 @@ table! {
         /// Least TTL in the answer section, seconds.
         pub min_ttl_s: Option<i64>,
         /// First addresses answered, by a space.
-        pub addresses: Option<String>,
+        pub addresses: Option<Joined<'a, Addr>>,
         /// Names that aliases lead to, in order, by a space.
-        pub cname_chain: Option<String>,
+        pub cname_chain: Option<Joined<'a, Box<str>>>,
         /// Aliases in the answer section.
         pub cnames: Option<i64>,
         /// Zone that says no.
-        pub soa_owner: Option<String>,
+        pub soa_owner: Option<&'a str>,
         /// Primary name server of that zone.
-        pub soa_mname: Option<String>,
+        pub soa_mname: Option<&'a str>,
         /// Seconds that the absence may be remembered: the least of TTL and MINIMUM (RFC 2308).
         pub soa_negative_ttl_s: Option<i64>,
         /// MINIMUM of the start of authority, seconds.

@@ -4,11 +4,11 @@ use crate::Addr;
 table! {
     /// One row a connection: an innermost five-tuple, all capture points and tunnels that saw it rolled up.
     /// Counts are of packets, not of sightings: those of the leg that saw most.
-    "flows" => pub struct FlowRow {
+    "flows" => pub struct FlowRow<'a> {
         /// File of the first frame.
-        pub capture: Label,
+        pub capture: &'a Label,
         /// Capture point of the first frame.
-        pub point: Label,
+        pub point: &'a Label,
         /// Number of the first frame.
         pub first_frame: i64,
         /// Time of the first packet, nanoseconds since the epoch.
@@ -32,7 +32,7 @@ table! {
         /// Outcome, as Zeek's `conn_state`.
         pub conn_state: &'static str,
         /// Zeek's history letters, upper case for the originator; t retransmission, w zero window.
-        pub history: String,
+        pub history: &'a str,
         /// Packets of the originator.
         pub orig_packets: i64,
         /// Packets of the responder.

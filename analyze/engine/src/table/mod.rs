@@ -6,17 +6,20 @@
 
 /// Defines a table: a row struct, its columns with their documentation, and how a row becomes columns.
 ///
-/// A column is a field; its doc line is the column's documentation, unit included; its type says the column type.
+/// A column is a field; its doc line is the column's documentation, unit included; its type says the column type. Rows of
+/// which there are many borrow their texts.
 macro_rules! table {
     (
         $(#[doc = $doc:literal])+
-        $name:literal => pub struct $row:ident { $( $(#[doc = $field_doc:literal])+ pub $field:ident: $ty:ty, )+ }
+        $name:literal => pub struct $row:ident $(<$life:lifetime>)? {
+            $( $(#[doc = $field_doc:literal])+ pub $field:ident: $ty:ty, )+
+        }
     ) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, Default)]
-        pub struct $row { $( $(#[doc = $field_doc])+ pub $field: $ty, )+ }
+        pub struct $row $(<$life>)? { $( $(#[doc = $field_doc])+ pub $field: $ty, )+ }
 
-        impl $crate::table::Row for $row {
+        impl $(<$life>)? $crate::table::Row for $row $(<$life>)? {
             const SPEC: $crate::table::TableSpec = $crate::table::TableSpec {
                 name: $name,
                 doc: concat!($($doc),+),
@@ -49,6 +52,7 @@ mod decode;
 mod dns_lookups;
 mod dns_transactions;
 mod endpoints;
+mod fill;
 mod findings;
 mod flows;
 mod fragments;
@@ -64,16 +68,18 @@ mod tcp_compat;
 mod tcp_events;
 mod tunnels;
 mod turns;
+mod values;
 
 pub use captures::CaptureRow;
 
-pub use cell::{Cell, Label, Time};
+pub use cell::{Cell, Joined, Label, Time};
 pub use clocks::ClockRow;
-pub use column::{Column, ColumnSpec, ColumnType, Labels, Rows, Sink, SinkError, TableSpec, Texts, Values};
+pub use column::{Column, ColumnSpec, ColumnType, Rows, Sink, SinkError, TableSpec};
 pub use decode::DecodeRow;
 pub use dns_lookups::{DnsLookupRow, DnsWhatIfRow};
 pub use dns_transactions::DnsTransactionRow;
 pub use endpoints::EndpointRow;
+pub(crate) use fill::Fill;
 pub use findings::FindingRow;
 pub use flows::FlowRow;
 pub use fragments::FragmentRow;
@@ -89,6 +95,7 @@ pub use tcp_compat::TcpCompatRow;
 pub use tcp_events::TcpEventRow;
 pub use tunnels::TunnelRow;
 pub use turns::TurnRow;
+pub use values::{Labels, Texts, Values};
 
 /// Version of all tables together, in every file's metadata as `kcap.schema`.
 pub const SCHEMA_VERSION: &str = "1";

@@ -4,11 +4,11 @@ use crate::Addr;
 table! {
     /// One row a TCP range that was sent again, came late or twice, or is a probe. Of a connection seen at several
     /// places, the rows of each direction are those of the place nearest to the sender.
-    "tcp_events" => pub struct TcpEventRow {
+    "tcp_events" => pub struct TcpEventRow<'a> {
         /// File.
-        pub capture: Label,
+        pub capture: &'a Label,
         /// Capture point.
-        pub point: Label,
+        pub point: &'a Label,
         /// Number of the frame.
         pub frame: i64,
         /// Time, nanoseconds since the epoch.
@@ -42,7 +42,7 @@ table! {
         /// Frame of the transmission before, or of the segment that overtook it.
         pub original_frame: Option<i64>,
         /// File of that frame.
-        pub original_capture: Option<Label>,
+        pub original_capture: Option<&'a Label>,
         /// Time since that frame, microseconds.
         pub gap_us: Option<f64>,
         /// Shortest round trip of the connection until then, microseconds.

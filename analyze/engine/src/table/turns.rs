@@ -7,11 +7,11 @@ table! {
     /// first datagrams alone. As the first capture
     /// point and tunnel of the connection saw it. Connections whose sides talk as they please (upgrades, tunnels) have
     /// none, and those that are encrypted and may be HTTP/2 only their handshake.
-    "turns" => pub struct TurnRow {
+    "turns" => pub struct TurnRow<'a> {
         /// File.
-        pub capture: Label,
+        pub capture: &'a Label,
         /// Capture point.
-        pub point: Label,
+        pub point: &'a Label,
         /// First frame of the request.
         pub frame: i64,
         /// Time of that frame, nanoseconds since the epoch.
@@ -31,11 +31,11 @@ table! {
         /// Protocol, where its messages were recognised.
         pub protocol: Option<&'static str>,
         /// Server name that the connection asked for (TLS, QUIC).
-        pub host: Option<String>,
+        pub host: Option<&'a str>,
         /// What the request says: method and path, server name, class of a command.
-        pub request: Option<String>,
+        pub request: Option<&'a str>,
         /// What the response says.
-        pub response: Option<String>,
+        pub response: Option<&'a str>,
         /// Status or error code of the response; of gRPC, that of the call.
         pub status: Option<i32>,
         /// First frame of the response.

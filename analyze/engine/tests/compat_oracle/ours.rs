@@ -15,7 +15,7 @@ impl Sink for Flagged {
         table == "tcp_compat"
     }
 
-    fn write(&mut self, rows: Rows) -> Result<(), SinkError> {
+    fn write(&mut self, rows: &mut Rows) -> Result<(), SinkError> {
         let column = |name: &str| {
             let at = rows.spec.columns.iter().position(|column| column.name == name).expect("a column");
             &rows.columns[at]

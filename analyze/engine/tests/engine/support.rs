@@ -27,13 +27,13 @@ impl Sink for Collected {
         self.only.is_none_or(|only| only == table)
     }
 
-    fn write(&mut self, rows: Rows) -> Result<(), SinkError> {
+    fn write(&mut self, rows: &mut Rows) -> Result<(), SinkError> {
         let table = rows.spec.name;
         assert!(rows.len > 0 && self.wants(table), "{} rows of {table} that nobody wants", rows.len);
         if self.full == Some(table) {
             return Err(SinkError { table, source: "the disk is full".into() });
         }
-        self.tables.entry(table).or_default().extend(lines(&rows));
+        self.tables.entry(table).or_default().extend(lines(rows));
         Ok(())
     }
 }
@@ -53,7 +53,7 @@ impl Collected {
     }
 }
 
-fn lines(rows: &Rows) -> Vec<Line> {
+fn lines(rows: &mut Rows) -> Vec<Line> {
     let mut lines = vec![Line::new(); rows.len];
     for (spec, column) in rows.spec.columns.iter().zip(&rows.columns) {
         let texts = texts(column);
