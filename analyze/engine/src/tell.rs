@@ -47,7 +47,7 @@ fn row<'a>(lookup: &'a Lookup<'_>, search: &'a Search, names: &'a Names) -> DnsL
         client_addr: lookup.client,
         server_addr: lookup.server,
         client_namespace: search.namespace(),
-        stem: &lookup.stem,
+        stem: lookup.stem,
         kind: Label::Static(lookup.kind.name()),
         dots: lookup.dots as i32,
         walk: Label::Static(lookup.walk.name()),
