@@ -294,6 +294,7 @@ impl<'a> Collector<'a> {
 
     /// Takes a chunk's events: DNS transactions last, by time, each tied to those before it.
     fn events(&mut self, events: &mut Events) -> Result<(), SinkError> {
+        self.facts.turns.prefetch(events.iter().filter_map(|(_, event)| event.turn()));
         for (_, event) in events.drain(..) {
             self.event(event)?;
         }

@@ -5,10 +5,13 @@ use super::times::Times;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role};
+use crate::track::index::Index;
+use crate::track::prefetch::prefetch_all;
 use crate::track::{Endpoint, Fate, Resent, Turn};
 use crate::wire::app::{Protocol, Traits};
 use foldhash::fast::RandomState;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
+use std::hash::BuildHasher as _;
 
 /// A response that takes this long is slow where half of the server's take a tenth of it or less.
 pub(crate) const SLOW_NS: i64 = 500_000_000;
@@ -241,7 +244,10 @@ impl TurnService {
 /// All turns, by server and unit.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    servers: HashMap<(Endpoint, u32), ServerTurns, RandomState>,
+    /// Places in `servers`, by server and unit.
+    index: Index,
+    servers: Vec<((Endpoint, u32), ServerTurns)>,
+    hasher: RandomState,
     services: Vec<TurnService>,
     /// Turns of servers beyond the cap.
     pub(crate) left_out: u64,
@@ -259,18 +265,41 @@ impl Turns {
         }
     }
 
+    /// Asks for what is known of the servers of turns that are added next, so that their misses in the cache overlap.
+    pub(crate) fn prefetch<'t>(&self, turns: impl Iterator<Item = &'t Turn> + Clone) {
+        for turn in turns.clone() {
+            self.index.prefetch(self.tag(&(turn.server, turn.unit)));
+        }
+        for turn in turns {
+            let slot = self.index.guess(self.tag(&(turn.server, turn.unit)));
+            slot.and_then(|slot| self.servers.get(slot as usize)).inspect(|server| prefetch_all(*server));
+        }
+    }
+
+    fn tag(&self, key: &(Endpoint, u32)) -> u32 {
+        self.hasher.hash_one(key) as u32
+    }
+
     fn server(&mut self, server: Endpoint, unit: u32) -> Option<&mut ServerTurns> {
         let key = (server, unit);
-        if self.servers.len() >= MAX_SERVERS {
-            return self.servers.get_mut(&key);
-        }
-        Some(self.servers.entry(key).or_default())
+        let tag = self.tag(&key);
+        let known = self.index.find(tag, |slot| self.servers[slot as usize].0 == key).map(|slot| slot as usize);
+        let at = match known {
+            Some(at) => at,
+            None if self.servers.len() >= MAX_SERVERS => return None,
+            None => {
+                self.index.insert(tag, self.servers.len() as u32);
+                self.servers.push((key, ServerTurns::default()));
+                self.servers.len() - 1
+            }
+        };
+        Some(&mut self.servers[at].1)
     }
 
     /// Puts together what several files and both sides of translation saw, once all are read.
     pub(crate) fn settle(&mut self) {
         let mut views: Vec<View> =
-            self.servers.drain().map(|((server, unit), facts)| View { server, unit, facts }).collect();
+            self.servers.drain(..).map(|((server, unit), facts)| View { server, unit, facts }).collect();
         views.sort_unstable_by_key(|view| (view.server, view.unit));
         let mut turns: Vec<(u64, usize)> = Vec::new();
         for (at, view) in views.iter().enumerate() {

@@ -65,6 +65,13 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The turn, where it is one.
+    pub(crate) fn turn(&self) -> Option<&Turn> {
+        if let Self::Turn(turn) = self { Some(turn) } else { None }
+    }
+}
+
 /// What is counted by second and point beside packets and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tally {

@@ -17,9 +17,15 @@ struct Entry {
 
 const FIRST: usize = 64;
 
+impl Default for Index {
+    fn default() -> Self {
+        Self { entries: vec![Entry::default(); FIRST], used: 0 }
+    }
+}
+
 impl Index {
     pub(crate) fn new() -> Self {
-        Self { entries: vec![Entry::default(); FIRST], used: 0 }
+        Self::default()
     }
 
     /// Asks the processor for the entry's cache line.

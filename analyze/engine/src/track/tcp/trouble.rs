@@ -64,6 +64,8 @@ pub(crate) struct Trouble {
     pub(crate) recovery: Option<u32>,
     timeout: Option<Timeout>,
     pending: VecDeque<Resend>,
+    /// How many of these wait for their acknowledgement.
+    waiting: u32,
     pub(crate) sum: Sum,
     pub(crate) closed: Closed,
 }
@@ -94,6 +96,7 @@ impl Trouble {
 
     /// Remembers a range; what there is no room for comes back, judged as it stands.
     pub(crate) fn remember(&mut self, resend: Resend) -> Option<Resend> {
+        self.waiting += u32::from(resend.waits());
         self.pending.push_back(resend);
         let first = self.pending.len() > PENDING;
         first.then(|| self.settle()).flatten()
@@ -102,6 +105,7 @@ impl Trouble {
     /// Judges the oldest range.
     fn settle(&mut self) -> Option<Resend> {
         let resend = self.pending.pop_front()?;
+        self.waiting -= u32::from(resend.waits());
         self.sum.add(&resend);
         Some(resend)
     }
@@ -127,12 +131,11 @@ impl Trouble {
         self.gaps.retain(|gap| after(gap.end, ack));
         self.ahead = self.ahead.filter(|gap| after(gap.end, ack));
         self.advance_timeout(ack);
-        let waits = |resend: &Resend| !resend.acknowledged && resend.verdict != Verdict::Probe;
-        let answered = |resend: &Resend| waits(resend) && !after(resend.end, ack);
-        if !self.pending.iter().any(answered) {
+        let answered = |resend: &Resend| resend.waits() && !after(resend.end, ack);
+        if self.waiting == 0 || !self.pending.iter().any(answered) {
             return;
         }
-        let first = self.pending.iter().find(|resend| waits(resend)).map(|resend| resend.tsval);
+        let first = self.pending.iter().find(|resend| resend.waits()).map(|resend| resend.tsval);
         let older = matches!((first, echo()), (Some(first), Some(echo)) if after(first, echo));
         let early_ns = rtt_ns.filter(|&ns| ns >= MEASURABLE_NS).unwrap_or(0) / 2;
         let last_ns = self.pending.iter().filter(|resend| answered(resend)).map(|resend| resend.ns).max();
@@ -140,6 +143,7 @@ impl Trouble {
         let late = last_ns.is_some_and(|last_ns| packet.ts_ns - last_ns > at_once_ns);
         for resend in self.pending.iter_mut().filter(|resend| answered(resend)) {
             resend.acknowledged = true;
+            self.waiting -= 1;
             if older {
                 resend.excuse(Proof::Eifel);
             } else if packet.ts_ns - resend.ns < early_ns {
@@ -200,6 +204,11 @@ const HELD_BACK_NS: i64 = 210_000_000;
 const MEASURABLE_NS: i64 = 1_000_000;
 
 impl Resend {
+    /// Whether its acknowledgement is still to come.
+    fn waits(&self) -> bool {
+        !self.acknowledged && self.verdict != Verdict::Probe
+    }
+
     /// It was needless, and this shows it.
     fn excuse(&mut self, proof: Proof) {
         if matches!(self.verdict, Verdict::LostDownstream)
