@@ -55,6 +55,8 @@ pub(crate) struct Handshake {
 
 /// The first wait for an answer (RFC 6298 2.1); later ones are as long or twice as long (Linux since 6.5, and before).
 const FIRST_WAIT_NS: i64 = 1_000_000_000;
+/// The least that Linux waits for anything before it sends it again (`TCP_RTO_MIN`).
+const LEAST_WAIT_NS: i64 = 200_000_000;
 /// Payload of a segment on Ethernet with timestamps, where nobody announced another.
 const USUAL_SEGMENT: u32 = 1448;
 
@@ -68,9 +70,11 @@ impl Handshake {
     pub(crate) fn take_syn(&mut self, packet: &Packet, end: End, frame: FrameId) -> Option<Resend> {
         let before = self.asked[end as usize].replace(Asked { ns: packet.ts_ns, frame })?;
         self.repeated[end as usize] = true;
-        self.waited |= packet.flags.is_syn() && self.asked[end.other() as usize].is_none();
-        self.ignored += u32::from(packet.flags.is_syn_ack() && self.ack_ns.is_some());
         let gap_ns = packet.ts_ns.saturating_sub(before.ns);
+        // Sooner than any timer: the network made two of one, or the end answers a repeated SYN.
+        let by_timer = gap_ns >= LEAST_WAIT_NS;
+        self.waited |= packet.flags.is_syn() && by_timer && self.asked[end.other() as usize].is_none();
+        self.ignored += u32::from(packet.flags.is_syn_ack() && by_timer && self.ack_ns.is_some());
         let timer = if packet.flags.is_syn() { Trigger::SynRto } else { Trigger::SynAckRto };
         Some(Resend {
             ns: packet.ts_ns,

@@ -83,7 +83,9 @@ impl Losses {
 
     /// Segments lost between the places.
     pub fn between(&self) -> u32 {
-        self.near.sum.again - self.far.sum.again.min(self.near.sum.again)
+        let differ = self.near.sum.again.saturating_sub(self.far.sum.again);
+        // Where the network makes two of one, a late copy comes again only at places behind, and had arrived.
+        if self.near.sum.duplicates == 0 { differ } else { differ.min(self.near.sum.downstream()) }
     }
 
     /// Segments lost behind the place nearest to the receiver.
@@ -171,7 +173,8 @@ fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) ->
         let half = &leg.watch.halves[at];
         side.in_flight_max = side.in_flight_max.max(half.in_flight_max);
         side.data_packets = side.data_packets.max(half.packets);
-        if leg.lanes[end.other() as usize].packets > 0 {
+        // A bridge that translates shows probes under one address and answers under another.
+        if leg.lanes.iter().all(|lane| lane.packets > 0) {
             side.unanswered_probes = side.unanswered_probes.min(half.asks);
         }
         side.delivered_len = side.delivered_len.max(half.delivered_len);
