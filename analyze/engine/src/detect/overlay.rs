@@ -27,6 +27,8 @@ pub(crate) struct Inside {
     pub(crate) silent: u64,
     /// Attempts whose answers were seen to leave and whose handshake never went on.
     pub(crate) half_open: u64,
+    /// Of these, those whose answers a capture next to the originator saw in the tunnel: they came through it.
+    pub(crate) came_back: u64,
     /// Servers of those, a few.
     pub(crate) servers: BTreeSet<Endpoint>,
     /// Connections that came about.
@@ -85,6 +87,7 @@ impl Inside {
         match flow.outcome() {
             Outcome::HalfOpen => {
                 self.half_open += 1;
+                self.came_back += u64::from(is_next_to_orig(flow));
                 if self.servers.len() < FRAMES {
                     self.servers.insert(flow.resp);
                 }
@@ -97,6 +100,7 @@ impl Inside {
             }
             Outcome::Unclear if repeats_syn(flow, &flow.from_orig) && repeats_syn(flow, &flow.from_resp) => {
                 self.half_open += 1;
+                self.came_back += u64::from(is_next_to_orig(flow));
                 if self.servers.len() < FRAMES {
                     self.servers.insert(flow.resp);
                 }
@@ -132,6 +136,7 @@ impl Inside {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.silent += other.silent;
         self.half_open += other.half_open;
+        self.came_back += other.came_back;
         self.complete += other.complete;
         self.late = [self.late[0] + other.late[0], self.late[1] + other.late[1]];
         self.both_ways += other.both_ways;
@@ -144,6 +149,18 @@ impl Inside {
     }
 }
 
+/// Whether a capture with a connection's tunnel has it outside too, where no router has passed it on and no answer has
+/// come straight from who answers: what it has of answers in the tunnel arrived.
+pub(super) fn is_next_to_orig(flow: &Flow) -> bool {
+    let outside = flow.legs().filter(|leg| leg.tunnel == 0);
+    let fresh = |ttl: Option<u8>| ttl.is_some_and(|ttl| INITIAL_TTLS.contains(&ttl));
+    let sent = outside.clone().any(|leg| fresh(leg.orig_ttl));
+    let answered = flow.legs().any(|leg| leg.tunnel != 0 && leg.is_two_way());
+    sent && answered && !outside.clone().any(|leg| fresh(leg.resp_ttl))
+}
+
+/// What systems begin with: a TTL that no router has lowered.
+const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 /// Packets of one size that a side repeats before they are SYNs.
 const REPEATED: u64 = 3;
 /// IP packet of a SYN of Linux, without the IP header: header and options.

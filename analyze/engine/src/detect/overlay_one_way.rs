@@ -19,7 +19,8 @@ pub(super) const ABOUT: About = About {
           sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside \
           repeats and none completes.",
     false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
-                      Handshakes with one server alone may be stopped there: two servers are required. A tunnel that \
+                      Handshakes with one server alone may be stopped there: two servers are required. Answers that a \
+                      capture next to the client has seen in the tunnel have arrived, and are dropped behind it. A tunnel that \
                       carries both directions of inner connections one way is a mirror or tap.",
     fix: "Allow the overlay's traffic in both directions between all nodes: UDP 8472 or 4789 (VXLAN), 6081 (Geneve), IP \
           protocol 4 (IPIP), in host firewalls, security groups and the fabric.",
@@ -43,7 +44,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
     let complete: u64 = units.values().map(|view| view.inside.complete).sum();
-    let unanswered = units.values().filter(|_| complete == 0).find_map(|view| answers_lost(pair, view));
+    let came_back = units.values().any(|view| view.inside.came_back > 0);
+    let unanswered = units.values().filter(|_| complete == 0 && !came_back).find_map(|view| answers_lost(pair, view));
     unanswered.or_else(|| units.iter().find_map(|(unit, view)| nothing_back(pair, *unit, view, units, all)))
 }
 

@@ -1,6 +1,7 @@
 use super::About;
 use super::evidence::{count_of, some_of};
 use super::losses::connections;
+use super::overlay::is_next_to_orig;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -44,7 +45,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let mut servers: BTreeMap<Endpoint, Halves> = BTreeMap::new();
     for (orig, resp, flows) in connections(world) {
         let over = flows.iter().any(|flow| flow.from_orig.packets > flow.from_orig.syns);
-        let half = flows.iter().find(|flow| flow.is_half_open() && flow.from_orig.syns > 1 && !flow.syn_waited);
+        let half = flows.iter().find(|flow| flow.is_half_open() && is_answered(flow));
         if let Some(flow) = half.filter(|flow| !over && !is_in_broken_tunnel(flow, world)) {
             let halves = servers.entry(resp).or_default();
             halves.add(orig, flow);
@@ -52,6 +53,11 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
     }
     servers.iter().map(|(server, halves)| judge(*server, halves, world)).collect()
+}
+
+/// Whether the server answered what it got: every SYN here, or those of which answers came out of a tunnel and no further.
+fn is_answered(flow: &Flow) -> bool {
+    flow.from_orig.syns > 1 && (!flow.syn_waited || is_next_to_orig(flow))
 }
 
 fn is_in_broken_tunnel(flow: &Flow, world: &World<'_>) -> bool {
