@@ -18,7 +18,8 @@ pub(super) const ABOUT: About = About {
           path takes smaller packets than the sender makes, and the ICMP message that would tell it so is filtered or \
           never sent.",
     how: "Where the segments are seen: the first unacknowledged segment is sent three or more times and never \
-          acknowledged, while the peer lives and lacks no small packet. Where they are not: the sender's next empty \
+          acknowledged, while the peer lives and lacks no small packet, or while further connections begin and stop at \
+          the same size. Where they are not: the sender's next empty \
           segment or FIN is ahead of all that arrived by at least three full segments, none of which ever came. In \
           neither case did anything as big pass between the two.",
     false_positives: "Random loss hits all sizes and is repaired by the second or third attempt. A closed window stops \
@@ -117,7 +118,7 @@ fn proof(group: &Group<'_>) -> String {
     let size = group.size();
     let sent = count_of(group.resent(), "time");
     if group.is_seen_sent() {
-        return format!("packets of {size} bytes are sent again {sent} and never acknowledged, though the peer lives.");
+        return format!("packets of {size} bytes are sent again {sent} and never acknowledged, though small ones are.");
     }
     format!(
         "{} were sent and never came here, as the sequence number of the sender's next small packet shows, which did \

@@ -19,8 +19,12 @@ pub(crate) struct Path {
 /// A connection that stopped because its big segments do not arrive.
 #[derive(Clone, Debug)]
 pub(crate) struct Stalled {
-    /// Whether this alone shows that size is the reason; else ICMP must say so.
+    /// Whether this alone shows that size is the reason; else ICMP must say so, or another connection.
     pub(crate) certain: bool,
+    /// Whether all of that is shown but that the peer lives.
+    pub(crate) unheard: bool,
+    /// Whether smaller segments of the sender had been acknowledged.
+    pub(crate) had_acknowledged: bool,
     pub(crate) path: Path,
     pub(crate) server: Endpoint,
     pub(crate) client: Endpoint,
@@ -252,13 +256,16 @@ impl Stalled {
             return None;
         }
         let certain = resent_size(stall, sender.1).or_else(|| hidden_size(flow, stall, sender.1));
+        let unheard = resent_size_unheard(stall, sender.1).filter(|_| certain.is_none());
         let waited = flow.last_ns.saturating_sub(flow.first_ns);
         if certain.is_none() && waited < PATIENCE_NS {
             return None;
         }
-        let size = certain.or(full_size(flow)).unwrap_or(stall.ip_len);
+        let size = certain.or(unheard).or(full_size(flow)).unwrap_or(stall.ip_len);
         (size > least(sender.0.addr)).then(|| Self {
             certain: certain.is_some(),
+            unheard: unheard.is_some(),
+            had_acknowledged: sender.1.isn.is_some_and(|isn| stall.seq.wrapping_sub(isn) > 1),
             path: Path { from: sender.0.addr, to: receiver.0.addr },
             server: flow.resp,
             client: flow.orig,
@@ -273,7 +280,12 @@ impl Stalled {
 
 /// The size of a segment that was sent again and again, unless as big ones passed before.
 fn resent_size(stall: &Stall, sender: &Side) -> Option<u32> {
-    if stall.resent < RESENT || !stall.peer_lives {
+    resent_size_unheard(stall, sender).filter(|_| stall.peer_lives)
+}
+
+/// The same, where the peer may have died: it has nothing to send while it waits for the rest of an upload.
+fn resent_size_unheard(stall: &Stall, sender: &Side) -> Option<u32> {
+    if stall.resent < RESENT {
         return None;
     }
     let acked = sender.isn.map_or(0, |isn| stall.seq.wrapping_sub(isn.wrapping_add(1)));

@@ -62,8 +62,29 @@ fn is_plausible(one: &Stalled, world: &World<'_>) -> bool {
     let facts = &world.facts.path_mtu;
     let told = |path: &Path| facts.too_big.contains_key(path);
     let outer = || tunnels(one, world).any(|(_, a, b)| both_ways(a, b).iter().any(told));
-    facts.passed(one.path).largest < one.size && (one.certain || told(&one.path) || outer())
+    let shown = || {
+        one.certain || told(&one.path) || outer() || (one.unheard && one.had_acknowledged && is_repeated(one, world))
+    };
+    facts.passed(one.path).largest < one.size && shown()
 }
+
+/// Whether other connections of the same two show that it is size that stops this one: each began, had small segments
+/// acknowledged, and stopped at a big one, one of them while this one waited, or so many that it is no chance.
+fn is_repeated(one: &Stalled, world: &World<'_>) -> bool {
+    let alike = |other: &&Stalled| {
+        let same_way = other.unheard && other.path == one.path && other.server == one.server;
+        same_way && other.had_acknowledged && other.stall.seq != one.stall.seq
+    };
+    let others: BTreeMap<u32, &Stalled> =
+        world.facts.path_mtu.stalled.iter().filter(alike).map(|other| (other.stall.seq, other)).collect();
+    let meanwhile = one.stall.first_ns..one.stall.last_ns;
+    let began =
+        others.values().any(|other| meanwhile.contains(&other.span_ns.0) && meanwhile.contains(&other.stall.first_ns));
+    began || others.len() >= REPEATED
+}
+
+/// Other connections that stop at the same size before it is no chance.
+const REPEATED: usize = 2;
 
 fn both_ways(a: Addr, b: Addr) -> [Path; 2] {
     [Path { from: a, to: b }, Path { from: b, to: a }]
