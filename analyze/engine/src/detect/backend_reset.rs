@@ -17,8 +17,8 @@ pub(super) const ABOUT: About = About {
            connections to the same address fail.",
     why: "The server crashed, was killed (out of memory, failed liveness probe), or was replaced without waiting for its \
           requests. Clients see resets and 502.",
-    how: "A FIN or reset of the server acknowledges a request, or follows its acknowledgement, and no answer came; and \
-          the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as none was before.",
+    how: "A FIN or reset of the server acknowledges a request, follows its acknowledgement, or meets it, and no answer \
+          came; and the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as none was before.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
                       (APP002), a forgotten translation (NAT002): after these, new connections succeed.",
     fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \
@@ -48,14 +48,20 @@ struct Attempt {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let services = world.facts.turns.services().iter().filter(|service| service.facts.dropped.count > 0);
+    let lost = |service: &&TurnService| service.facts.dropped.count + service.facts.races.count > 0;
+    let services = world.facts.turns.services().iter().filter(lost);
     let down = |service| Some((service, after(service, world)?));
     services.filter_map(down).map(|(service, failed)| judge(service, &failed, world)).collect()
 }
 
-/// Attempts to connect that failed after requests had been dropped, where none had failed before.
+/// Requests that the server took and dropped, and those that met its goodbye.
+fn lost(service: &TurnService) -> impl Iterator<Item = &Turn> {
+    service.facts.dropped.turns.iter().chain(&service.facts.races.turns)
+}
+
+/// Attempts to connect that failed after requests had been lost, where none had failed before.
 fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
-    let drops = || service.facts.dropped.turns.iter().filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns);
+    let drops = || lost(service).filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns);
     let first = drops().min()?;
     let attempts = attempts(service, world);
     let follows = |at: &&Attempt| at.failed && drops().any(|drop| (drop - BEFORE_NS..drop + AFTER_NS).contains(&at.ns));
@@ -88,32 +94,38 @@ fn attempts(service: &TurnService, world: &World<'_>) -> Vec<Attempt> {
 }
 
 fn judge(service: &TurnService, failed: &[Attempt], world: &World<'_>) -> Finding {
-    let (server, dropped) = (service.server, &service.facts.dropped);
-    let what = count_of(dropped.count, "request");
+    let (server, dropped, races) = (service.server, &service.facts.dropped, &service.facts.races);
+    let what = count_of(dropped.count + races.count, "request");
     let mut finding = Finding::of(&ABOUT, format!("{server} went down with {what} unanswered"));
-    let clients: BTreeSet<_> = dropped.clients().chain(failed.iter().map(|failed| failed.orig.addr)).collect();
+    let clients: BTreeSet<_> =
+        lost(service).map(|turn| turn.client.addr).chain(failed.iter().map(|failed| failed.orig.addr)).collect();
     service.introduce(&mut finding, &clients);
     let silent = failed.iter().filter(|failed| failed.silent).count();
-    finding.counts.insert("dropped_requests", dropped.count as i64);
+    finding.counts.insert("dropped_requests", (dropped.count + races.count) as i64);
     finding.counts.insert("failed_connects", failed.len() as i64);
     finding.counts.insert("silent_connects", silent as i64);
-    let goodbyes = || dropped.turns.iter().filter_map(|turn| turn.server_goodbye);
+    let goodbyes = || lost(service).filter_map(|turn| turn.server_goodbye);
     let first = goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
     let last = failed.iter().map(|failed| failed.ns).max().unwrap_or(first);
     finding.span(first, last.max(first));
-    let frames = dropped.turns.iter().flat_map(frames).chain(failed.iter().map(|failed| failed.frame));
+    let frames = lost(service).flat_map(frames).chain(failed.iter().map(|failed| failed.frame));
     finding.cite(world, frames, &servers_filter(service.endpoints()));
     let resets = goodbyes().filter(|goodbye| goodbye.reset).count();
     finding.explanation = format!(
-        "{what} from {} had reached the server when it ended the connection ({}), without an answer. From {} after the \
-         first of them on, {} to it failed ({}): the process was gone, not busy.",
+        "{what} from {} {} when it ended the connection ({}), without an answer. From {} after the first of them on, {} \
+         to it failed ({}): the process was gone, not busy.",
         some_of(&clients, 3),
+        if dropped.count > 0 { "had reached the server" } else { "were on the way to the server" },
         if resets > 0 { "with a reset" } else { "with FIN" },
         millis(failed.first().map(|failed| failed.ns.saturating_sub(first).max(0))),
         count_of(failed.len() as u64, "new connection"),
         if silent > 0 { "not answered at all" } else { "refused" },
     );
-    finding.rule_out("APP002", "the server had the requests: it acknowledged them");
+    if dropped.count > 0 {
+        finding.rule_out("APP002", "the server had the requests: it acknowledged them");
+    } else {
+        finding.rule_out("APP002", "a server that closes idle connections accepts new ones; this one does not");
+    }
     finding.rule_out("NAT002", "new connections fail too, which a forgotten translation does not explain");
     finding.fix.commands = vec![
         format!("kubectl get pods,endpointslices -A -o wide | grep {}", service.behind.first().unwrap_or(&server).addr),
