@@ -48,11 +48,13 @@ struct Silent {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut silent: BTreeMap<Endpoint, Silent> = BTreeMap::new();
     for (orig, resp, flows) in connections(world) {
-        let two_way = flows.iter().filter(|flow| flow.is_two_way());
-        let Some(ends) = two_way.map(|flow| Some((*flow, goes_unanswered(flow)?))).collect::<Option<Vec<_>>>() else {
+        // Where flags were cut off nothing is known of what follows what.
+        let readable = |flow: &&Flow| !flow.history.as_str().is_empty();
+        let two_way = || flows.iter().copied().filter(|flow| flow.is_two_way()).filter(readable);
+        let Some((flow, by_orig)) = two_way().find_map(|flow| Some((flow, goes_unanswered(flow)?))) else { continue };
+        if two_way().any(|other| goes_unanswered(other).is_none() && saw(other, flow, by_orig)) {
             continue;
-        };
-        let Some(&(flow, by_orig)) = ends.first() else { continue };
+        }
         let (from, to) = if by_orig { (orig, resp) } else { (resp, orig) };
         let known =
             ["NAT007", "NAT002", "MTU001", "MTU003", "MTU004"].iter().any(|code| has_finding(world, code, to.addr));
@@ -62,6 +64,15 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
     }
     silent.iter().map(|(to, silent)| judge(*to, silent, world)).collect()
+}
+
+/// Whether another place saw what goes unanswered here. One that did not knows nothing of it, such as that of a pod which
+/// was deleted.
+fn saw(other: &Flow, flow: &Flow, by_orig: bool) -> bool {
+    let of = |flow: &Flow| if by_orig { flow.from_orig.keepalives } else { flow.from_resp.keepalives };
+    let Some(stall) = flow.stall.as_deref() else { return of(other) >= of(flow) };
+    let side = if by_orig { &other.from_orig } else { &other.from_resp };
+    side.sent.is_none_or(|sent| sent.wrapping_sub(stall.seq).cast_signed() > 0)
 }
 
 /// Whether an end of a connection waits for the other in vain; which: true is the originator.

@@ -56,8 +56,9 @@ fn is_slower(usage: &Usage, sibling: &Usage) -> bool {
 }
 
 fn is_lossier(usage: &Usage, sibling: &Usage) -> bool {
-    let (own, other) = (usage.retransmitted * sibling.packets, sibling.retransmitted * usage.packets);
-    usage.retransmitted >= RESENT && usage.retransmitted * 100 >= usage.packets * 3 && own >= other * 10
+    let lost = |usage: &Usage| usage.retransmitted.saturating_sub(usage.unheard);
+    let (own, other) = (lost(usage) * sibling.packets, lost(sibling) * usage.packets);
+    lost(usage) >= RESENT && lost(usage) * 100 >= usage.packets * 3 && own >= other * 10
 }
 
 fn judge(service: Endpoint, endpoint: Endpoint, of: &[(Endpoint, &Usage)], lossy: bool, world: &World<'_>) -> Finding {

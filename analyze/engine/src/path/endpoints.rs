@@ -20,6 +20,8 @@ pub(crate) struct Usage {
     pub(crate) rtts_ns: Vec<i64>,
     pub(crate) packets: u64,
     pub(crate) retransmitted: u64,
+    /// Of these, those of segments that nobody ever acknowledged: the endpoint or its way was gone, not lossy.
+    pub(crate) unheard: u64,
 }
 
 /// A service with one of its endpoints.
@@ -57,6 +59,7 @@ impl Usage {
         self.rtts_ns.extend(seen.iter().find_map(|flow| flow.rtt_resp_ns));
         self.packets += flow.from_orig.packets + flow.from_resp.packets;
         self.retransmitted += flow.from_orig.retransmitted_packets + flow.from_resp.retransmitted_packets;
+        self.unheard += flow.stall.as_deref().map_or(0, |stall| stall.resent.into());
     }
 
     /// The value below which this share of the handshakes lies, nanoseconds.
