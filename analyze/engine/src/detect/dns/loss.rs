@@ -2,6 +2,7 @@ use super::cite::{clients, group, is_symptom, names, server_filter};
 use super::lookups::lookups;
 use super::slow::took_ns;
 use super::{Query, blocked, conntrack_race, family, rate_limited, stale_backend, upstream};
+use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
@@ -47,7 +48,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let explained: BTreeSet<(u64, i64)> = of_others.iter().map(|query| (query.identity, query.first_ns)).collect();
     let troubled: BTreeSet<Option<u32>> = of_others.iter().map(|query| group(query, world)).collect();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
-    let (slowest, ends_ns) = (slowest(world), ends_ns(world));
+    let (slowest, ends_ns, rejections) = (slowest(world), ends_ns(world), rejections(world));
     for query in world.facts.dns.queries() {
         if query.unanswered == 0 {
             continue;
@@ -58,6 +59,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             continue;
         }
         let known = explained.contains(&(query.identity, query.first_ns));
+        let known = known || is_rejected_unsaid(query, &rejections);
         if !query.rejected && !query.tcp && !known && !world.is_broken(query.tunnel) {
             servers.entry(query.server).or_default().push(*query);
         }
@@ -75,6 +77,33 @@ fn repeated(numbers: impl Iterator<Item = u64>) -> HashSet<u64, RandomState> {
     let mut all: Vec<u64> = numbers.collect();
     all.sort_unstable();
     all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+}
+
+/// When questions met ICMP errors, by who asked whom, and at which backend as far as it was seen.
+type Rejections = BTreeMap<(Addr, Endpoint, Option<Addr>), Vec<i64>>;
+
+fn rejections(world: &World<'_>) -> Rejections {
+    let mut times = Rejections::new();
+    for query in world.facts.dns.queries().iter().filter(|query| query.rejected && !query.tcp) {
+        times.entry((query.client.addr, query.server, query.backend)).or_default().push(query.first_ns);
+    }
+    for times in times.values_mut() {
+        times.sort_unstable();
+    }
+    times
+}
+
+/// Hosts send ICMP errors one a second to each address, after a few at once (Linux `icmp_ratelimit`).
+const RATE_NS: i64 = 1_000_000_000;
+
+/// Whether the host that rejects other questions at that time was not allowed to reject this one as well.
+fn is_rejected_unsaid(query: &Query, rejections: &Rejections) -> bool {
+    let who = (query.client.addr, query.server, query.backend);
+    let (from, to) = (query.first_ns.saturating_sub(RATE_NS), query.last_ns.saturating_add(RATE_NS));
+    rejections.get(&who).is_some_and(|times| {
+        let next = times.partition_point(|ns| *ns < from);
+        times.get(next).is_some_and(|ns| *ns <= to)
+    })
 }
 
 /// Questions that were answered and yet asked again with the same identification, from the same port: between this
@@ -258,7 +287,7 @@ fn waited(queries: &[Query]) -> String {
 }
 
 /// The one backend of all, where it is one.
-fn backends(queries: &[Query]) -> Option<crate::Addr> {
+fn backends(queries: &[Query]) -> Option<Addr> {
     let first = queries.first()?.backend?;
     queries.iter().all(|query| query.backend == Some(first)).then_some(first)
 }
