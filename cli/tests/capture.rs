@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -145,17 +145,24 @@ fn the_analysis_beside_a_capture_may_do_nothing() {
     {
         let folder = tempfile::tempdir().unwrap();
         let mut kcap = lab.capture(folder.path(), &[&["-p", "81"], arguments].concat());
-        let tasks = fs::read_dir(format!("/proc/{}/task", kcap.0.id())).unwrap();
-        let read = |task: &Path, name: &str| fs::read_to_string(task.join(name)).unwrap();
-        let mut tasks = tasks.map(|task| task.unwrap().path());
-        let thread = tasks.find(|task| read(task, "comm").trim() == name).unwrap();
-        let status = read(&thread, "status");
-        let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
-        for set in ["CapEff:", "CapPrm:"] {
-            assert_eq!(u64::from_str_radix(&of(set), 16).unwrap(), held, "{set} of {name}");
-        }
-        let stat = read(&thread, "stat");
-        assert_eq!(stat.rsplit(')').next().unwrap().split(' ').nth(17), Some("19"), "{stat}");
+        let of = |status: &str, name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        };
+        let may_do = |task: &Path| {
+            let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+            ["CapEff:", "CapPrm:"].iter().all(|set| of(&status, set) == Some(held))
+        };
+        let yields = |task: &Path| {
+            let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(17)) == Some("19")
+        };
+        until("its thread has given up what it may", || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", kcap.0.id())).unwrap();
+            let mut tasks = tasks.filter_map(|task| Some(task.ok()?.path()));
+            let is_it = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name);
+            tasks.find(is_it).is_some_and(|task| may_do(&task) && yields(&task))
+        });
         refused(&lab, 1);
         kcap.signal(Signal::SIGINT);
         assert_eq!(kcap.ends(), 0, "signals are held back there as well");

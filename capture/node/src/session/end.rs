@@ -10,13 +10,13 @@ impl Session<'_> {
     /// Gets everything out of the rings, and ends the files.
     pub(super) fn conclude(mut self, end: Result<End, CaptureError>) -> Result<Summary, CaptureError> {
         let elapsed = self.started.elapsed();
-        // What opens interfaces is done.
-        self.follower = None;
         let ended = end.and_then(|end| {
             self.drain()?;
+            self.name()?;
             self.after()?;
             Ok(end)
         });
+        self.follower = None;
         self.count();
         let interfaces = self.recorder.interfaces();
         let (dropped, packets) = (self.recorder.dropped(), self.recorder.packets());
@@ -33,6 +33,12 @@ impl Session<'_> {
         let hurried = self.signals.take().is_some();
         let discarded = self.discarded;
         Ok(Summary { end, packets, dropped, discarded, files, forgotten, hurried, elapsed, interfaces })
+    }
+
+    /// Writes the names of addresses, where they did not come before; what opens interfaces is done.
+    fn name(&mut self) -> Result<(), CaptureError> {
+        let names = self.follower.take().map_or_else(Vec::new, |mut follower| follower.last_names());
+        if names.is_empty() { Ok(()) } else { self.recorder.add(None, names, Vec::new()) }
     }
 
     /// Writes the context after; a further signal abandons it.

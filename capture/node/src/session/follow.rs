@@ -42,6 +42,8 @@ pub(super) struct Follower {
     wake: PipeReader,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Whether the names of addresses came.
+    named: bool,
     /// How long everything may be gone before the capture is over; for ever when there is none.
     pub(super) patience: Option<Duration>,
 }
@@ -75,7 +77,7 @@ impl Follower {
             }
         };
         let thread = std::thread::Builder::new().name("follow".to_owned()).spawn(work).map_err(CaptureError::Thread)?;
-        Ok(Self { news, wake, stop: Some(stop), thread: Some(thread), patience })
+        Ok(Self { news, wake, stop: Some(stop), thread: Some(thread), named: false, patience })
     }
 
     /// Readable when there is news.
@@ -88,9 +90,28 @@ impl Follower {
         let mut bytes = [0; 256];
         // Only ever read when there is something.
         let _ = self.wake.read(&mut bytes);
-        self.news.try_iter().collect()
+        let news: Vec<News> = self.news.try_iter().collect();
+        self.named |= news.iter().any(|news| matches!(news, News::Names(_)));
+        news
+    }
+
+    /// The names of addresses, of a capture that is over before they came: they are what it is read with.
+    pub(super) fn last_names(&mut self) -> Vec<NameRecord> {
+        let until = Instant::now() + NAMED;
+        while !self.named
+            && let Ok(news) = self.news.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            if let News::Names(names) = news {
+                self.named = true;
+                return names;
+            }
+        }
+        Vec::new()
     }
 }
+
+/// How long a capture that is over waits for names.
+const NAMED: Duration = Duration::from_secs(1);
 
 impl Drop for Follower {
     fn drop(&mut self) {
