@@ -13,6 +13,9 @@ pub(super) fn files() -> Vec<File> {
     vec![
         client("svc008-killed", "killed.pcap", killed()),
         client("svc008-killed", "reset-after-the-answer.pcap", reset_after_answers()),
+        client("killed-between-requests", "while-idle.pcap", away(10, 8, 0)),
+        client("killed-between-requests", "restarted.pcap", away(10, 8, 3)),
+        client("killed-between-requests", "restarting.pcap", away(10, 3, 0)),
         client("app004-tls-handshakes", "alert.pcap", alerts()),
         client("app004-tls-handshakes", "reset.pcap", resets()),
         client("app004-tls-handshakes", "encrypted-alert.pcap", secret_alerts()),
@@ -121,6 +124,25 @@ fn killed() -> Vec<Frame> {
         let mut refused = Talk::attempt(at, 40_010 + n, 8080);
         refused.say(at + MS, BACK, RST | ACK, b"");
         talks.push(refused);
+    }
+    talks.into_iter().flat_map(|talk| talk.frames).collect()
+}
+
+/// A server that accepts `before` connections, refuses `refused`, one each half second, and accepts `after` again.
+fn away(before: u16, refused: u16, after: u16) -> Vec<Frame> {
+    let mut talks = Vec::new();
+    for n in 0..before + refused + after {
+        let at = u64::from(n) * 500 * MS;
+        let talk = if (before..before + refused).contains(&n) {
+            let mut talk = Talk::attempt(at, 40_000 + n, 8080);
+            talk.say(at + MS, BACK, RST | ACK, b"");
+            talk
+        } else {
+            let mut talk = exchange(at, 40_000 + n);
+            talk.close(at + 50 * MS);
+            talk
+        };
+        talks.push(talk);
     }
     talks.into_iter().flat_map(|talk| talk.frames).collect()
 }

@@ -9,7 +9,7 @@ use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How one attempt ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) enum Outcome {
     /// The handshake was answered, or the connection was there already and both spoke.
     Established,

@@ -2,7 +2,7 @@ use super::evidence::{count_of, servers_filter, some_of};
 use super::slow_server::millis;
 use super::turns::TurnService;
 use super::world::World;
-use super::{About, Outcome};
+use super::{About, Outcome, went_down};
 use crate::finding::{Finding, Severity};
 use crate::path::Connection;
 use crate::track::{Endpoint, FrameId, Turn};
@@ -11,16 +11,18 @@ use std::collections::BTreeSet;
 pub(super) const ABOUT: About = About {
     code: "SVC008",
     slug: "backend-reset",
-    title: "a server went down with requests in its hands",
+    title: "a server went down, with requests in its hands or between them",
     severity: Severity::Error,
     what: "Connections end with a request that the server had taken and did not answer, and right after that new \
-           connections to the same address fail.",
+           connections to the same address fail. Or none was open, and from some time on every new one is refused.",
     why: "The server crashed, was killed (out of memory, failed liveness probe), or was replaced without waiting for its \
           requests. Clients see resets and 502.",
     how: "A FIN or reset of the server acknowledges a request, follows its acknowledgement, or meets it, and no answer \
-          came; and the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as none was before.",
+          came; and the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as \
+          none was before. Where no request was lost: five connections or more, over 3 s or longer, are refused, none \
+          was before, and none is accepted again.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
-                      (APP002), a forgotten translation (NAT002): after these, new connections succeed.",
+                      (APP002), a forgotten translation (NAT002), a restart: after these, new connections succeed.",
     fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \
           --previous). For rolling updates: finish requests on SIGTERM, a preStop sleep so that endpoints are updated \
           first, and a terminationGracePeriodSeconds that covers the longest request.",
@@ -39,11 +41,14 @@ const SOON_NS: i64 = 5_000_000_000;
 
 /// An attempt to connect.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Attempt {
-    ns: i64,
-    frame: FrameId,
-    orig: Endpoint,
-    failed: bool,
+pub(super) struct Attempt {
+    pub(super) ns: i64,
+    pub(super) frame: FrameId,
+    pub(super) orig: Endpoint,
+    pub(super) outcome: Outcome,
+    pub(super) failed: bool,
+    /// Whether the server itself accepted it.
+    pub(super) granted: bool,
     silent: bool,
 }
 
@@ -51,7 +56,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let lost = |service: &&TurnService| service.facts.dropped.count + service.facts.races.count > 0;
     let services = world.facts.turns.services().iter().filter(lost);
     let down = |service| Some((service, after(service, world)?));
-    services.filter_map(down).map(|(service, failed)| judge(service, &failed, world)).collect()
+    let mut findings: Vec<Finding> =
+        services.filter_map(down).map(|(service, failed)| judge(service, &failed, world)).collect();
+    findings.extend(went_down::find(world, &findings));
+    findings
 }
 
 /// Requests that the server took and dropped, and those that met its goodbye.
@@ -63,7 +71,7 @@ fn lost(service: &TurnService) -> impl Iterator<Item = &Turn> {
 fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
     let drops = || lost(service).filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns);
     let first = drops().min()?;
-    let attempts = attempts(service, world);
+    let attempts = attempts(service.endpoints(), world);
     let follows = |at: &&Attempt| at.failed && drops().any(|drop| (drop - BEFORE_NS..drop + AFTER_NS).contains(&at.ns));
     let failed: Vec<Attempt> = attempts.iter().filter(follows).copied().collect();
     let fine_before = !attempts.iter().any(|at| at.failed && at.ns < first - BEFORE_NS);
@@ -72,8 +80,8 @@ fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
     (fine_before && !failed.is_empty() && (next_fails || soon >= MANY)).then_some(failed)
 }
 
-/// All attempts to connect to a service, in order.
-fn attempts(service: &TurnService, world: &World<'_>) -> Vec<Attempt> {
+/// All attempts to connect to addresses of a service, in order.
+pub(super) fn attempts<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, world: &World<'_>) -> Vec<Attempt> {
     let kept = &world.facts.servers.kept;
     let attempt = |connection: &Connection| {
         let flow = connection.flows(kept).find(|flow| flow.from_orig.isn.is_some())?;
@@ -82,11 +90,13 @@ fn attempts(service: &TurnService, world: &World<'_>) -> Vec<Attempt> {
             ns: flow.first_ns,
             frame: flow.first,
             orig: connection.front().orig,
+            outcome,
+            granted: matches!(outcome, Outcome::Established | Outcome::HalfOpen),
             failed: matches!(outcome, Outcome::Refused | Outcome::Rejected | Outcome::Unanswered),
             silent: outcome == Outcome::Unanswered,
         })
     };
-    let mut attempts: Vec<Attempt> = service.endpoints().flat_map(|at| kept.sent_to(*at)).filter_map(attempt).collect();
+    let mut attempts: Vec<Attempt> = endpoints.flat_map(|at| kept.sent_to(*at)).filter_map(attempt).collect();
     attempts.sort_unstable();
     // A connection may have passed several of the addresses.
     attempts.dedup();

@@ -68,6 +68,7 @@ mod tls_failure;
 mod turns;
 mod unnatted_reply;
 mod vni_mismatch;
+mod went_down;
 pub(crate) mod what_if;
 mod wireguard_no_handshake;
 pub(crate) mod world;
