@@ -3,16 +3,16 @@
 mod analyze;
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
 mod capture;
-#[cfg(all(target_os = "linux", feature = "libpcap"))]
 mod report;
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
 mod shorthand;
 mod value;
 
 pub(crate) use analyze::{AnalyzeArgs, RestrictArgs, TableArgs};
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
 pub(crate) use capture::{CaptureCommand, ConntrackArgs, ExplainFilterArgs, FilterCommand, FilterWhat, TargetsArgs};
-#[cfg(all(target_os = "linux", feature = "libpcap"))]
 pub(crate) use report::ReportArgs;
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
 pub(crate) use shorthand::with_command;
 pub(crate) use value::{Moment, about};
 
