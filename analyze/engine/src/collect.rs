@@ -1,12 +1,13 @@
 //! The last stage: events in frame order become rows, facts and, at the end, findings and the report.
 
+use crate::Addr;
 use crate::detect::world::Facts;
 use crate::ingest::Work;
 use crate::pipeline::Collect;
 use crate::rows;
 use crate::story::Story;
 use crate::summary::Totals;
-use crate::table::{self, Label, PacketRow, Row, Rows, Sink, SinkError, TcpCompatRow};
+use crate::table::{self, Label, PacketRow, Row, Sink, SinkError, TcpCompatRow};
 use crate::tell::Tell;
 use crate::track::dns::{Ties, Transaction};
 use crate::track::flows::Events;
@@ -15,83 +16,14 @@ use crate::track::lookup::{Lookups, Resolver};
 use crate::track::points::Point;
 use crate::track::tunnels::Tunnel;
 use crate::track::{Event, FrameId, Tally};
-use crate::{Addr, Packet};
 use std::collections::BTreeMap;
+
+mod output;
+
+pub(crate) use output::{Late, Output};
 
 /// Seconds kept open; older ones are written first.
 const SECONDS: usize = 100_000;
-
-/// One table's rows on their way out.
-pub(crate) struct Output {
-    rows: Rows,
-    /// Rows handed to the sink at a time.
-    full: usize,
-    wanted: bool,
-    written: i64,
-}
-
-impl Output {
-    fn new<R: Row>(sink: &dyn Sink) -> Self {
-        Self { rows: Rows::new(R::SPEC), full: R::SPEC.batch_rows(), wanted: sink.wants(R::SPEC.name), written: 0 }
-    }
-
-    /// Appends a row, made only when it is wanted.
-    pub(crate) fn push<R: Row>(&mut self, row: impl FnOnce() -> R, sink: &mut dyn Sink) -> Result<(), SinkError> {
-        self.written += 1;
-        if !self.wanted {
-            return Ok(());
-        }
-        self.rows.push(&row());
-        if self.rows.len >= self.full { self.flush(sink) } else { Ok(()) }
-    }
-
-    /// Appends packets of a chunk.
-    fn packets(
-        &mut self,
-        mut packets: &[&Packet],
-        first: FrameId,
-        names: &Names,
-        sink: &mut dyn Sink,
-    ) -> Result<(), SinkError> {
-        self.written += packets.len() as i64;
-        while self.wanted && !packets.is_empty() {
-            let (now, later) = packets.split_at(packets.len().min(self.full - self.rows.len));
-            rows::packets(now, first, names, &mut self.rows);
-            packets = later;
-            if self.rows.len >= self.full {
-                self.flush(sink)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
-        if self.rows.len > 0 {
-            sink.write(&mut self.rows)?;
-            self.rows.clear();
-        }
-        Ok(())
-    }
-}
-
-/// Writes tables that are complete only at the end.
-pub(crate) struct Late<'a> {
-    pub(crate) sink: &'a mut dyn Sink,
-    /// Rows by table.
-    pub(crate) counts: BTreeMap<&'static str, i64>,
-}
-
-impl Late<'_> {
-    /// Writes a whole table.
-    pub(crate) fn write<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) -> Result<(), SinkError> {
-        let mut output = Output::new::<R>(self.sink);
-        for row in rows {
-            output.push(|| row, self.sink)?;
-        }
-        self.counts.insert(R::SPEC.name, output.written);
-        output.flush(self.sink)
-    }
-}
 
 /// What is counted in a second at a point.
 #[derive(Clone, Copy, Debug, Default)]
