@@ -8,6 +8,14 @@ pub(crate) const TCP: u8 = 6;
 /// IP protocol number of UDP.
 pub(crate) const UDP: u8 = 17;
 
+/// What systems begin with: a TTL that no router has lowered.
+pub(crate) const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
+
+/// Whether no router has passed on what came with this TTL.
+pub(crate) fn is_fresh(ttl: Option<u8>) -> bool {
+    ttl.is_some_and(|ttl| INITIAL_TTLS.contains(&ttl))
+}
+
 /// What the innermost decoded layer is, which decides who tracks the packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]

@@ -26,6 +26,18 @@ pub(crate) enum Outcome {
     Unclear,
 }
 
+impl Outcome {
+    /// Whether the attempt did not come about, for a reason that was seen.
+    pub(super) fn is_failure(self) -> bool {
+        matches!(self, Self::Refused | Self::Rejected | Self::Unanswered)
+    }
+
+    /// Whether the server itself accepted it.
+    pub(super) fn is_granted(self) -> bool {
+        matches!(self, Self::Established | Self::HalfOpen)
+    }
+}
+
 /// SYNs without answer before silence is called silence: the third comes 2 s (Linux 6.5 and later) or 3 s after the
 /// first.
 const SILENT_SYNS: u64 = 3;

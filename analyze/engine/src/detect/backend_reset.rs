@@ -3,6 +3,7 @@ use super::slow_server::millis;
 use super::turns::TurnService;
 use super::world::World;
 use super::{About, Outcome, went_down};
+use crate::Addr;
 use crate::finding::{Finding, Severity};
 use crate::path::Connection;
 use crate::track::{Endpoint, FrameId, Turn};
@@ -46,10 +47,6 @@ pub(super) struct Attempt {
     pub(super) frame: FrameId,
     pub(super) orig: Endpoint,
     pub(super) outcome: Outcome,
-    pub(super) failed: bool,
-    /// Whether the server itself accepted it.
-    pub(super) granted: bool,
-    silent: bool,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -72,10 +69,12 @@ fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
     let drops = || lost(service).filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns);
     let first = drops().min()?;
     let attempts = attempts(service.endpoints(), world);
-    let follows = |at: &&Attempt| at.failed && drops().any(|drop| (drop - BEFORE_NS..drop + AFTER_NS).contains(&at.ns));
+    let follows = |at: &&Attempt| {
+        at.outcome.is_failure() && drops().any(|drop| (drop - BEFORE_NS..drop + AFTER_NS).contains(&at.ns))
+    };
     let failed: Vec<Attempt> = attempts.iter().filter(follows).copied().collect();
-    let fine_before = !attempts.iter().any(|at| at.failed && at.ns < first - BEFORE_NS);
-    let next_fails = attempts.iter().find(|at| at.ns > first - BEFORE_NS).is_some_and(|at| at.failed);
+    let fine_before = !attempts.iter().any(|at| at.outcome.is_failure() && at.ns < first - BEFORE_NS);
+    let next_fails = attempts.iter().find(|at| at.ns > first - BEFORE_NS).is_some_and(|at| at.outcome.is_failure());
     let soon = failed.iter().filter(|at| at.ns < first + SOON_NS).count();
     (fine_before && !failed.is_empty() && (next_fails || soon >= MANY)).then_some(failed)
 }
@@ -85,15 +84,11 @@ pub(super) fn attempts<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, world:
     let kept = &world.facts.servers.kept;
     let attempt = |connection: &Connection| {
         let flow = connection.flows(kept).find(|flow| flow.from_orig.isn.is_some())?;
-        let outcome = connection.outcome;
         Some(Attempt {
             ns: flow.first_ns,
             frame: flow.first,
             orig: connection.front().orig,
-            outcome,
-            granted: matches!(outcome, Outcome::Established | Outcome::HalfOpen),
-            failed: matches!(outcome, Outcome::Refused | Outcome::Rejected | Outcome::Unanswered),
-            silent: outcome == Outcome::Unanswered,
+            outcome: connection.outcome,
         })
     };
     let mut attempts: Vec<Attempt> = endpoints.flat_map(|at| kept.sent_to(*at)).filter_map(attempt).collect();
@@ -110,7 +105,7 @@ fn judge(service: &TurnService, failed: &[Attempt], world: &World<'_>) -> Findin
     let clients: BTreeSet<_> =
         lost(service).map(|turn| turn.client.addr).chain(failed.iter().map(|failed| failed.orig.addr)).collect();
     service.introduce(&mut finding, &clients);
-    let silent = failed.iter().filter(|failed| failed.silent).count();
+    let silent = failed.iter().filter(|failed| failed.outcome == Outcome::Unanswered).count();
     finding.counts.insert("dropped_requests", (dropped.count + races.count) as i64);
     finding.counts.insert("failed_connects", failed.len() as i64);
     finding.counts.insert("silent_connects", silent as i64);
@@ -137,17 +132,22 @@ fn judge(service: &TurnService, failed: &[Attempt], world: &World<'_>) -> Findin
         finding.rule_out("APP002", "a server that closes idle connections accepts new ones; this one does not");
     }
     finding.rule_out("NAT002", "new connections fail too, which a forgotten translation does not explain");
-    finding.fix.commands = vec![
-        format!("kubectl get pods,endpointslices -A -o wide | grep {}", service.behind.first().unwrap_or(&server).addr),
-        "kubectl describe pod POD   # Last State, Exit Code, Reason".to_owned(),
-        "kubectl logs POD --previous".to_owned(),
-    ];
+    finding.fix.commands = commands(service.behind.first().unwrap_or(&server).addr);
     finding.fix.yaml = Some(
         "spec:\n  terminationGracePeriodSeconds: 60\n  containers:\n  - name: APP\n    lifecycle:\n      preStop:\n        \
          sleep:\n          seconds: 10   # endpoints are updated before the server stops\n"
             .to_owned(),
     );
     finding
+}
+
+/// What tells why a server ended.
+pub(super) fn commands(server: Addr) -> Vec<String> {
+    vec![
+        format!("kubectl get pods,endpointslices -A -o wide | grep {server}"),
+        "kubectl describe pod POD   # Last State, Exit Code, Reason".to_owned(),
+        "kubectl logs POD --previous".to_owned(),
+    ]
 }
 
 fn frames(turn: &Turn) -> impl Iterator<Item = FrameId> {

@@ -4,6 +4,7 @@ use super::evidence::{count_of, server_filter, some_of};
 use super::services::{Failing, SIBLING, Service, severity};
 use super::world::World;
 use crate::finding::{Finding, Severity};
+use crate::packet::INITIAL_TTLS;
 use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
@@ -71,7 +72,7 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
 
 /// What the resets' TTL says about who made them: hosts start at 64, 128 or 255.
 fn distance(ttls: &BTreeSet<u8>) -> String {
-    let hops = |ttl: u8| [64u8, 128, 255].into_iter().find(|start| *start >= ttl).map_or(0, |start| start - ttl);
+    let hops = |ttl: u8| INITIAL_TTLS.into_iter().find(|start| *start >= ttl).map_or(0, |start| start - ttl);
     match ttls.iter().map(|ttl| hops(*ttl)).min() {
         Some(0) => "so they were made on this link: by the peer, or by the node itself".to_owned(),
         Some(hops) => format!("so they were made {} away", count_of(hops.into(), "hop")),

@@ -4,6 +4,7 @@ use super::losses::{connections, has_finding};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::is_fresh;
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
@@ -33,8 +34,6 @@ pub(super) const ABOUT: About = About {
 const PATTERN: u64 = 2;
 /// The same where only a guess is possible.
 const GUESS: u64 = 3;
-/// What systems begin with: a TTL that no router has lowered.
-const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 
 /// Attempts at one server.
 #[derive(Clone, Debug, Default)]
@@ -79,8 +78,7 @@ fn is_explained(server: Endpoint, world: &World<'_>) -> bool {
 
 /// Points where a server's packets have passed no router and its clients' have: next to the server, not to a client.
 fn places_next_to_servers(world: &World<'_>) -> BTreeSet<(u16, Endpoint)> {
-    let fresh = |ttl: Option<u8>| ttl.is_some_and(|ttl| INITIAL_TTLS.contains(&ttl));
-    let next_to = |flow: &&Flow| fresh(flow.from_resp.ttl) && !fresh(flow.from_orig.ttl);
+    let next_to = |flow: &&Flow| is_fresh(flow.from_resp.ttl) && !is_fresh(flow.from_orig.ttl);
     let flows = connections(world).flat_map(|(_, _, flows)| flows);
     flows.filter(next_to).map(|flow| (flow.leg.point, flow.resp)).collect()
 }

@@ -3,7 +3,7 @@
 use super::attempts::Outcome;
 use super::world::World;
 use crate::Addr;
-use crate::packet::{TCP, UDP};
+use crate::packet::{TCP, UDP, is_fresh};
 use crate::time::{union, widen};
 use crate::track::event::{Echo, Flow, Side};
 use crate::track::tunnels::Way;
@@ -85,13 +85,7 @@ impl Overlay {
 impl Inside {
     fn add(&mut self, flow: &Flow, from_a: bool) {
         match flow.outcome() {
-            Outcome::HalfOpen => {
-                self.half_open += 1;
-                self.came_back += u64::from(is_next_to_orig(flow));
-                if self.servers.len() < FRAMES {
-                    self.servers.insert(flow.resp);
-                }
-            }
+            Outcome::HalfOpen => self.be_half_open(flow),
             Outcome::Unanswered => self.be_silent(flow.first_ns, flow.resp.addr),
             Outcome::Unclear if is_silent_question(flow) => self.be_silent(flow.first_ns, flow.resp.addr),
             // Only a SYN is sent again and again without having heard anything.
@@ -99,11 +93,7 @@ impl Inside {
                 self.be_silent(flow.first_ns, flow.resp.addr);
             }
             Outcome::Unclear if repeats_syn(flow, &flow.from_orig) && repeats_syn(flow, &flow.from_resp) => {
-                self.half_open += 1;
-                self.came_back += u64::from(is_next_to_orig(flow));
-                if self.servers.len() < FRAMES {
-                    self.servers.insert(flow.resp);
-                }
+                self.be_half_open(flow);
             }
             // Only a handshake proves that answers arrive at the other end.
             Outcome::Established if flow.proto == TCP => {
@@ -121,6 +111,14 @@ impl Inside {
         widen(&mut self.span_ns, span_ns.0, span_ns.1);
         let room = FRAMES.saturating_sub(self.frames.len());
         self.frames.extend(frames.into_iter().take(2.min(room)));
+    }
+
+    fn be_half_open(&mut self, flow: &Flow) {
+        self.half_open += 1;
+        self.came_back += u64::from(is_next_to_orig(flow));
+        if self.servers.len() < FRAMES {
+            self.servers.insert(flow.resp);
+        }
     }
 
     fn be_silent(&mut self, ns: i64, to: Addr) {
@@ -153,14 +151,11 @@ impl Inside {
 /// come straight from who answers: what it has of answers in the tunnel arrived.
 pub(super) fn is_next_to_orig(flow: &Flow) -> bool {
     let outside = flow.legs().filter(|leg| leg.tunnel == 0);
-    let fresh = |ttl: Option<u8>| ttl.is_some_and(|ttl| INITIAL_TTLS.contains(&ttl));
-    let sent = outside.clone().any(|leg| fresh(leg.orig_ttl));
+    let sent = outside.clone().any(|leg| is_fresh(leg.orig_ttl));
     let answered = flow.legs().any(|leg| leg.tunnel != 0 && leg.is_two_way());
-    sent && answered && !outside.clone().any(|leg| fresh(leg.resp_ttl))
+    sent && answered && !outside.clone().any(|leg| is_fresh(leg.resp_ttl))
 }
 
-/// What systems begin with: a TTL that no router has lowered.
-const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 /// Packets of one size that a side repeats before they are SYNs.
 const REPEATED: u64 = 3;
 /// IP packet of a SYN of Linux, without the IP header: header and options.

@@ -155,7 +155,7 @@ impl Servers {
 
     /// Addresses that answered an attempt, be it with a refusal.
     pub(crate) fn alive(&self) -> BTreeSet<Addr> {
-        let answers = |outcome| matches!(outcome, Outcome::Established | Outcome::HalfOpen | Outcome::Refused);
+        let answers = |outcome: Outcome| outcome.is_granted() || outcome == Outcome::Refused;
         let kept = self.outcomes().filter(|(_, _, outcome)| answers(*outcome));
         let kept = kept.flat_map(|(_, connection, _)| &connection.stages).map(|stage| stage.resp.addr);
         let counted = self.counts.iter().filter(|(_, counts)| counts.granted() + counts.refused > 0);

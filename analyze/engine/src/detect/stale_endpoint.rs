@@ -72,10 +72,6 @@ fn connection<'a>(world: &'a World<'_>, at: u32) -> &'a Connection {
     &kept(world).connections()[at as usize]
 }
 
-fn is_failure(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Refused | Outcome::Rejected | Outcome::Unanswered)
-}
-
 /// Endpoints to which connections were seen translated, and at which none succeeded.
 fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
     let mut endpoints: BTreeMap<Endpoint, (Counts, Vec<u32>)> = BTreeMap::new();
@@ -85,7 +81,7 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
         let outcome = connection.outcome;
         let (counts, failed) = endpoints.entry(endpoint).or_default();
         counts.add(outcome);
-        if is_failure(outcome) && !is_prohibited(connection, world) {
+        if outcome.is_failure() && !is_prohibited(connection, world) {
             failed.push(*at);
         }
     }
@@ -124,8 +120,8 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
     }
     let outcomes: Vec<(u32, bool)> = connections()
         .map(|(at, connection)| (at, connection.outcome))
-        .filter(|(_, outcome)| is_failure(*outcome) || *outcome == Outcome::Established)
-        .map(|(at, outcome)| (at, is_failure(outcome)))
+        .filter(|(_, outcome)| outcome.is_failure() || *outcome == Outcome::Established)
+        .map(|(at, outcome)| (at, outcome.is_failure()))
         .collect();
     let failed: Vec<u32> = outcomes.iter().filter(|(_, failed)| *failed).map(|(at, _)| *at).collect();
     let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
@@ -164,7 +160,7 @@ fn never_recovers(service: &Service, world: &World<'_>) -> bool {
 
 /// An address that always fails, while neighbours of it serve the same clients on the same port in between.
 fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
-    let fails = |at: &u32| is_failure(connection(world, *at).outcome);
+    let fails = |at: &u32| connection(world, *at).outcome.is_failure();
     if !service.sibling || service.connections.len() < 2 || !service.connections.iter().all(fails) {
         return None;
     }

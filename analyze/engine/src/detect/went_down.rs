@@ -1,7 +1,7 @@
 //! Servers that accepted connections and, from some time on, refuse every one, though none was open when it began.
 
 use super::Outcome;
-use super::backend_reset::{ABOUT, Attempt, attempts};
+use super::backend_reset::{ABOUT, Attempt, attempts, commands};
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::Service;
 use super::slow_server::millis;
@@ -42,8 +42,8 @@ impl Down {
     fn of(service: &Service, world: &World<'_>) -> Option<Self> {
         let endpoints = [&service.server].into_iter().chain(&service.behind);
         let mut worked = attempts(endpoints, world);
-        worked.retain(|at| at.failed || at.granted);
-        let first = worked.iter().position(|at| at.failed)?;
+        worked.retain(|at| at.outcome.is_failure() || at.outcome.is_granted());
+        let first = worked.iter().position(|at| at.outcome.is_failure())?;
         let failed = worked.split_off(first);
         let span_ns = failed.last()?.ns - failed.first()?.ns;
         let all_refused = failed.iter().all(|at| at.outcome == Outcome::Refused);
@@ -68,11 +68,8 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     }
     finding.counts.insert("connections_before", down.worked.len() as i64);
     finding.counts.insert("failed_connects", down.failed.len() as i64);
-    let of = |attempts: &[Attempt], last: bool| {
-        let at = if last { attempts.last() } else { attempts.first() };
-        at.map_or(0, |at| at.ns)
-    };
-    let (worked_ns, first_ns, last_ns) = (of(&down.worked, true), of(&down.failed, false), of(&down.failed, true));
+    let ns = |at: Option<&Attempt>| at.map_or(0, |at| at.ns);
+    let (worked_ns, first_ns, last_ns) = (ns(down.worked.last()), ns(down.failed.first()), ns(down.failed.last()));
     finding.span(first_ns, last_ns);
     let frames = down.worked.last().into_iter().chain(down.failed.iter().take(6)).map(|at| at.frame);
     finding.cite(world, frames, &server_filter(service));
@@ -86,10 +83,6 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     );
     finding.rule_out("SVC003", "it accepted connections before, so address and port are right");
     finding.rule_out("SVC002", "refusals and successes do not take turns, so it is not one endpoint of several");
-    finding.fix.commands = vec![
-        format!("kubectl get pods,endpointslices -A -o wide | grep {}", server.addr),
-        "kubectl describe pod POD   # Last State, Exit Code, Reason".to_owned(),
-        "kubectl logs POD --previous".to_owned(),
-    ];
+    finding.fix.commands = commands(server.addr);
     finding
 }

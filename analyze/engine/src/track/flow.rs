@@ -166,7 +166,7 @@ impl Hot {
             return Taken::Copy;
         }
         let gap_ns = packet.ts_ns.saturating_sub(self.last_ns);
-        if gap_ns >= PAUSE_NS {
+        if self.was_silent(packet) {
             self.idle(cold, packet, end, gap_ns);
         }
         self.last_ns = self.last_ns.max(packet.ts_ns);

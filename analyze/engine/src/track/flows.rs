@@ -28,7 +28,7 @@ pub(crate) struct Flows {
     ledger: Ledger,
     seed: Seed,
     cap: usize,
-    /// Bytes that live connections hold beside [`FLOW_BYTES`] each.
+    /// Bytes that live connections hold beside [`FLOW_BYTES`] each and what is watched.
     extra: u64,
     sweep_at: usize,
     unit: u32,
@@ -100,7 +100,7 @@ impl Flows {
     /// At most `cap` live connections; fewer where they hold more than [`FLOW_BYTES`] each.
     pub(crate) fn new(cap: usize) -> Self {
         Self {
-            index: Index::new(),
+            index: Index::default(),
             hot: Vec::new(),
             cold: Vec::new(),
             free: Vec::new(),
@@ -187,8 +187,8 @@ impl Flows {
             slot = None;
         }
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
+        let held = self.held();
         let (hot, cold, data) = (&mut self.hot[at], &mut self.cold[at], &mut self.data[at]);
-        let held = self.ledger.held;
         let taken = hot.take(cold, &mut data.watch, &mut self.ledger, packet, probe.end, source);
         if hot.hears(packet, probe.end, taken) {
             self.hear(at, packet, probe.end, source, events);
@@ -196,7 +196,7 @@ impl Flows {
         if !self.ledger.judged.is_empty() {
             self.tell(at, packet, events);
         }
-        if slot.is_none() || taken.may_grow() || self.ledger.held != held {
+        if slot.is_none() || taken.may_grow() || self.held() != held {
             self.charge(at);
             if self.over() > 0 {
                 self.evict(packet.index, events);
@@ -213,9 +213,7 @@ impl Flows {
         let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
         hot.hear(cold, talk, &heard, &mut |turn| events.push((packet.index, Event::Turn(turn))));
         let after = talk.as_ref().map_or(0, |talk| talk.held());
-        if before != after {
-            self.ledger.held = (self.ledger.held + after as u64).saturating_sub(before as u64);
-        }
+        self.extra = (self.extra + after as u64).saturating_sub(before as u64);
     }
 
     /// Counts what a connection has come to hold, or has let go: further legs, which only packets of theirs make.
@@ -236,9 +234,14 @@ impl Flows {
         }
     }
 
+    /// Bytes that live connections hold beside [`FLOW_BYTES`] each, what is watched included.
+    fn held(&self) -> u64 {
+        self.extra + self.ledger.held
+    }
+
     /// Bytes held beyond what `cap` connections without extras take.
     fn over(&self) -> u64 {
-        (self.len() as u64 * FLOW_BYTES + self.extra + self.ledger.held).saturating_sub(self.cap as u64 * FLOW_BYTES)
+        (self.len() as u64 * FLOW_BYTES + self.held()).saturating_sub(self.cap as u64 * FLOW_BYTES)
     }
 
     /// The connection's slot: the guess where it is right, else a search.
@@ -313,7 +316,7 @@ impl Flows {
         self.free.push(slot);
         if let Some(talk) = talk {
             hot.last_turns(&talk, &mut |turn| events.push((at, Event::Turn(turn))));
-            self.ledger.held = self.ledger.held.saturating_sub(talk.held() as u64);
+            self.extra -= talk.held() as u64;
         }
         events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
         let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);

@@ -24,10 +24,6 @@ impl Default for Index {
 }
 
 impl Index {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Asks the processor for the entry's cache line.
     #[inline]
     pub(crate) fn prefetch(&self, tag: u32) {
@@ -133,7 +129,7 @@ mod tests {
 
     #[test]
     fn behaves_like_a_map_under_collisions() {
-        let mut index = Index::new();
+        let mut index = Index::default();
         let mut model: HashMap<u32, u32> = HashMap::new();
         let mut state = 1u32;
         for step in 0..20_000u32 {

@@ -95,15 +95,13 @@ impl Hot {
         if taken == Taken::Copy || self.talk & Bit::OFF != 0 || !self.key.is_tcp() {
             return self.talk & Bit::STREAMS != 0 && self.hears_streams(packet, end, taken);
         }
-        let speaks = Bit::spoken_by(end);
-        let ends = packet.flags.any(TcpFlags::FIN | TcpFlags::RST);
+        let (turns, ends) = (self.turns(packet, end), packet.flags.any(TcpFlags::FIN | TcpFlags::RST));
         if packet.payload_len == 0 {
-            let awaited = self.talk & (Bit::AWAITS | Bit::LEFT) != 0 && self.client() != end;
             let all = self.talk & Bit::LEFT != 0 || packet.ack == self.lanes[end.other() as usize].next_seq;
-            return ends || awaited && all;
+            return ends || turns && all;
         }
         self.note_resent(packet, end, taken);
-        if ends || self.talk & (Bit::SPEAKER | Bit::SPOKE) != speaks {
+        if ends || turns {
             return true;
         }
         self.spoken(packet, end);

@@ -37,7 +37,7 @@ impl Session<'_> {
 
     /// Writes the names of addresses, where they did not come before; what opens interfaces is done.
     fn name(&mut self) -> Result<(), CaptureError> {
-        let names = self.follower.take().map_or_else(Vec::new, |mut follower| follower.last_names());
+        let names = self.follower.take().map_or_else(Vec::new, |follower| follower.last_names());
         if names.is_empty() { Ok(()) } else { self.recorder.add(None, names, Vec::new()) }
     }
 

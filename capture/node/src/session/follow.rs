@@ -96,13 +96,12 @@ impl Follower {
     }
 
     /// The names of addresses, of a capture that is over before they came: they are what it is read with.
-    pub(super) fn last_names(&mut self) -> Vec<NameRecord> {
+    pub(super) fn last_names(&self) -> Vec<NameRecord> {
         let until = Instant::now() + NAMED;
         while !self.named
             && let Ok(news) = self.news.recv_timeout(until.saturating_duration_since(Instant::now()))
         {
             if let News::Names(names) = news {
-                self.named = true;
                 return names;
             }
         }

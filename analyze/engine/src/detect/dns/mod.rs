@@ -21,8 +21,8 @@ pub(super) mod upstream;
 
 use crate::Addr;
 use crate::packet::TCP;
-use crate::track::dns::Transaction;
 use crate::track::dns::transaction::{Outcome, Transport, rcode};
+use crate::track::dns::{Answering, Transaction};
 use crate::track::event::{Flow, Rejection};
 use crate::track::{Endpoint, FrameId};
 use crate::wire::dns::PORT;
@@ -121,8 +121,7 @@ pub(crate) struct Dns {
     /// Clients of questions whose names the capture cut off.
     pub(in crate::detect) cut: BTreeSet<Addr>,
     /// Points at which both a question and its answer were seen.
-    pub(super) answering: BTreeSet<u16>,
-    last_answering: Option<u16>,
+    answering: Answering,
     /// Answered queries that are not kept one by one any more, by client, server.
     pub(super) folded: HashMap<(Addr, Endpoint), u64, RandomState>,
     /// Transactions, those that were answered and those that failed; what several units saw counts once.
@@ -151,11 +150,7 @@ const SLOW_NS: i64 = 250_000_000;
 impl Dns {
     /// Takes a transaction.
     pub(crate) fn add(&mut self, told: &Transaction) {
-        for leg in told.legs.iter().filter(|leg| leg.queries > 0 && leg.answers > 0) {
-            if self.last_answering.replace(leg.point) != Some(leg.point) {
-                self.answering.insert(leg.point);
-            }
-        }
+        self.answering.take(told);
         if !told.seen_before {
             self.seen += 1;
             self.answered += u64::from(told.outcome == Outcome::Answered);
@@ -296,7 +291,7 @@ impl Dns {
 
     /// Whether answers can be seen where a query was: some were, or none of the client's other traffic is one-way.
     pub(super) fn sees_answers(&self, query: &Query) -> bool {
-        self.answering.contains(&query.point)
+        self.answering.has(query.point)
     }
 }
 

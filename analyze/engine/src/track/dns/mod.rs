@@ -2,12 +2,14 @@
 //! a tunnel changes.
 
 mod answer;
+mod answering;
 mod open;
 mod stream;
 mod ties;
 mod tracker;
 pub mod transaction;
 
+pub(crate) use answering::Answering;
 pub(crate) use ties::Ties;
 pub(crate) use tracker::{Dns, DnsRef, is_dns_port, shard_of_id};
 pub use transaction::Transaction;

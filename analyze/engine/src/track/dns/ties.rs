@@ -1,8 +1,8 @@
 //! What ties transactions together that trackers saw apart: the same one in several units of the inputs, a truncated
 //! answer and the question over TCP that follows it, a server on another port and what nobody answered there.
 
-use super::Transaction;
 use super::transaction::{Attempt, Outcome, Transport};
+use super::{Answering, Transaction};
 use crate::Addr;
 use crate::track::Endpoint;
 use crate::wire::dns::PORT;
@@ -16,8 +16,7 @@ pub(crate) struct Ties {
     new: Told,
     known: Told,
     /// Points that show answers to questions that they show.
-    answering: BTreeSet<u16>,
-    last_answering: Option<u16>,
+    answering: Answering,
     /// Servers on other ports that answered.
     servers: BTreeSet<Endpoint>,
     truncated: BTreeMap<Question, Attempt>,
@@ -116,13 +115,9 @@ impl Ties {
 
     /// Where answers never pass the place of their questions, one that was seen elsewhere is as good as seen there.
     fn see_answers(&mut self, told: &mut Transaction) {
-        for leg in told.legs.iter().filter(|leg| leg.queries > 0 && leg.answers > 0) {
-            if self.last_answering.replace(leg.point) != Some(leg.point) {
-                self.answering.insert(leg.point);
-            }
-        }
+        self.answering.take(told);
         let near = told.legs.first().map(|leg| leg.point);
-        if told.outcome == Outcome::Lost && near.is_none_or(|point| !self.answering.contains(&point)) {
+        if told.outcome == Outcome::Lost && near.is_none_or(|point| !self.answering.has(point)) {
             told.outcome = Outcome::Answered;
             told.answer_count = told.attempt_count;
         }

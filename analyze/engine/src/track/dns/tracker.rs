@@ -70,7 +70,7 @@ impl Dns {
     pub(crate) fn new(memory: u64) -> Self {
         let cap = memory / SHARDS as u64 / OPEN_BYTES;
         Self {
-            index: Index::new(),
+            index: Index::default(),
             slots: Vec::new(),
             free: Vec::new(),
             young: VecDeque::new(),

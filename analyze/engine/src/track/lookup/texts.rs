@@ -18,7 +18,7 @@ pub(crate) struct Texts {
 
 impl Default for Texts {
     fn default() -> Self {
-        Self { arena: String::new(), ends: vec![0], index: Index::new(), last: 0 }
+        Self { arena: String::new(), ends: vec![0], index: Index::default(), last: 0 }
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Watch {
 pub(crate) struct Ledger {
     /// Ranges that had to be judged before their connection ended, to be told at once.
     pub(crate) judged: Vec<(End, Resend)>,
-    /// Bytes that all watches and talks hold.
+    /// Bytes that all watches hold.
     pub(crate) held: u64,
 }
 
