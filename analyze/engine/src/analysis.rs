@@ -322,8 +322,8 @@ fn tunnel_row(at: usize, finished: &Finished, names: &Names) -> Option<TunnelRow
     let (tunnel, usage) = (names.tunnels.get(at)?, finished.ingest.tunnels.uses().get(at)?);
     let (first, last) = usage.span_ns.unwrap_or_default();
     Some(TunnelRow {
-        capture: names.capture(usage.first.capture),
-        first_frame: usage.first.frame as i64,
+        capture: names.capture(usage.first.capture()),
+        first_frame: usage.first.frame() as i64,
         ts_ns: first,
         ts: Time(first),
         duration_us: last.saturating_sub(first) / 1000,

@@ -82,7 +82,7 @@ impl Work {
 
     /// The frame that a packet of this work was.
     pub(crate) fn first(&self) -> FrameId {
-        FrameId { capture: self.chunk.batch.capture, frame: self.chunk.batch.first_frame }
+        FrameId::new(self.chunk.batch.capture, self.chunk.batch.first_frame)
     }
 }
 
@@ -168,7 +168,7 @@ impl Ingest {
         wire::decode(frame, link, record.orig_len, &self.config, &mut packet, &mut self.layers);
         packet.l4_offset = packet.l4_offset.wrapping_add(record.offset);
         packet.point = self.points.at(batch, &record, self.layers.interface_index);
-        let id = FrameId { capture: batch.capture, frame: batch.first_frame + index as u64 };
+        let id = FrameId::new(batch.capture, batch.first_frame + index as u64);
         let unit = batch.unit;
         if packet.kind == Kind::Fragment {
             self.reassemble(&record, id, &mut packet, &mut work.chunk);

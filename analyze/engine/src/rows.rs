@@ -24,9 +24,9 @@ pub(crate) fn flow<'a>(flow: &'a Flow, names: &'a Names) -> FlowRow<'a> {
     let tunnel = names.tunnel(leg.tunnel);
     let (orig, resp) = (&flow.from_orig, &flow.from_resp);
     FlowRow {
-        capture: names.capture_label(flow.first.capture),
+        capture: names.capture_label(flow.first.capture()),
         point: names.point_label(leg.point),
-        first_frame: flow.first.frame as i64,
+        first_frame: flow.first.frame() as i64,
         ts_ns: flow.first_ns,
         ts: Time(flow.first_ns),
         duration_us: flow.last_ns.saturating_sub(flow.first_ns) / 1000,
@@ -53,8 +53,8 @@ pub(crate) fn flow<'a>(flow: &'a Flow, names: &'a Names) -> FlowRow<'a> {
         orig_missed_bytes: orig.missed_bytes as i64,
         resp_missed_bytes: resp.missed_bytes as i64,
         syns: orig.syns as i64,
-        rtt_resp_us: flow.rtt_resp_ns.map(micros),
-        rtt_orig_us: flow.rtt_orig_ns.map(micros),
+        rtt_resp_us: flow.rtt_resp_ns.get().map(micros),
+        rtt_orig_us: flow.rtt_orig_ns.get().map(micros),
         orig_mss: orig.mss.map(Into::into),
         resp_mss: resp.mss.map(Into::into),
         orig_window_scale: orig.window_scale.map(Into::into),
@@ -64,15 +64,15 @@ pub(crate) fn flow<'a>(flow: &'a Flow, names: &'a Names) -> FlowRow<'a> {
         resets: flow.reset.map_or(0, |reset| reset.count.into()),
         reset_by: flow.reset.map(|reset| if reset.by_orig { "orig" } else { "resp" }),
         reset_ttl: flow.reset.map(|reset| reset.ttl.into()),
-        reset_frame: flow.reset.map(|reset| reset.frame.frame as i64),
+        reset_frame: flow.reset.map(|reset| reset.frame.frame() as i64),
         icmp_errors: flow.rejection.map_or(0, |rejection| rejection.count.into()),
         icmp_error: flow.rejection.map(|rejection| format!("{}/{}", rejection.icmp.kind, rejection.icmp.code)),
         idle_before_reset_us: flow.idle_before_reset_ns().map(micros),
         closed_by: flow.closed_by(),
-        orig_rtt_p50_us: resp.tcp.rtt_p50_ns.map(micros),
-        orig_rtt_p95_us: resp.tcp.rtt_p95_ns.map(micros),
-        resp_rtt_p50_us: orig.tcp.rtt_p50_ns.map(micros),
-        resp_rtt_p95_us: orig.tcp.rtt_p95_ns.map(micros),
+        orig_rtt_p50_us: resp.tcp.rtt_p50_ns.get().map(micros),
+        orig_rtt_p95_us: resp.tcp.rtt_p95_ns.get().map(micros),
+        resp_rtt_p50_us: orig.tcp.rtt_p50_ns.get().map(micros),
+        resp_rtt_p95_us: orig.tcp.rtt_p95_ns.get().map(micros),
         orig_lost: lost(orig, Losses::lost),
         resp_lost: lost(resp, Losses::lost),
         orig_spurious: lost(orig, Losses::spurious),
@@ -100,9 +100,9 @@ fn lost(side: &Side, count: fn(&Losses) -> u32) -> i64 {
 
 pub(crate) fn tcp_event<'a>(event: &TcpEvent, names: &'a Names) -> TcpEventRow<'a> {
     TcpEventRow {
-        capture: names.capture_label(event.frame.capture),
+        capture: names.capture_label(event.frame.capture()),
         point: names.point_label(event.point),
-        frame: event.frame.frame as i64,
+        frame: event.frame.frame() as i64,
         ts_ns: event.ns,
         ts: Time(event.ns),
         orig_addr: event.orig.addr,
@@ -116,8 +116,8 @@ pub(crate) fn tcp_event<'a>(event: &TcpEvent, names: &'a Names) -> TcpEventRow<'
         trigger: event.trigger.name(),
         verdict: event.verdict.name(),
         proof: event.proof.map(Proof::name),
-        original_frame: event.original.map(|original| original.frame as i64),
-        original_capture: event.original.map(|original| names.capture_label(original.capture)),
+        original_frame: event.original.map(|original| original.frame() as i64),
+        original_capture: event.original.map(|original| names.capture_label(original.capture())),
         gap_us: event.gap_ns.map(micros),
         rtt_us: event.rtt_ns.map(micros),
         acknowledged: event.acknowledged,
@@ -138,9 +138,9 @@ fn transport(proto: u8) -> Option<&'static str> {
 
 pub(crate) fn icmp_error(error: &IcmpError, names: &Names) -> IcmpErrorRow {
     IcmpErrorRow {
-        capture: names.capture(error.frame.capture),
+        capture: names.capture(error.frame.capture()),
         point: names.point(error.point),
-        frame: error.frame.frame as i64,
+        frame: error.frame.frame() as i64,
         ts_ns: error.ns,
         ts: Time(error.ns),
         from_addr: error.from,
@@ -163,16 +163,16 @@ pub(crate) fn icmp_error(error: &IcmpError, names: &Names) -> IcmpErrorRow {
 
 pub(crate) fn echo(echo: &Echo, names: &Names) -> IcmpEchoRow {
     IcmpEchoRow {
-        capture: names.capture(echo.frame.capture),
+        capture: names.capture(echo.frame.capture()),
         point: names.point(echo.point),
-        frame: echo.frame.frame as i64,
+        frame: echo.frame.frame() as i64,
         ts_ns: echo.ns,
         ts: Time(echo.ns),
         orig_addr: echo.orig,
         resp_addr: echo.resp,
         echo_id: echo.id.into(),
         echo_seq: echo.seq.into(),
-        reply_frame: echo.reply.map(|reply| reply.frame as i64),
+        reply_frame: echo.reply.map(|reply| reply.frame() as i64),
         rtt_us: echo.rtt_ns.map(micros),
         unanswered: echo.unanswered,
     }
@@ -180,9 +180,9 @@ pub(crate) fn echo(echo: &Echo, names: &Names) -> IcmpEchoRow {
 
 pub(crate) fn fragments(one: &Fragmented, names: &Names) -> FragmentRow {
     FragmentRow {
-        capture: names.capture(one.seen.frame.capture),
+        capture: names.capture(one.seen.frame.capture()),
         point: names.point(one.point),
-        first_frame: one.seen.frame.frame as i64,
+        first_frame: one.seen.frame.frame() as i64,
         ts_ns: one.seen.ns,
         ts: Time(one.seen.ns),
         duration_us: one.last_ns.saturating_sub(one.seen.ns) / 1000,
@@ -208,9 +208,9 @@ pub(crate) fn fragments(one: &Fragmented, names: &Names) -> FragmentRow {
 
 pub(crate) fn flagged(flagged: &Flagged, names: &Names) -> TcpCompatRow {
     TcpCompatRow {
-        capture: names.capture(flagged.frame.capture),
+        capture: names.capture(flagged.frame.capture()),
         point: names.point(flagged.point),
-        frame: flagged.frame.frame as i64,
+        frame: flagged.frame.frame() as i64,
         ts_ns: flagged.ns,
         ts: Time(flagged.ns),
         src_addr: flagged.src.addr,
@@ -226,9 +226,9 @@ pub(crate) fn flagged(flagged: &Flagged, names: &Names) -> TcpCompatRow {
 pub(crate) fn turn<'a>(turn: &'a Turn, names: &'a Names) -> TurnRow<'a> {
     let waited = turn.client_goodbye.filter(|_| turn.fate == track::Fate::GaveUp);
     TurnRow {
-        capture: names.capture_label(turn.request.capture),
+        capture: names.capture_label(turn.request.capture()),
         point: names.point_label(turn.point),
-        frame: turn.request.frame as i64,
+        frame: turn.request.frame() as i64,
         ts_ns: turn.asked_ns,
         ts: Time(turn.asked_ns),
         client_addr: turn.client.addr,
@@ -241,7 +241,7 @@ pub(crate) fn turn<'a>(turn: &'a Turn, names: &'a Names) -> TurnRow<'a> {
         request: text(&turn.asked.text),
         response: text(&turn.answered.text),
         status: turn.answered.status.map(Into::into),
-        response_frame: turn.response.map(|frame| frame.frame as i64),
+        response_frame: turn.response.map(|frame| frame.frame() as i64),
         request_bytes: turn.request_bytes.into(),
         response_bytes: turn.response_bytes.into(),
         idle_us: turn.idle_ns.map(micros),

@@ -40,13 +40,13 @@ impl Story {
             return;
         }
         let first = work.first();
-        let frame = FrameId { frame: first.frame + u64::from(packet.index), ..first };
+        let frame = first.after(packet.index.into());
         let start = *self.first_ns.get_or_insert(packet.ts_ns);
         let text = self.text(packet, work);
         self.last_ns = packet.ts_ns;
         let line = StoryLine {
             file: String::new(),
-            frame: frame.frame,
+            frame: frame.frame(),
             time: rfc3339(packet.ts_ns),
             offset_s: packet.ts_ns.saturating_sub(start) as f64 / 1e9,
             from: Endpoint::src(packet).to_string(),
@@ -112,7 +112,7 @@ impl Story {
 
     /// The lines, with the files' names.
     pub(crate) fn finish(self, name: impl Fn(u32) -> String) -> Vec<StoryLine> {
-        self.lines.into_iter().map(|(frame, line)| StoryLine { file: name(frame.capture), ..line }).collect()
+        self.lines.into_iter().map(|(frame, line)| StoryLine { file: name(frame.capture()), ..line }).collect()
     }
 }
 

@@ -38,9 +38,9 @@ fn row<'a>(lookup: &'a Lookup<'_>, search: &'a Search, names: &'a Names) -> DnsL
     let first = lookup.frames.as_slice().first().copied().unwrap_or_default();
     let micros = |ns: i64| ns / 1000;
     DnsLookupRow {
-        capture: names.capture_label(first.capture),
+        capture: names.capture_label(first.capture()),
         point: names.point_label(lookup.point),
-        first_frame: first.frame as i64,
+        first_frame: first.frame() as i64,
         ts_ns: lookup.first_ns,
         ts: Time(lookup.first_ns),
         duration_us: micros(lookup.end_ns.saturating_sub(lookup.first_ns)),
@@ -73,9 +73,9 @@ pub(crate) fn what_if_rows(client: &ClientLookups, names: &Names) -> Vec<DnsWhat
     let (ts_ns, first, point) = client.first.unwrap_or_default();
     let lists: Vec<String> = client.search.lists().iter().map(|list| list.join(" ")).collect();
     let row = |at: usize| DnsWhatIfRow {
-        capture: names.capture(first.capture),
+        capture: names.capture(first.capture()),
         point: names.point(point),
-        first_frame: first.frame as i64,
+        first_frame: first.frame() as i64,
         ts_ns,
         ts: Time(ts_ns),
         client_addr: client.client,

@@ -53,7 +53,7 @@ fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool {
 
 /// Connections that have both directions, where the attempts were seen.
 fn heard(failing: &Failing<'_>, world: &World<'_>) -> u64 {
-    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture)).collect();
+    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
     units.into_iter().map(|unit| world.two_way(unit)).sum()
 }
 

@@ -16,7 +16,7 @@ impl Finding {
     pub(crate) fn cite(&mut self, world: &World<'_>, frames: impl IntoIterator<Item = FrameId>, filter: &str) {
         let mut files: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         for frame in frames {
-            files.entry(frame.capture).or_default().push(frame.frame);
+            files.entry(frame.capture()).or_default().push(frame.frame());
         }
         for (capture, mut frames) in files {
             frames.sort_unstable();

@@ -5,6 +5,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::time::widen;
+use crate::track::MaybeNs;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use foldhash::fast::RandomState;
@@ -70,14 +71,14 @@ fn slowest<'a>(flows: &[&'a Flow]) -> Option<(&'a Flow, (i64, i64))> {
 
 /// The whole round trip, and its part towards the responder.
 fn trip_ns(flow: &Flow) -> Option<(i64, i64)> {
-    let there = flow.rtt_resp_ns?;
-    Some((there + flow.rtt_orig_ns.unwrap_or(0), there))
+    let there = flow.rtt_resp_ns.get()?;
+    Some((there + flow.rtt_orig_ns.get().unwrap_or(0), there))
 }
 
 impl Pair {
     fn add(&mut self, flow: &Flow, trip: (i64, i64), resp: Endpoint) {
         self.trips_ns.push(trip);
-        if let [Some(asked), Some(answered)] = flow.data_ns
+        if let [Some(asked), Some(answered)] = flow.data_ns.map(MaybeNs::get)
             && answered >= asked
         {
             self.thinks_ns.push((answered - asked - trip.1).max(0));

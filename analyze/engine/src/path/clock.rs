@@ -69,7 +69,8 @@ fn has_handshake(flow: &Flow) -> bool {
 
 fn add(one: &Flow, other: &Flow, pairs: &mut BTreeMap<(u32, u32), Samples>) {
     let (a, b) = if one.unit < other.unit { (one, other) } else { (other, one) };
-    let (Some(syn_a), Some(syn_b), Some(rtt_a), Some(rtt_b)) = (a.syn_ns, b.syn_ns, a.rtt_resp_ns, b.rtt_resp_ns)
+    let (Some(syn_a), Some(syn_b), Some(rtt_a), Some(rtt_b)) =
+        (a.syn_ns.get(), b.syn_ns.get(), a.rtt_resp_ns.get(), b.rtt_resp_ns.get())
     else {
         return;
     };

@@ -56,7 +56,7 @@ impl Usage {
         let Some(flow) = seen.iter().max_by_key(|flow| flow.from_orig.packets + flow.from_resp.packets) else { return };
         self.counts.add(if flow.proto == TCP { outcome } else { answered(flow) });
         self.resets += u64::from(matches!(flow.state, ConnState::Rsto | ConnState::Rstr));
-        self.rtts_ns.extend(seen.iter().find_map(|flow| flow.rtt_resp_ns));
+        self.rtts_ns.extend(seen.iter().find_map(|flow| flow.rtt_resp_ns.get()));
         self.packets += flow.from_orig.packets + flow.from_resp.packets;
         self.retransmitted += flow.from_orig.retransmitted_packets + flow.from_resp.retransmitted_packets;
         self.unheard += flow.stall.as_deref().map_or(0, |stall| stall.resent.into());

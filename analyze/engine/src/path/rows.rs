@@ -33,12 +33,12 @@ fn listed_binding(connection: &Connection, post: (Endpoint, Endpoint), kept: &Ke
 fn nat_binding(binding: &Binding<'_>, kept: &Kept, names: &Names) -> NatBindingRow {
     let (pre, post) = binding.nearest(kept);
     NatBindingRow {
-        capture: names.capture(pre.first.capture),
+        capture: names.capture(pre.first.capture()),
         point: names.point(pre.leg.point),
-        first_frame: pre.first.frame as i64,
-        post_capture: names.capture(post.first.capture),
+        first_frame: pre.first.frame() as i64,
+        post_capture: names.capture(post.first.capture()),
         post_point: names.point(post.leg.point),
-        post_frame: post.first.frame as i64,
+        post_frame: post.first.frame() as i64,
         ts_ns: pre.first_ns,
         ts: Time(pre.first_ns),
         proto: pre.proto.into(),
@@ -78,9 +78,9 @@ fn endpoint(pairing: Pairing, usage: &Usage, total: u64, names: &Names) -> Endpo
     let micros = |ns: i64| ns as f64 / 1000.0;
     let (first, point) = usage.first.unwrap_or_default();
     EndpointRow {
-        capture: names.capture(first.capture),
+        capture: names.capture(first.capture()),
         point: names.point(point),
-        first_frame: first.frame as i64,
+        first_frame: first.frame() as i64,
         proto: proto.into(),
         service_addr: service.addr,
         service_port: service.port.into(),
@@ -111,9 +111,9 @@ fn hop(from: Place<'_>, to: Place<'_>, names: &Names) -> HopRow {
     let (flow, here, there) = (from.flow, from.leg, to.leg);
     let ttl_drop = here.orig_ttl.zip(there.orig_ttl).map(|(a, b)| i32::from(a) - i32::from(b));
     HopRow {
-        capture: names.capture(flow.first.capture),
+        capture: names.capture(flow.first.capture()),
         point: names.point(here.point),
-        first_frame: flow.first.frame as i64,
+        first_frame: flow.first.frame() as i64,
         next_point: names.point(there.point),
         ts_ns: here.first_ns,
         ts: Time(here.first_ns),

@@ -66,19 +66,19 @@ fn compare(
 ) {
     let Some((offset, bound_ns)) = offset_ns(clocks, one.unit, other.unit) else { return };
     // Who waits longer for answers is nearer to the originator; else the order of the path, which TTLs tell.
-    let turned = one.rtt_resp_ns.zip(other.rtt_resp_ns).is_some_and(|(one, other)| other > one);
+    let turned = one.rtt_resp_ns.get().zip(other.rtt_resp_ns.get()).is_some_and(|(one, other)| other > one);
     let (near, far, offset) = if turned { (other, one, -offset) } else { (one, other, offset) };
     if !covers(spans, near, far, offset) {
         return;
     }
     let there = all.entry((near.unit, far.unit)).or_default();
     there.count(&near.from_orig, &far.from_orig, bound_ns);
-    there
-        .delays_ns
-        .extend(delay(near.syn_ns, far.syn_ns, offset).filter(|_| far.from_orig.syns == near.from_orig.syns));
+    there.delays_ns.extend(
+        delay(near.syn_ns.get(), far.syn_ns.get(), offset).filter(|_| far.from_orig.syns == near.from_orig.syns),
+    );
     let back = all.entry((far.unit, near.unit)).or_default();
     back.count(&far.from_resp, &near.from_resp, bound_ns);
-    let answered = |flow: &Flow| Some(flow.syn_ns? + flow.rtt_resp_ns?);
+    let answered = |flow: &Flow| Some(flow.syn_ns.get()? + flow.rtt_resp_ns.get()?);
     back.delays_ns.extend(delay(answered(far), answered(near), -offset));
 }
 

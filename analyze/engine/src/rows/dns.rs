@@ -12,9 +12,9 @@ pub(crate) fn dns_transaction<'a>(told: &'a Transaction, names: &'a Names) -> Dn
     let soa = answer.and_then(|answer| answer.soa.as_ref());
     let known = told.qtype != 0;
     DnsTransactionRow {
-        capture: names.capture_label(told.first.capture),
+        capture: names.capture_label(told.first.capture()),
         point: told.legs.first().map(|leg| names.point_label(leg.point)).unwrap_or_default(),
-        first_frame: told.first.frame as i64,
+        first_frame: told.first.frame() as i64,
         ts_ns: told.first_ns,
         ts: Time(told.first_ns),
         client_addr: told.client.addr,
@@ -44,7 +44,7 @@ pub(crate) fn dns_transaction<'a>(told: &'a Transaction, names: &'a Names) -> Dn
         rtt_us: told.rtt_ns().map(micros),
         rtt_last_us: told.last_rtt_ns().map(micros),
         resend_us: micros(told.last_query_ns.saturating_sub(told.first_ns)),
-        answer_frame: answer.map(|answer| answer.frame.frame as i64),
+        answer_frame: answer.map(|answer| answer.frame.frame() as i64),
         rcode: answer.map(|answer| label(rcode_name(answer.rcode), "RCODE", answer.rcode)),
         aa: answer.map(|answer| answer.flags.authoritative()),
         tc: answer.map(|answer| answer.flags.truncated()),
@@ -62,7 +62,7 @@ pub(crate) fn dns_transaction<'a>(told: &'a Transaction, names: &'a Names) -> Dn
         answered_by_addr: answer.and_then(|answer| answer.unexpected).map(|from| from.addr),
         icmp_from_addr: told.rejection.map(|rejection| rejection.from),
         icmp_error: told.rejection.map(|rejection| format!("{}/{}", rejection.icmp.kind, rejection.icmp.code)),
-        truncated_frame: told.truncated.map(|before| before.frame.frame as i64),
+        truncated_frame: told.truncated.map(|before| before.frame.frame() as i64),
         legs: told.legs.len() as i32,
         seen_before: told.seen_before,
         evicted: told.evicted,

@@ -19,9 +19,9 @@ fn fill(packets: &[&Packet], first: FrameId, names: &Names, rows: &mut Rows) {
     let addressed = |packet: &Packet| packet.kind != Kind::Other;
     let tunnel = |packet: &Packet| names.tunnel(packet.tunnel);
     let mut fill = Fill::new(rows, packets);
-    fill.same_label("capture", names.capture_label(first.capture));
+    fill.same_label("capture", names.capture_label(first.capture()));
     fill.label("point", |packet| names.point_label(packet.point));
-    fill.int64("frame", |packet| (first.frame + u64::from(packet.index)) as i64);
+    fill.int64("frame", |packet| (first.frame() + u64::from(packet.index)) as i64);
     fill.int64("ts_ns", |packet| packet.ts_ns);
     fill.time("ts", |packet| packet.ts_ns);
     fill.name("kind", |packet| packet.kind.name());

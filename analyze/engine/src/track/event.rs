@@ -8,21 +8,13 @@ use super::compat::Flagged;
 use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::Few;
+pub use super::frame::FrameId;
 use super::quic::Quic;
 use super::tcp::TcpEvent;
 use super::turn::Turn;
 use crate::Addr;
 use crate::wire::TunnelKind;
 use std::fmt;
-
-/// A frame of a capture: its file among the inputs and its number as Wireshark shows it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct FrameId {
-    /// File, in reading order.
-    pub capture: u32,
-    /// Frame number, from 1.
-    pub frame: u64,
-}
 
 /// One fact.
 #[derive(Clone, Debug)]

@@ -283,7 +283,7 @@ impl Hot {
         }
         if self.is_vantage(packet, end) {
             let time = if granted { &mut cold.handshake.syn_ack_ns } else { &mut cold.handshake.syn_ns };
-            time.get_or_insert(packet.ts_ns);
+            time.note(packet.ts_ns);
         }
         if first_leg {
             let again = cold.handshake.take_syn(packet, end, source.frame(packet));
@@ -308,13 +308,13 @@ impl Hot {
     }
 
     fn not_syn(&mut self, cold: &mut Cold, packet: &Packet, end: End) {
-        let opens = cold.handshake.syn_ack_ns.is_some() && cold.handshake.ack_ns.is_none() && end == cold.orig;
+        let opens = cold.handshake.syn_ack_ns.is_some() && !cold.handshake.ack_ns.is_some() && end == cold.orig;
         let acknowledges = packet.flags.any(TcpFlags::ACK) && !packet.flags.any(TcpFlags::RST);
         if opens && acknowledges && self.is_vantage(packet, end) {
-            cold.handshake.ack_ns = Some(packet.ts_ns);
+            cold.handshake.ack_ns.note(packet.ts_ns);
         }
         if packet.payload_len > 0 {
-            cold.data_ns[end as usize].get_or_insert(packet.ts_ns);
+            cold.data_ns[end as usize].note(packet.ts_ns);
             self.mark_once(cold, end, Seen::DATA, b'd');
         } else if !packet.flags.any(TcpFlags::FIN | TcpFlags::RST) {
             self.mark_once(cold, end, Seen::ACK, b'a');

@@ -46,7 +46,7 @@ struct Data {
 }
 
 /// Bytes one live connection takes: both halves, its index entry at the usual load, history and evidence.
-pub(crate) const FLOW_BYTES: u64 = 960;
+pub(crate) const FLOW_BYTES: u64 = 720;
 
 /// A packet on its way through the table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,7 +67,7 @@ pub(crate) struct Source<'a> {
 
 impl Source<'_> {
     pub(crate) fn frame(&self, packet: &Packet) -> FrameId {
-        FrameId { capture: self.first.capture, frame: self.first.frame + u64::from(packet.index) }
+        self.first.after(packet.index.into())
     }
 
     /// The options of a segment.
@@ -211,7 +211,7 @@ impl Flows {
         let before = talk.as_ref().map_or(0, |talk| talk.held());
         let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
         let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
-        hot.hear(cold, talk, &heard, &mut |turn| events.push((packet.index, Event::Turn(turn))));
+        hot.hear(cold, talk, &heard, &mut |turn| events.push((packet.index, Event::Turn(Box::new(turn)))));
         let after = talk.as_ref().map_or(0, |talk| talk.held());
         self.extra = (self.extra + after as u64).saturating_sub(before as u64);
     }
@@ -315,8 +315,8 @@ impl Flows {
         self.index.remove(cold.tag, slot);
         self.free.push(slot);
         if let Some(talk) = talk {
-            hot.last_turns(&talk, &mut |turn| events.push((at, Event::Turn(turn))));
             self.extra -= talk.held() as u64;
+            hot.last_turns(talk, &mut |turn| events.push((at, Event::Turn(Box::new(turn)))));
         }
         events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
         let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);

@@ -2,6 +2,7 @@
 
 use super::event::FrameId;
 use super::key::End;
+use super::maybe::MaybeNs;
 use super::tcp::resend::{Resend, Trigger, Verdict};
 use crate::packet::Packet;
 
@@ -38,9 +39,9 @@ struct Asked {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handshake {
     pub(crate) orig: End,
-    pub(crate) syn_ns: Option<i64>,
-    pub(crate) syn_ack_ns: Option<i64>,
-    pub(crate) ack_ns: Option<i64>,
+    pub(crate) syn_ns: MaybeNs,
+    pub(crate) syn_ack_ns: MaybeNs,
+    pub(crate) ack_ns: MaybeNs,
     pub(crate) hello: [Hello; 2],
     asked: [Option<Asked>; 2],
     /// Whether an end sent its SYN again, so that the time to its answer measures nothing (Karn).
@@ -50,7 +51,7 @@ pub(crate) struct Handshake {
     /// Whether the SYN was sent again before the first SYN-ACK.
     pub(crate) waited: bool,
     /// When ICMP said last that a packet of the connection is too big for its way.
-    pub(crate) too_big_ns: Option<i64>,
+    pub(crate) too_big_ns: MaybeNs,
 }
 
 /// The first wait for an answer (RFC 6298 2.1); later ones are as long or twice as long (Linux since 6.5, and before).
@@ -106,7 +107,7 @@ impl Handshake {
         } else {
             (self.syn_ack_ns, self.ack_ns, self.orig.other())
         };
-        Some(to?.saturating_sub(from?)).filter(|&ns| ns >= 0 && !self.repeated[who as usize])
+        Some(to.get()?.saturating_sub(from.get()?)).filter(|&ns| ns >= 0 && !self.repeated[who as usize])
     }
 
     /// Payload of a full segment with the options that this one has.

@@ -87,7 +87,7 @@ fn mark(flows: &mut Flows, quote: &Quote, icmp: IcmpCode, packet: &Packet, frame
     let Some((slot, _)) = flows.find(&quoted(quote)) else { return false };
     let Some(cold) = flows.cold(slot) else { return false };
     if icmp.is_too_big() {
-        cold.handshake.too_big_ns = Some(packet.ts_ns);
+        cold.handshake.too_big_ns = Some(packet.ts_ns).into();
     }
     match &mut cold.icmp {
         Some(seen) => seen.count += 1,

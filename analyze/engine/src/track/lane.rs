@@ -49,7 +49,8 @@ pub(crate) struct Rare {
     pub(crate) syns: u32,
     /// Keep-alive probes.
     pub(crate) keepalives: u32,
-    holes: Holes,
+    /// What was jumped over; made when anything was.
+    holes: Option<Box<Holes>>,
     /// Bytes that do not arrive; made when the lane shows any.
     pub(crate) trouble: Option<Box<Trouble>>,
 }
@@ -196,7 +197,7 @@ impl Lane {
             return Taken::Next;
         }
         if after(packet.seq, next) {
-            rare.holes.open(next, packet.seq);
+            rare.holes.get_or_insert_default().open(next, packet.seq);
             self.next_seq = end;
             return Taken::Jump { from: next };
         }
@@ -219,20 +220,33 @@ impl Lane {
 impl Rare {
     /// Bytes that the peer acknowledged although this point never saw them.
     pub(crate) fn acknowledged_unseen(&self, peer: &Lane) -> u64 {
-        let ranges = &self.holes.ranges[..self.holes.len.into()];
-        let holes = ranges.iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
+        let holes = self.holes().iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
         holes.map(|(start, end)| u64::from(end.wrapping_sub(*start))).sum()
+    }
+
+    fn holes(&self) -> &[(u32, u32)] {
+        self.holes.as_ref().map_or(&[], |holes| &holes.ranges[..holes.len.into()])
+    }
+
+    /// Bytes held beside it.
+    pub(crate) fn held(&self) -> usize {
+        let trouble = if self.trouble.is_some() { size_of::<Trouble>() } else { 0 };
+        trouble + if self.holes.is_some() { size_of::<Holes>() } else { 0 }
+    }
+
+    /// Lets go of that.
+    pub(crate) fn release(&mut self) {
+        (self.trouble, self.holes) = (None, None);
     }
 
     /// Whether anything was skipped or sent again.
     pub(crate) fn has_trouble(&self) -> bool {
-        self.trouble.is_some() || self.holes.len > 0
+        self.trouble.is_some() || !self.holes().is_empty()
     }
 
     /// Bytes of the hole that starts at `seq`.
     pub(crate) fn hole_at(&self, seq: u32) -> u32 {
-        let mut holes = self.holes.ranges[..self.holes.len.into()].iter();
-        holes.find(|(start, _)| *start == seq).map_or(0, |(start, end)| end.wrapping_sub(*start))
+        self.holes().iter().find(|(start, _)| *start == seq).map_or(0, |(start, end)| end.wrapping_sub(*start))
     }
 
     /// A segment that starts below what was already sent.
@@ -249,7 +263,7 @@ impl Rare {
         let end = packet.seq.wrapping_add(len);
         let old_end = if after(end, next) { next } else { end };
         let old = old_end.wrapping_sub(packet.seq);
-        let filled = self.holes.fill(packet.seq, old_end);
+        let filled = self.holes.as_mut().map_or(0, |holes| holes.fill(packet.seq, old_end));
         self.out_of_order += u32::from(filled > 0);
         if old > filled && packet.payload_len > 0 {
             self.retransmitted_packets += 1;

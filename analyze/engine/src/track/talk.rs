@@ -175,7 +175,7 @@ impl Hot {
         cold: &Cold,
         talk: &mut Option<Box<Talk>>,
         heard: &Heard<'_>,
-        ended: &mut dyn FnMut(Box<Turn>),
+        ended: &mut dyn FnMut(Turn),
     ) {
         if talk.is_none() {
             if heard.packet.payload_len == 0 {
@@ -207,22 +207,16 @@ impl Hot {
     }
 
     /// The last turns of a connection that ends.
-    pub(crate) fn last_turns(&self, talk: &Talk, ended: &mut dyn FnMut(Box<Turn>)) {
+    pub(crate) fn last_turns(&self, mut talk: Box<Talk>, ended: &mut dyn FnMut(Turn)) {
         if let Some(streams) = &talk.streams {
             let [low, high] = talk.goodbyes;
             let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };
             streams.end(own, peer, ended);
         } else if talk.has_request() {
-            ended(self.last_turn(talk));
+            talk.close(self, self.last_ns);
+            talk.part_for_ever(self.client());
+            ended(talk.turn);
         }
-    }
-
-    fn last_turn(&self, talk: &Talk) -> Box<Turn> {
-        let mut turn = talk.closed(self, self.last_ns);
-        turn.fate = talk.fate(self.client());
-        let goodbye = |end: End| talk.goodbyes[end as usize].map(|parting| parting.goodbye);
-        (turn.client_goodbye, turn.server_goodbye) = (goodbye(self.client()), goodbye(self.client().other()));
-        turn
     }
 }
 
@@ -262,7 +256,7 @@ impl Talk {
     }
 
     /// The direction of payload changes.
-    fn turn(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
+    fn turn(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Turn)) {
         let other = heard.end.other() as usize;
         let part = if heard.end == hot.client() { Part::Client } else { Part::Server };
         let said = self.label(part, heard.bytes);
@@ -270,28 +264,33 @@ impl Talk {
             return self.open_streams(hot, heard, ended);
         }
         self.position[other] = hot.lanes[other].next_seq;
-        if said.is_some_and(|said| said.traits.has(Traits::STREAM)) {
+        let said = said.unwrap_or_default();
+        if said.traits.has(Traits::STREAM) {
             hot.talk |= Bit::OFF;
         }
         match part {
-            Part::Client => self.ask(hot, heard, said.unwrap_or_default()).into_iter().for_each(ended),
-            Part::Server => self.answer(hot, heard, said.unwrap_or_default()),
+            Part::Client => self.ask(hot, heard, said).into_iter().for_each(ended),
+            Part::Server => self.answer(hot, heard, said),
         }
     }
 
-    fn ask(&mut self, hot: &mut Hot, heard: &Heard<'_>, said: Said) -> Option<Box<Turn>> {
+    fn ask(&mut self, hot: &mut Hot, heard: &Heard<'_>, said: Said) -> Option<Turn> {
         if self.has_request() && self.turn.answered.traits.has(Traits::INTERIM) {
             (self.turn.answered_ns, self.turn.response, self.turn.acked_ns) = (None, None, None);
             self.turn.answered = Said::default();
             return None;
         }
         let now_ns = heard.packet.ts_ns;
-        let ended = self.has_request().then(|| self.closed(hot, now_ns));
+        let is_first = !self.has_request();
+        if !is_first {
+            self.close(hot, now_ns);
+        }
         let answered_ns = (hot.talk & Bit::SPOKE != 0).then(|| hot.said_ns(now_ns));
         hot.talk &= !Bit::RESENT;
         let Turn { unit, point, tunnel, client, server, number, .. } = self.turn;
         let greeted = self.turn.asked.traits.has(Traits::HELLO) && self.turn.answered.traits.has(Traits::HELLO);
-        self.turn = Turn {
+        let restarts = said.traits.has(Traits::RESTARTS);
+        let next = Turn {
             unit,
             point,
             tunnel,
@@ -305,14 +304,15 @@ impl Talk {
             idle_ns: answered_ns.map(|ns| now_ns.saturating_sub(ns).max(0)),
             asked: said,
             protocol: self.protocol,
-            host: self.host,
+            host: self.host.clone(),
             greeted,
             ..Turn::default()
         };
-        if said.traits.has(Traits::RESTARTS) {
+        if restarts {
             self.protocol = Protocol::Unknown;
         }
-        ended
+        let ended = std::mem::replace(&mut self.turn, next);
+        (!is_first).then_some(ended)
     }
 
     fn answer(&mut self, hot: &mut Hot, heard: &Heard<'_>, said: Said) {
@@ -352,9 +352,9 @@ impl Talk {
         }
     }
 
-    /// The turn, as it stands when the next begins or the connection ends.
-    fn closed(&self, hot: &Hot, now_ns: i64) -> Box<Turn> {
-        let mut turn = Box::new(self.turn.clone());
+    /// Completes the turn, when the next begins or the connection ends.
+    fn close(&mut self, hot: &Hot, now_ns: i64) {
+        let turn = &mut self.turn;
         let (client, server) = (hot.client() as usize, hot.client().other() as usize);
         let answered = turn.answered_ns.is_some();
         let is_last = hot.speaker() == Some(hot.client());
@@ -372,7 +372,6 @@ impl Talk {
             turn.resent = turn.resent.max(if answered { Resent::InResponse } else { Resent::Before });
         }
         (turn.rtt_ns, turn.interleaves) = (self.rtt_ns, self.interleaves);
-        turn
     }
 }
 

@@ -219,7 +219,7 @@ impl Dns {
             let of_client = self.elsewhere.entry(flow.orig.addr).or_default();
             of_client.two_way += u64::from(flow.is_two_way());
             of_client.stalled += u64::from(flow.proto == TCP && flow.from_orig.syns > 1);
-            if let Some(rtt) = flow.rtt_resp_ns {
+            if let Some(rtt) = flow.rtt_resp_ns.get() {
                 of_client.rtt_ns = (of_client.rtt_ns.0.saturating_add(rtt), of_client.rtt_ns.1 + 1);
             }
         }

@@ -4,6 +4,7 @@ use super::{FrameId, IcmpCode};
 use crate::Addr;
 use crate::track::endpoint::Endpoint;
 use crate::track::few::{Few, History};
+use crate::track::maybe::MaybeNs;
 use crate::track::tcp::side::{Idle, TcpSide};
 
 /// Outcome of a connection in Zeek's words (`conn_state`).
@@ -238,11 +239,11 @@ pub struct Flow {
     /// Responder.
     pub from_resp: Side,
     /// SYN to SYN-ACK: the way to the responder and back, nanoseconds. Not measured when the SYN was sent again.
-    pub rtt_resp_ns: Option<i64>,
+    pub rtt_resp_ns: MaybeNs,
     /// SYN-ACK to ACK: the way to the originator and back, nanoseconds. Not measured when the SYN-ACK was sent again.
-    pub rtt_orig_ns: Option<i64>,
+    pub rtt_orig_ns: MaybeNs,
     /// First SYN to first data of the responder or end, as far as known.
-    pub syn_ns: Option<i64>,
+    pub syn_ns: MaybeNs,
     /// First reset.
     pub reset: Option<Reset>,
     /// First ICMP error about it.
@@ -267,7 +268,7 @@ pub struct Flow {
     /// The last silence in which nothing was on its way.
     pub idle: Option<Idle>,
     /// When the originator and the responder sent data first, nanoseconds since the epoch.
-    pub data_ns: [Option<i64>; 2],
+    pub data_ns: [MaybeNs; 2],
     /// Whether it left the table before it ended, because the memory was full.
     pub evicted: bool,
 }

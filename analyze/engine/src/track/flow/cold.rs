@@ -8,8 +8,8 @@ use crate::track::handshake::Handshake;
 use crate::track::key::End;
 use crate::track::lane::Rare;
 use crate::track::leg::Leg;
+use crate::track::maybe::MaybeNs;
 use crate::track::quic::Opening;
-use crate::track::stall::Trouble;
 use crate::track::tcp::side::Idle;
 
 /// A reset or ICMP error that hit a connection.
@@ -50,7 +50,7 @@ pub(crate) struct Cold {
     pub(crate) dst_port: u16,
     pub(crate) handshake: Handshake,
     /// When each end sent data first.
-    pub(crate) data_ns: [Option<i64>; 2],
+    pub(crate) data_ns: [MaybeNs; 2],
     /// The last time nothing was sent for long while nothing was on its way.
     pub(crate) idle: Option<Idle>,
     pub(crate) reset: Option<ResetSeen>,
@@ -92,7 +92,7 @@ impl Cold {
             dst: to.0,
             dst_port: to.1,
             handshake: Handshake::by(orig),
-            data_ns: [None; 2],
+            data_ns: [MaybeNs::default(); 2],
             idle: None,
             reset: None,
             icmp: None,
@@ -113,14 +113,14 @@ impl Cold {
     pub(crate) fn extra_bytes(&self) -> u64 {
         let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
         let rare = self.rare.iter().chain(self.legs.iter().flat_map(|leg| &leg.rare));
-        let trouble = rare.filter(|rare| rare.trouble.is_some()).count() * size_of::<Trouble>();
+        let rare: usize = rare.map(Rare::held).sum();
         let quic = self.quic.as_ref().map_or(0, |quic| quic.held());
-        (self.legs.capacity() * size_of::<Leg>() + recent + quic + trouble) as u64
+        (self.legs.capacity() * size_of::<Leg>() + recent + quic + rare) as u64
     }
 
     /// Lets go of them.
     pub(crate) fn release(&mut self) {
-        self.rare.iter_mut().for_each(|rare| rare.trouble = None);
+        self.rare.iter_mut().for_each(Rare::release);
         (self.legs, self.recent, self.charged) = (Vec::new(), None, 0);
         self.quic = None;
     }

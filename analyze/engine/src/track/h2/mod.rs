@@ -80,7 +80,7 @@ impl Streams {
     }
 
     /// Takes a packet; hands on the turns that end with it. `again` says that it was sent before, or came late.
-    pub(crate) fn hear(&mut self, heard: &Heard<'_>, client: End, again: bool, ended: &mut dyn FnMut(Box<Turn>)) {
+    pub(crate) fn hear(&mut self, heard: &Heard<'_>, client: End, again: bool, ended: &mut dyn FnMut(Turn)) {
         let packet = heard.packet;
         if again {
             self.open.iter_mut().for_each(Stream::resent);
@@ -105,7 +105,7 @@ impl Streams {
     }
 
     /// The connection is over: what becomes of the streams that are still open.
-    pub(crate) fn end(&self, own: Option<Parting>, peer: Option<Parting>, ended: &mut dyn FnMut(Box<Turn>)) {
+    pub(crate) fn end(&self, own: Option<Parting>, peer: Option<Parting>, ended: &mut dyn FnMut(Turn)) {
         for stream in &self.open {
             let beyond = self.goaway.filter(|(last, _)| stream.id > *last);
             let mut turn = match (beyond, own, peer) {
@@ -114,7 +114,7 @@ impl Streams {
                     stream.clone().given_up(own.goodbye)
                 }
                 (None, _, Some(peer)) => stream.clone().left(peer),
-                (None, _, None) => Box::new(stream.turn.clone()),
+                (None, _, None) => stream.turn.clone(),
             };
             turn.client_goodbye = own.map(|parting| parting.goodbye);
             turn.server_goodbye = peer.map(|parting| parting.goodbye);
@@ -136,7 +136,7 @@ impl Streams {
         }
     }
 
-    fn frame(&mut self, word: &Word<'_>, fields: &mut Fields, ended: &mut dyn FnMut(Box<Turn>)) {
+    fn frame(&mut self, word: &Word<'_>, fields: &mut Fields, ended: &mut dyn FnMut(Turn)) {
         let head = &word.frame.head;
         match head.kind {
             kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
@@ -152,7 +152,7 @@ impl Streams {
         }
     }
 
-    fn reset(&mut self, word: &Word<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
+    fn reset(&mut self, word: &Word<'_>, ended: &mut dyn FnMut(Turn)) {
         let code = word.frame.body.and_then(|body| http2::word(body, 0));
         if let Some((code, stream)) = code.zip(self.close(word.frame.head.stream)) {
             ended(match code {
@@ -164,7 +164,7 @@ impl Streams {
     }
 
     /// The server names the last stream with which it will deal (RFC 9113 6.8).
-    fn go_away(&mut self, body: &[u8], ended: &mut dyn FnMut(Box<Turn>)) {
+    fn go_away(&mut self, body: &[u8], ended: &mut dyn FnMut(Turn)) {
         let Some((last, code)) = http2::word(body, 0).map(|last| last & !(1 << 31)).zip(http2::word(body, 1)) else {
             return;
         };
@@ -187,10 +187,10 @@ impl Streams {
     }
 
     /// Where too many streams are open, the oldest is told of as it stands.
-    fn make_room(&mut self, ended: &mut dyn FnMut(Box<Turn>)) {
+    fn make_room(&mut self, ended: &mut dyn FnMut(Turn)) {
         let oldest = self.open.iter().map(|stream| stream.id).min();
         if let Some(stream) = oldest.filter(|_| self.open.len() >= MAX_STREAMS).and_then(|id| self.close(id)) {
-            ended(Box::new(stream.turn));
+            ended(stream.turn);
         }
     }
 
@@ -215,7 +215,7 @@ impl Streams {
     }
 
     /// One side says something on a stream, and perhaps nothing more.
-    fn say(&mut self, id: u32, is_all: bool, word: &Word<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
+    fn say(&mut self, id: u32, is_all: bool, word: &Word<'_>, ended: &mut dyn FnMut(Turn)) {
         let (len, now_ns) = (word.frame.head.len, word.heard.packet.ts_ns);
         let Some(stream) = self.find(id) else { return };
         if word.by_client {

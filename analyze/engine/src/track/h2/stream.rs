@@ -22,7 +22,7 @@ pub(super) struct Stream {
 }
 
 /// What a header block says.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Headers {
     method: Text,
     path: Text,
@@ -35,19 +35,19 @@ pub(super) struct Headers {
 
 impl Headers {
     pub(super) fn add(&mut self, header: &Header) {
-        match *header {
+        match header {
             Header::Other => {}
-            Header::Method(method) => self.method = method,
-            Header::Path(path, waits) => (self.path, self.waits) = (path, waits),
-            Header::Status(status) => self.status = Some(status),
+            Header::Method(method) => self.method = method.clone(),
+            Header::Path(path, waits) => (self.path, self.waits) = (path.clone(), *waits),
+            Header::Status(status) => self.status = Some(*status),
             Header::Grpc => self.is_grpc = true,
-            Header::GrpcStatus(status) => self.grpc_status = Some(status),
-            Header::GrpcTimeout(ns) => self.timeout_ns = Some(ns),
+            Header::GrpcStatus(status) => self.grpc_status = Some(*status),
+            Header::GrpcTimeout(ns) => self.timeout_ns = Some(*ns),
         }
     }
 
     fn request(&self) -> Said {
-        let mut text = if self.is_grpc { Text::default() } else { self.method };
+        let mut text = if self.is_grpc { Text::default() } else { self.method.clone() };
         if !text.is_empty() {
             text.append(b" ");
         }
@@ -122,13 +122,13 @@ impl Stream {
     }
 
     /// The answer is over.
-    pub(super) fn finished(mut self) -> Box<Turn> {
+    pub(super) fn finished(mut self) -> Turn {
         self.turn.fate = Fate::Finished;
-        Box::new(self.turn)
+        self.turn
     }
 
     /// The server ends the stream with an error.
-    pub(super) fn failed(mut self, code: u32, heard: &Heard<'_>) -> Box<Turn> {
+    pub(super) fn failed(mut self, code: u32, heard: &Heard<'_>) -> Turn {
         self.begin(heard);
         self.turn.response_end_ns = Some(heard.packet.ts_ns);
         self.turn.answered = error("RST_STREAM ", code);
@@ -136,14 +136,14 @@ impl Stream {
     }
 
     /// The server never began with it.
-    pub(super) fn refused(mut self, by: &str, code: u32) -> Box<Turn> {
+    pub(super) fn refused(mut self, by: &str, code: u32) -> Turn {
         self.turn.answered = error(by, code);
         self.turn.fate = Fate::Refused;
-        Box::new(self.turn)
+        self.turn
     }
 
     /// The server leaves.
-    pub(super) fn left(mut self, peer: Parting) -> Box<Turn> {
+    pub(super) fn left(mut self, peer: Parting) -> Turn {
         let asked = (self.turn.identity >> 32) as u32;
         let has_request = self.turn.acked_ns.is_some() || peer.ack.is_some_and(|ack| after(ack, asked));
         self.turn.fate = match (self.turn.answered_ns.is_some(), has_request, peer.goodbye.reset) {
@@ -153,18 +153,18 @@ impl Stream {
             (false, false, true) => Fate::Forgotten,
             (false, false, false) => Fate::Crossed,
         };
-        Box::new(self.turn)
+        self.turn
     }
 
     /// The client ends the stream.
-    pub(super) fn cancelled(self, heard: &Heard<'_>) -> Box<Turn> {
+    pub(super) fn cancelled(self, heard: &Heard<'_>) -> Turn {
         let packet = heard.packet;
         self.given_up(Goodbye { ns: packet.ts_ns, frame: heard.frame, reset: true, ttl: packet.ttl })
     }
 
     /// The client does not want the answer any more. A call of gRPC without a deadline may take as long as it likes, and
     /// one that is given up before it is given up for another reason.
-    pub(super) fn given_up(mut self, goodbye: Goodbye) -> Box<Turn> {
+    pub(super) fn given_up(mut self, goodbye: Goodbye) -> Turn {
         if self.turn.answered_ns.is_some() {
             return self.finished();
         }
@@ -174,7 +174,7 @@ impl Stream {
         self.turn.asked.traits = self.turn.asked.traits.and(Traits::WAITS.only_if(waits));
         self.turn.client_goodbye = Some(goodbye);
         self.turn.fate = if self.is_unsure { Fate::Unseen } else { Fate::GaveUp };
-        Box::new(self.turn)
+        self.turn
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Fields are counted from the newest, so that what was put in before a gap is unknown, and what comes after it is right.
 
+use crate::wire::app::Text;
 use crate::wire::app::hpack::{self, Field, Name, Short};
 use crate::wire::app::http2::{Header, Named};
 use std::collections::VecDeque;
@@ -69,14 +70,14 @@ impl Table {
 
     /// Bytes it holds.
     pub(super) fn held(&self) -> usize {
-        self.entries.len() * (size_of::<Entry>() + size_of::<Header>() / 4)
+        self.entries.len() * (size_of::<Entry>() + (size_of::<Header>() + Text::MAX) / 4)
     }
 
     fn header(&self, index: usize) -> Header {
         if let Some((name, value)) = hpack::fixed(index) {
             return Named::of(name.as_bytes()).says(&Short::of(value.as_bytes()));
         }
-        self.entry(index).and_then(|entry| entry.header.as_deref()).copied().unwrap_or(Header::Other)
+        self.entry(index).and_then(|entry| entry.header.as_deref()).cloned().unwrap_or(Header::Other)
     }
 
     fn entry(&self, index: usize) -> Option<&Entry> {

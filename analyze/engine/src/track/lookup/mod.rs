@@ -198,7 +198,7 @@ impl Lookups {
         for client in by_client(&queries, self.addrs.len()) {
             desk.queries.clear();
             desk.queries.extend(client.iter().map(|at| queries[*at as usize]));
-            desk.queries.sort_by_key(|query| (query.first_ns, query.frame.frame as u32));
+            desk.queries.sort_by_key(|query| (query.first_ns, query.frame.frame() as u32));
             let forwards = desk.queries.first().is_some_and(|query| forwarders.contains(&query.client));
             self.tell_client(&mut desk, forwards, cut, &mut kept, listener);
         }

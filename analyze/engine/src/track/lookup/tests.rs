@@ -115,7 +115,7 @@ fn parse(line: &str, frame: u64, lookups: &mut Lookups) -> Query {
         first_ns: seconds(words[0]),
         last_ns: option("last=").map_or_else(|| seconds(words[0]), seconds),
         end_ns: option("last=").filter(|_| outcome == "silent").map_or_else(|| seconds(end), seconds),
-        frame: FrameId { capture: number("unit="), frame },
+        frame: FrameId::new(number("unit="), frame),
         ..Query::default()
     }
 }

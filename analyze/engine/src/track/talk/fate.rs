@@ -60,7 +60,15 @@ impl Talk {
         });
     }
 
-    pub(super) fn fate(&self, client: End) -> Fate {
+    /// The turn was the last.
+    pub(super) fn part_for_ever(&mut self, client: End) {
+        self.turn.fate = self.fate(client);
+        let [low, high] = self.goodbyes.map(|parting| parting.map(|parting| parting.goodbye));
+        let of_client = if client == End::Low { (low, high) } else { (high, low) };
+        (self.turn.client_goodbye, self.turn.server_goodbye) = of_client;
+    }
+
+    fn fate(&self, client: End) -> Fate {
         let (own, peer) = (self.goodbyes[client as usize], self.goodbyes[client.other() as usize]);
         if self.turn.asked.traits.has(Traits::GOODBYE) {
             return Fate::Finished;

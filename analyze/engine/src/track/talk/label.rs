@@ -29,7 +29,7 @@ impl Talk {
         let hello = said.traits.has(Traits::HELLO);
         match part {
             Part::Client if hello => {
-                self.host = said.text;
+                self.host = said.text.clone();
                 self.interleaves = said.traits.has(Traits::INTERLEAVES);
             }
             Part::Server if hello && said.traits.has(Traits::SETTLED) => {

@@ -5,10 +5,11 @@ use crate::track::flow::Hot;
 use crate::track::h2::Streams;
 use crate::track::lane::Lane;
 use crate::track::turn::Turn;
+use crate::wire::app::Text;
 
 impl Talk {
     /// The two speak HTTP/2: from here on each stream is a turn, and what went before, unread, was none.
-    pub(super) fn open_streams(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
+    pub(super) fn open_streams(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Turn)) {
         hot.talk = hot.talk & !Bit::RESENT | Bit::OFF | Bit::STREAMS;
         let Turn { unit, point, tunnel, client, server, .. } = self.turn;
         let base = Turn { unit, point, tunnel, client, server, rtt_ns: self.rtt_ns, ..Turn::default() };
@@ -19,7 +20,7 @@ impl Talk {
         self.hear_streams(hot, heard, ended);
     }
 
-    pub(super) fn hear_streams(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Box<Turn>)) {
+    pub(super) fn hear_streams(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Turn)) {
         let again = hot.talk & Bit::RESENT != 0;
         hot.talk &= !Bit::RESENT;
         if let Some(streams) = &mut self.streams {
@@ -29,6 +30,8 @@ impl Talk {
 
     /// Bytes held.
     pub(crate) fn held(&self) -> usize {
-        size_of::<Self>() + self.streams.as_ref().map_or(0, |streams| streams.held())
+        let texts = [&self.host, &self.turn.host, &self.turn.asked.text, &self.turn.answered.text];
+        let texts: usize = texts.into_iter().map(Text::held).sum();
+        size_of::<Self>() + texts + self.streams.as_ref().map_or(0, |streams| streams.held())
     }
 }

@@ -27,8 +27,8 @@ impl Segment {
             end: packet.seq.wrapping_add(len),
             len,
             tsval: packet.tsval,
-            frame: frame.frame as u32,
-            capture: frame.capture as u16,
+            frame: frame.frame() as u32,
+            capture: frame.capture() as u16,
             ip_id: packet.ip_id,
             again: false,
         }
@@ -41,7 +41,7 @@ impl Segment {
 
     /// Its frame; files of more frames than 2^32 are not told apart.
     pub(crate) fn frame(&self) -> FrameId {
-        FrameId { capture: self.capture.into(), frame: self.frame.into() }
+        FrameId::new(self.capture.into(), self.frame.into())
     }
 
     pub(crate) fn start(&self) -> u32 {

@@ -8,6 +8,7 @@ use crate::track::FrameId;
 use crate::track::flow::{Cold, Hot};
 use crate::track::key::End;
 use crate::track::lane::{Lane, Rare};
+use crate::track::maybe::MaybeNs;
 use smallvec::SmallVec;
 
 /// A silence of a second or more in which nobody waited for an acknowledgement.
@@ -108,9 +109,9 @@ impl Losses {
 #[derive(Clone, Debug, Default)]
 pub struct TcpSide {
     /// Time from data to its acknowledgement, as seen from the first leg: median, nanoseconds.
-    pub rtt_p50_ns: Option<i64>,
+    pub rtt_p50_ns: MaybeNs,
     /// The same, 95th percentile.
-    pub rtt_p95_ns: Option<i64>,
+    pub rtt_p95_ns: MaybeNs,
     /// Packets with data, offloaded ones as they were seen.
     pub data_packets: u32,
     /// Most bytes in flight.
@@ -178,9 +179,9 @@ fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) ->
             side.unanswered_probes = side.unanswered_probes.min(half.asks);
         }
         side.delivered_len = side.delivered_len.max(half.delivered_len);
-        if side.rtt_p50_ns.is_none() {
+        if !side.rtt_p50_ns.is_some() {
             let quantiles = half.rtt.quantiles_ns();
-            (side.rtt_p50_ns, side.rtt_p95_ns) = (quantiles.map(|q| q.0), quantiles.map(|q| q.1));
+            (side.rtt_p50_ns, side.rtt_p95_ns) = (quantiles.map(|q| q.0).into(), quantiles.map(|q| q.1).into());
         }
     }
     if side.unanswered_probes == u32::MAX {

@@ -202,7 +202,7 @@ impl Half {
         let since_ns = resend.gap_ns.unwrap_or(i64::MAX);
         let rtt_ns = resend.rtt_ns.unwrap_or(0);
         let trouble = self.trouble.as_deref();
-        let too_big = context.handshake.too_big_ns.map(|ns| packet.ts_ns.saturating_sub(ns));
+        let too_big = context.handshake.too_big_ns.get().map(|ns| packet.ts_ns.saturating_sub(ns));
         if too_big.is_some_and(|ns| (0..PMTU_NS.max(rtt_ns)).contains(&ns)) {
             return Trigger::Pmtu;
         }

@@ -1,6 +1,7 @@
 //! ICMP errors and the connections they quote, pings, ARP.
 
 use super::dsl::{Facts, LINK_ETHERNET, LINK_SLL2, START_NS, check, track};
+use crate::track::FrameId;
 use kcap_samples::file::Frame;
 use kcap_samples::packet::{Arp, Ethernet, Icmp, Layer, Sll2, build, ip, mac};
 use std::net::{IpAddr, Ipv4Addr};
@@ -105,8 +106,8 @@ fn pings_and_their_answers() {
     let seen: Vec<_> = facts.echoes.iter().map(|echo| (echo.orig.to_string(), echo.rtt_ns, echo.unanswered)).collect();
     assert_eq!(seen, [(PINGER.into(), Some(4_000_000), false), ("fd00::1".into(), Some(2_000_000), false)]);
     let first = &facts.echoes[0];
-    assert_eq!((first.id, first.seq, first.frame.frame), (7, 1, 1));
-    assert_eq!(first.reply.map(|reply| reply.frame), Some(2));
+    assert_eq!((first.id, first.seq, first.frame.frame()), (7, 1, 1));
+    assert_eq!(first.reply.map(FrameId::frame), Some(2));
 }
 
 #[test]
@@ -150,12 +151,12 @@ fn a_round_trip_is_measured_where_the_request_was_seen_first() {
     let reply = [at_interface(2, ping(0.011, 1, true)), at_interface(5, ping(0.012, 1, true))];
     let both = track(LINK_SLL2, &[request.clone(), reply.clone()].concat(), 1 << 20);
     assert_eq!((both.echoes.len(), both.echoes[0].rtt_ns), (1, Some(12_000_000)));
-    assert_eq!(both.echoes[0].reply.map(|reply| reply.frame), Some(4));
+    assert_eq!(both.echoes[0].reply.map(FrameId::frame), Some(4));
     // Lost between the two: it was answered, but that cannot be measured from here.
     let lost =
         track(LINK_SLL2, &[request.as_slice(), &reply[..1], &[at_interface(5, ping(9.0, 2, false))]].concat(), 1 << 20);
     let first = &lost.echoes[0];
-    assert_eq!((first.rtt_ns, first.unanswered, first.reply.map(|reply| reply.frame)), (None, false, Some(3)));
+    assert_eq!((first.rtt_ns, first.unanswered, first.reply.map(FrameId::frame)), (None, false, Some(3)));
 }
 
 #[test]

@@ -94,10 +94,10 @@ fn a_full_table_lets_the_idlest_go_and_says_so() {
     assert_eq!(evicted.len() as u64, facts.evicted);
     assert!(facts.most_open <= most, "{} were held", facts.most_open);
     // Who stayed came last.
-    let youngest_evicted = evicted.iter().map(|flow| flow.first.frame).max().expect("some were");
+    let youngest_evicted = evicted.iter().map(|flow| flow.first.frame()).max().expect("some were");
     let stayed = facts.flows.iter().filter(|flow| !flow.evicted);
     assert!(stayed.clone().count() > most / 2);
-    assert!(stayed.map(|flow| flow.first.frame).min().expect("some did") + (most as u64) > youngest_evicted);
+    assert!(stayed.map(|flow| flow.first.frame()).min().expect("some did") + (most as u64) > youngest_evicted);
     assert!(facts.flows.iter().all(|flow| flow.state == ConnState::S0 && flow.from_orig.packets == 1));
 }
 

@@ -213,7 +213,7 @@ pub(crate) enum Named {
 }
 
 /// A field, as far as it says something here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Header {
     /// Nothing.
     Other,

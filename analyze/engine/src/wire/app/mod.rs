@@ -64,7 +64,7 @@ impl Traits {
 }
 
 /// What a message says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Said {
     /// Method and path, server name, class of a command.
     pub text: Text,

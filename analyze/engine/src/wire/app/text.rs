@@ -1,9 +1,10 @@
 use crate::track::Few;
 use std::fmt;
 
-/// A short text from the wire, kept in place: printable ASCII, the rest replaced, what is too long cut off.
-#[derive(Clone, Copy, Default)]
-pub struct Text(Few<u8, { Text::MAX }>);
+/// A short text from the wire: printable ASCII, the rest replaced, what is too long cut off. A word where there is none,
+/// because most messages have none.
+#[derive(Clone, Default)]
+pub struct Text(Option<Box<Few<u8, { Text::MAX }>>>);
 
 impl Text {
     /// Bytes kept.
@@ -18,19 +19,28 @@ impl Text {
 
     /// Appends what has room.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let text = self.0.get_or_insert_default();
         for byte in bytes.iter().take(Self::MAX) {
-            self.0.push(if byte.is_ascii_graphic() || *byte == b' ' { *byte } else { b'?' });
+            text.push(if byte.is_ascii_graphic() || *byte == b' ' { *byte } else { b'?' });
         }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(self.0.as_slice()).unwrap_or_default()
+        std::str::from_utf8(self.0.as_ref().map_or(&[], |text| text.as_slice())).unwrap_or_default()
+    }
+
+    /// Bytes held.
+    pub(crate) fn held(&self) -> usize {
+        if self.is_empty() { 0 } else { size_of::<Few<u8, { Self::MAX }>>() }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.as_slice().is_empty()
+        self.0.is_none()
     }
 }
 

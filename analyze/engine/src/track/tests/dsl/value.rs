@@ -24,8 +24,8 @@ pub(super) fn value(facts: &Facts, flow: usize, key: &str) -> String {
         "history" => flow.history.as_str().to_owned(),
         "orig" => flow.orig.to_string(),
         "resp" => flow.resp.to_string(),
-        "rtt_resp_ms" => millis(flow.rtt_resp_ns),
-        "rtt_orig_ms" => millis(flow.rtt_orig_ns),
+        "rtt_resp_ms" => millis(flow.rtt_resp_ns.get()),
+        "rtt_orig_ms" => millis(flow.rtt_orig_ns.get()),
         "duration_ms" => millis(Some(flow.last_ns - flow.first_ns)),
         "resets" => flow.reset.map_or(0, |reset| reset.count).to_string(),
         "reset_by" => maybe(flow.reset.map(|reset| if reset.by_orig { "orig" } else { "resp" })),
@@ -36,7 +36,7 @@ pub(super) fn value(facts: &Facts, flow: usize, key: &str) -> String {
         "legs" => flow.legs().count().to_string(),
         "evicted" => flow.evicted.to_string(),
         "outcome" => format!("{:?}", flow.outcome()),
-        "first" => flow.first.frame.to_string(),
+        "first" => flow.first.frame().to_string(),
         _ => side_value(flow, key),
     }
 }
