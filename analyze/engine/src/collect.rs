@@ -10,12 +10,12 @@ use crate::summary::Totals;
 use crate::table::{self, Label, PacketRow, Row, Sink, SinkError, TcpCompatRow};
 use crate::tell::Tell;
 use crate::track::dns::{Ties, Transaction};
-use crate::track::flows::Events;
+use crate::track::events::Events;
 use crate::track::fragments::Fragmented;
 use crate::track::lookup::{Lookups, Resolver};
 use crate::track::points::Point;
 use crate::track::tunnels::Tunnel;
-use crate::track::{Event, FrameId, Tally};
+use crate::track::{Event, FrameId, Tally, Turn};
 use std::collections::BTreeMap;
 
 mod output;
@@ -185,6 +185,12 @@ impl<'a> Collector<'a> {
         all.filter(|(name, _)| counted(name)).collect()
     }
 
+    fn turn(&mut self, turn: &Turn) -> Result<(), SinkError> {
+        self.facts.turn(turn);
+        let names = &self.names;
+        if turn.is_exchange() { self.outputs.turns.push(|| rows::turn(turn, names), self.sink) } else { Ok(()) }
+    }
+
     fn event(&mut self, event: Event) -> Result<(), SinkError> {
         self.facts.event(&event);
         self.totals.event(&event);
@@ -199,7 +205,6 @@ impl<'a> Collector<'a> {
             Event::Echo(echo) => outputs.icmp_echo.push(|| rows::echo(&echo, names), self.sink),
             Event::Tcp(event) => outputs.tcp_events.push(|| rows::tcp_event(&event, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
-            Event::Turn(turn) if turn.is_exchange() => outputs.turns.push(|| rows::turn(&turn, names), self.sink),
             Event::Quic(quic) => outputs.turns.push(|| rows::turn(&quic.turn, names), self.sink),
             Event::Dns(told) => {
                 self.told.push(told);
@@ -227,9 +232,17 @@ impl<'a> Collector<'a> {
     /// Takes a chunk's events: DNS transactions last, by time, each tied to those before it.
     fn events(&mut self, events: &mut Events) -> Result<(), SinkError> {
         self.facts.turns.prefetch(events.iter().filter_map(|(_, event)| event.turn()));
-        for (_, event) in events.drain(..) {
-            self.event(event)?;
+        let mut list = events.take();
+        for (_, event) in list.drain(..) {
+            match event {
+                Event::Turn(turn) => {
+                    self.turn(&turn)?;
+                    events.spare(turn);
+                }
+                event => self.event(event)?,
+            }
         }
+        events.give_back(list);
         let mut told = std::mem::take(&mut self.told);
         self.order.clear();
         for (batch, told) in told.iter().enumerate() {

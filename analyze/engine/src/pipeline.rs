@@ -2,7 +2,8 @@
 //! number: shards are fixed, and what they say is put back in frame order chunk by chunk.
 
 use crate::ingest::{Ingest, Work};
-use crate::track::flows::{Events, Source as Frames};
+use crate::track::events::Events;
+use crate::track::flows::Source as Frames;
 use crate::track::key::SHARDS;
 use crate::track::shard::{LeftOut, Memory, Shard};
 use kcap_file::{CaptureInfo, Source};
@@ -49,7 +50,7 @@ pub(crate) fn run<C: Collect>(
     } else {
         together(source, ingest, &mut shards, threads, collect)?
     };
-    let mut events = Events::new();
+    let mut events = Events::default();
     for shard in &mut shards {
         shard.drain(&mut events);
     }
@@ -67,7 +68,7 @@ fn alone<C: Collect>(
     collect: &mut C,
 ) -> Result<Read, C::Error> {
     let mut work = Work::default();
-    let mut events = Events::new();
+    let mut events = Events::default();
     while source.next_batch(&mut work.chunk.batch) {
         ingest.take(&mut work, source.captures());
         for (at, shard) in shards.iter_mut().enumerate() {
@@ -156,7 +157,7 @@ fn work(chunks: &Receiver<Arc<Work>>, mut shards: Vec<(usize, &mut Shard)>, done
     for work in chunks {
         let mut tracked = Vec::with_capacity(shards.len());
         for (at, shard) in &mut shards {
-            let mut events = Events::new();
+            let mut events = Events::default();
             track(*at, shard, &work, &mut events);
             tracked.push((*at, events));
         }
@@ -183,7 +184,10 @@ fn gather<C: Collect>(
         }
         let Some(work) = whole else { return Ok(()) };
         parts.sort_by_key(|(shard, _)| *shard);
-        let mut events: Events = parts.into_iter().flat_map(|(_, events)| events).collect();
+        let mut events = Events::default();
+        for (_, part) in &mut parts {
+            events.append(part);
+        }
         events.sort_by_key(|(at, _)| *at);
         collect.chunk(&work, &mut events)?;
         if let Some(work) = Arc::into_inner(work) {

@@ -75,8 +75,7 @@ fn look(world: &World<'_>) -> Vec<LostAt> {
     let usual = usual(world);
     let spans = world.unit_spans();
     let mut all = Vec::new();
-    let silent = |flow: &Flow| flow.from_resp.packets == 0;
-    let may_lack = |connection: &Connection| connection.stages.len() > 1 || connection.flows(kept).any(silent);
+    let may_lack = |connection: &Connection| connection.stages.len() > 1 || connection.silent;
     for (connection, at) in kept.connections().iter().zip(0u32..).filter(|(connection, _)| may_lack(connection)) {
         let front = connection.front();
         for ((_, _, from, to), usual) in

@@ -4,7 +4,7 @@ use super::world::World;
 use crate::packet::TCP;
 use crate::path::Connection;
 use crate::track::Endpoint;
-use crate::track::event::{ConnState, Flow, Side};
+use crate::track::event::{Flow, Side};
 use std::collections::BTreeMap;
 
 /// A flow without a handshake that has a live connection's port and sequence numbers, and another address at the far
@@ -18,10 +18,8 @@ pub(super) struct Stranger<'a> {
 pub(super) fn strangers<'a>(world: &'a World<'a>) -> Vec<Stranger<'a>> {
     let kept = &world.facts.servers.kept;
     let all = || kept.connections().iter().filter(|connection| connection.proto == TCP);
-    let is_headless =
-        |connection: &&Connection| connection.stages.len() == 1 && connection.flows(kept).all(is_midstream);
     let mut headless: BTreeMap<Endpoint, Vec<&Connection>> = BTreeMap::new();
-    for connection in all().filter(is_headless) {
+    for connection in all().filter(|connection| connection.headless) {
         for end in [connection.front().orig, connection.front().resp] {
             headless.entry(end).or_default().push(connection);
         }
@@ -30,7 +28,7 @@ pub(super) fn strangers<'a>(world: &'a World<'a>) -> Vec<Stranger<'a>> {
     if headless.is_empty() {
         return found;
     }
-    for connection in all().filter(|connection| !is_headless(connection)) {
+    for connection in all().filter(|connection| !connection.headless) {
         let client = connection.front().orig;
         for other in headless.get(&client).into_iter().flatten() {
             let stranger = other.flows(kept).find(|flow| is_of(connection, client, flow, world));
@@ -38,10 +36,6 @@ pub(super) fn strangers<'a>(world: &'a World<'a>) -> Vec<Stranger<'a>> {
         }
     }
     found
-}
-
-fn is_midstream(flow: &Flow) -> bool {
-    flow.state == ConnState::Oth && flow.from_orig.isn.is_none() && flow.from_resp.isn.is_none()
 }
 
 /// Whether the flow's segments are a connection's under another address: in its lifetime, with its sequence numbers.

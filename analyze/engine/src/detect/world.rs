@@ -18,7 +18,7 @@ use crate::track::decoded::Decoded;
 use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
 use crate::track::points::Point;
 use crate::track::tunnels::{Tunnel, TunnelUse};
-use crate::track::{Event, IcmpError, Quic};
+use crate::track::{Event, IcmpError, Quic, Turn};
 use kcap_file::CaptureInfo;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,10 +95,7 @@ impl Facts {
     /// Takes note of an event.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
-            Event::Turn(turn) => {
-                self.turns.add(turn);
-                self.answers.add(turn);
-            }
+            Event::Turn(turn) => self.turn(turn),
             Event::Flow(flow) => {
                 self.overlay.add(flow);
                 self.path_mtu.add(flow);
@@ -118,6 +115,12 @@ impl Facts {
             Event::Quic(quic) => self.flows.quic(quic),
             Event::Dns(_) | Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
+    }
+
+    /// Takes note of a turn.
+    pub(crate) fn turn(&mut self, turn: &Turn) {
+        self.turns.add(turn);
+        self.answers.add(turn);
     }
 
     fn no_route(&mut self, error: &IcmpError) {

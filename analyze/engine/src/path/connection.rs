@@ -19,6 +19,10 @@ pub(crate) struct Connection {
     pub(crate) listed: Option<(Endpoint, Endpoint)>,
     /// How it ended, as its originator knows it best: the sighting that is nearest to it and can tell.
     pub(crate) outcome: Outcome,
+    /// Whether it has the same addresses everywhere and nobody saw how it began.
+    pub(crate) headless: bool,
+    /// Whether somebody saw nothing of its responder.
+    pub(crate) silent: bool,
 }
 
 /// A part of the way on which a connection has the same addresses.
@@ -59,10 +63,12 @@ impl Connection {
         self.listed.map(|listed| self.stages.len() == 1 || listed == (back.orig, back.resp))
     }
 
-    /// What [`Self::outcome`] is to be.
-    pub(super) fn judge(&self, kept: &Kept) -> Outcome {
-        let mut outcomes = self.flows(kept).map(Flow::outcome);
-        outcomes.find(|outcome| *outcome != Outcome::Unclear).unwrap_or(Outcome::Unclear)
+    /// Sums up what was seen of it, so that who looks for few among all need not look at each.
+    pub(super) fn judge(&mut self, kept: &Kept) {
+        let outcome = self.flows(kept).map(Flow::outcome).find(|outcome| *outcome != Outcome::Unclear);
+        let headless = self.stages.len() == 1 && self.flows(kept).all(Flow::is_midstream);
+        let silent = self.flows(kept).any(|flow| flow.from_resp.packets == 0);
+        (self.outcome, self.headless, self.silent) = (outcome.unwrap_or(Outcome::Unclear), headless, silent);
     }
 }
 

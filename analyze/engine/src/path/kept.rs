@@ -74,7 +74,7 @@ impl Kept {
             let mut connections = join::join(&self.flows);
             for connection in &mut connections {
                 connection.listed = self.listed(connection);
-                connection.outcome = connection.judge(self);
+                connection.judge(self);
             }
             connections
         })

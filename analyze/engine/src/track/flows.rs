@@ -2,6 +2,7 @@
 
 use super::end::{ended, tcp_event};
 use super::event::{Event, FrameId, Tally};
+use super::events::Events;
 use super::flow::{Cold, Hot, Phase};
 use super::handshake::Hello;
 use super::index::Index;
@@ -93,9 +94,6 @@ impl Source<'_> {
     }
 }
 
-/// Events and the index of the packet that made them, for merging shards in frame order.
-pub(crate) type Events = Vec<(u32, Event)>;
-
 impl Flows {
     /// At most `cap` live connections; fewer where they hold more than [`FLOW_BYTES`] each.
     pub(crate) fn new(cap: usize) -> Self {
@@ -156,7 +154,7 @@ impl Flows {
         let Some(slot) = probe.slot.map(|slot| slot as usize) else { return };
         let (Some(hot), Some(data)) = (self.hot.get(slot), self.data.get(slot)) else { return };
         if let Some(watch) = &data.watch {
-            prefetch_all(&**watch);
+            prefetch_all(&watch.halves);
         }
         if let Some(talk) = data.talk.as_ref().filter(|_| hot.turns(packet, probe.end)) {
             prefetch_all(&**talk);
@@ -211,7 +209,7 @@ impl Flows {
         let before = talk.as_ref().map_or(0, |talk| talk.held());
         let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
         let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
-        hot.hear(cold, talk, &heard, &mut |turn| events.push((packet.index, Event::Turn(Box::new(turn)))));
+        hot.hear(cold, talk, &heard, &mut |turn| events.turn(packet.index, turn));
         let after = talk.as_ref().map_or(0, |talk| talk.held());
         self.extra = (self.extra + after as u64).saturating_sub(before as u64);
     }
@@ -316,7 +314,7 @@ impl Flows {
         self.free.push(slot);
         if let Some(talk) = talk {
             self.extra -= talk.held() as u64;
-            hot.last_turns(talk, &mut |turn| events.push((at, Event::Turn(Box::new(turn)))));
+            hot.last_turns(talk, &mut |turn| events.turn(at, turn));
         }
         events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
         let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);

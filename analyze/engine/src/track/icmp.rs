@@ -2,8 +2,9 @@
 
 use super::Endpoint;
 use super::event::{Echo, Event, FrameId, IcmpCode, IcmpError};
+use super::events::Events;
 use super::flow::IcmpSeen;
-use super::flows::{Events, Flows, Source};
+use super::flows::{Flows, Source};
 use crate::packet::Packet;
 use crate::wire::icmp::{Quote, Quoted, quote};
 use std::collections::{HashMap, VecDeque};

@@ -7,6 +7,7 @@ mod early;
 mod end;
 mod endpoint;
 pub mod event;
+pub(crate) mod events;
 mod few;
 mod flow;
 pub(crate) mod flows;

@@ -2,7 +2,8 @@
 //! IPv6 neighbour discovery. All of it is tracked in one shard, because questions and claims of many meet.
 
 use super::event::{AddressConflict, ArpUnanswered, Event, Owner};
-use super::flows::{Events, Source};
+use super::events::Events;
+use super::flows::Source;
 use crate::Addr;
 use crate::packet::{Kind, Packet};
 use crate::track::FrameId;

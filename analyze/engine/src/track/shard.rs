@@ -2,7 +2,8 @@
 
 use super::compat::Compat;
 use super::dns::Dns;
-use super::flows::{BATCH, Events, FLOW_BYTES, Flows, Source};
+use super::events::Events;
+use super::flows::{BATCH, FLOW_BYTES, Flows, Source};
 use super::icmp::{Echoes, Errors};
 use super::key::SHARDS;
 use super::neighbours::Neighbours;

@@ -21,7 +21,8 @@ pub use flags::Flags;
 
 use super::endpoint::Endpoint;
 use super::event::{Event, FrameId};
-use super::flows::{Events, Source};
+use super::events::Events;
+use super::flows::Source;
 use super::key::Key;
 use crate::packet::{Kind, Packet};
 use conversation::{Conversation, Verdict};

@@ -1,6 +1,7 @@
 use super::unacked::Unacked;
 use super::{Compat, LIVE_BYTES};
 use crate::packet::{Kind, TcpFlags};
+use crate::track::events::Events;
 use crate::track::flows::Source;
 use crate::track::{Event, FrameId};
 use crate::{Addr, Chunk, Packet};
@@ -23,12 +24,12 @@ fn syn(port: u16) -> Packet {
 
 /// Flags of each packet that has some, and conversations evicted.
 fn flags(packets: &[Packet], memory: usize) -> (Vec<String>, u64) {
-    let (mut compat, mut events, chunk) = (Compat::new(memory), Vec::new(), Chunk::default());
+    let (mut compat, mut events, chunk) = (Compat::new(memory), Events::default(), Chunk::default());
     let source = Source { chunk: &chunk, first: FrameId::default(), unit: 0 };
     for packet in packets {
         compat.take(packet, &source, &mut events);
     }
-    let names = events.into_iter().filter_map(|(_, event)| match event {
+    let names = events.take().into_iter().filter_map(|(_, event)| match event {
         Event::Flagged(flagged) => Some(flagged.flags.names()),
         _ => None,
     });

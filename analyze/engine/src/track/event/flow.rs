@@ -292,6 +292,11 @@ impl Flow {
         self.from_orig.packets > 0 && self.from_resp.packets > 0
     }
 
+    /// Whether nothing was seen of its handshake.
+    pub(crate) fn is_midstream(&self) -> bool {
+        self.state == ConnState::Oth && self.from_orig.isn.is_none() && self.from_resp.isn.is_none()
+    }
+
     /// Whether one of its ends reset it.
     pub(crate) fn was_reset(&self, by_orig: bool) -> bool {
         self.history.as_str().contains(if by_orig { 'R' } else { 'r' })

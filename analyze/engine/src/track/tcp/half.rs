@@ -1,6 +1,6 @@
 //! Data of one end as one leg saw it, and its acknowledgement.
 
-use super::rtt::Rtt;
+use super::rtt::{Rtt, Samples};
 use super::sent::{Segment, Sent};
 use super::trouble::Trouble;
 use crate::packet::Packet;
@@ -53,7 +53,7 @@ impl Half {
 
     /// An acknowledgement of something new.
     #[inline]
-    pub(crate) fn advance(&mut self, packet: &Packet) {
+    pub(crate) fn advance(&mut self, packet: &Packet, samples: &mut Samples) {
         self.una = packet.ack;
         let done = self.sent.acknowledge(packet.ack);
         self.delivered_len = self.delivered_len.max(done.longest);
@@ -61,7 +61,7 @@ impl Half {
             // Where data comes with it, it may have waited for the data.
             let alone = done.segments == 1;
             if !alone || packet.payload_len == 0 {
-                self.rtt.sample(packet.ts_ns - done.ns, alone);
+                self.rtt.sample(samples, packet.ts_ns - done.ns, alone);
             }
         }
         self.open_to(packet);

@@ -20,6 +20,7 @@ use super::lane::{Lane, Taken, after};
 use crate::packet::{Packet, TcpFlags};
 use half::Half;
 use resend::{Resend, Trigger, Verdict};
+use rtt::Samples;
 use sent::Segment;
 use trouble::Gap;
 
@@ -27,8 +28,10 @@ pub use resend::TcpEvent;
 
 /// The data of both ends of a connection as one leg saw it, by [`End`].
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Watch {
     pub(crate) halves: [Half; 2],
+    pub(crate) samples: [Samples; 2],
     /// What of its bytes the ledger has counted.
     counted: u64,
 }
@@ -109,7 +112,7 @@ impl Half {
 impl Watch {
     #[cold]
     fn new(packet: &Packet, end: End, handshake: &Handshake) -> Self {
-        Self { halves: [End::Low, End::High].map(|of| Half::new(of, packet, end, handshake)), counted: 0 }
+        Self { halves: [End::Low, End::High].map(|of| Half::new(of, packet, end, handshake)), ..Self::default() }
     }
 
     /// Whether a segment cannot be data of its connection and must not shape what is known of it.
@@ -179,10 +182,11 @@ impl Watch {
         if packet.l4_header_len > usual {
             self.selective(packet, end, context);
         }
-        let (_, other) = self.pair(end);
+        let of = end.other() as usize;
+        let (other, samples) = (&mut self.halves[of], &mut self.samples[of]);
         other.asks = 0;
         if after(packet.ack, other.una) {
-            other.advance(packet);
+            other.advance(packet, samples);
             if other.trouble.is_some() {
                 other.resolve(packet, context);
             }

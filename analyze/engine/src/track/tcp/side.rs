@@ -180,7 +180,7 @@ fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) ->
         }
         side.delivered_len = side.delivered_len.max(half.delivered_len);
         if !side.rtt_p50_ns.is_some() {
-            let quantiles = half.rtt.quantiles_ns();
+            let quantiles = half.rtt.quantiles_ns(&leg.watch.samples[at]);
             (side.rtt_p50_ns, side.rtt_p95_ns) = (quantiles.map(|q| q.0).into(), quantiles.map(|q| q.1).into());
         }
     }

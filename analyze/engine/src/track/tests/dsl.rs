@@ -19,7 +19,7 @@ mod value;
 
 use crate::track::Event;
 use crate::track::event::{Echo, Flow, IcmpError};
-use crate::track::flows::Events;
+use crate::track::events::Events;
 use crate::track::shard::Memory;
 use crate::{Restrict, ingest::Ingest, ingest::Work, pipeline, wire::DecodeConfig};
 use kcap_file::Reader;

@@ -33,11 +33,6 @@ impl Text {
         std::str::from_utf8(self.0.as_ref().map_or(&[], |text| text.as_slice())).unwrap_or_default()
     }
 
-    /// Bytes held.
-    pub(crate) fn held(&self) -> usize {
-        if self.is_empty() { 0 } else { size_of::<Few<u8, { Self::MAX }>>() }
-    }
-
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
