@@ -41,6 +41,9 @@ impl Outcome {
 /// SYNs without answer before silence is called silence: the third comes 2 s (Linux 6.5 and later) or 3 s after the
 /// first.
 const SILENT_SYNS: u64 = 3;
+/// Two SYNs are silence as well where the capture goes on and no third comes: the client gave up. Linux would send it
+/// after 1 s (6.5 and later) or 2 s.
+const GAVE_UP_NS: i64 = 3_000_000_000;
 
 impl Flow {
     /// How the attempt ended; only for TCP.
@@ -59,6 +62,14 @@ impl Flow {
             S0 if self.from_orig.syns >= SILENT_SYNS => Outcome::Unanswered,
             _ => Outcome::Unclear,
         }
+    }
+
+    /// Whether the client gave up on an attempt that nobody answered, though it sent fewer SYNs than usual: its timeout is
+    /// short.
+    pub(crate) fn gave_up(&self, end_ns: i64) -> bool {
+        let silent = self.state == ConnState::S0 && self.from_resp.packets == 0 && self.rejection.is_none();
+        let repeated = self.proto == TCP && self.from_orig.syns + 1 >= SILENT_SYNS && !self.evicted;
+        silent && repeated && self.last_ns.saturating_add(GAVE_UP_NS) <= end_ns
     }
 
     /// Whether SYN and SYN-ACK repeat and nothing follows.

@@ -31,7 +31,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
     let refused = |service: &Service| {
         let failing = service.failing(Outcome::Refused, |counts| counts.refused)?;
-        let known = world.knows(&["SVC002"], &service.server);
+        let known = world.knows(&["SVC002", "DNS010"], &service.server);
         (!known).then(|| judge(service, &failing, world))
     };
     services.iter().filter_map(refused).collect()

@@ -46,7 +46,7 @@ fn judge(service: &Service, failing: &Failing<'_>, codes: &BTreeSet<(Addr, IcmpC
     let says = some_of(codes.iter().map(|(_, icmp)| icmp).collect::<BTreeSet<_>>(), 2);
     let from = some_of(codes.iter().map(|(from, _)| from).collect::<BTreeSet<_>>(), 3);
     let mut finding = Finding::of(&ABOUT, format!("{server} is rejected by {from}: {says} ({tries})"));
-    finding.severity = severity(ABOUT.severity, failing.counts.rejected, false);
+    finding.severity = severity(ABOUT.severity, failing.counts.failed(), false);
     finding.concern(service, failing, codes.iter().map(|(from, _)| *from));
     finding.counts.insert("rejected", failing.counts.rejected as i64);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);

@@ -41,7 +41,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             &service.server,
         );
         let known = answered || explained || is_in_broken_tunnel(service, world) || no_route_known(service, world);
-        let may_be_told = heard > 0 || world.restricted;
+        let may_be_told = heard > 0 || hears_neighbours(&failing, world) || world.restricted;
         (!known && may_be_told).then(|| judge(service, &failing, heard, world))
     };
     services.iter().filter_map(silent).collect()
@@ -57,9 +57,17 @@ fn heard(failing: &Failing<'_>, world: &World<'_>) -> u64 {
     units.into_iter().map(|unit| world.two_way(unit)).sum()
 }
 
+/// Whether somebody answered the clients' ARP or neighbour discovery, where the attempts were seen: what is sent to them
+/// passes there.
+fn hears_neighbours(failing: &Failing<'_>, world: &World<'_>) -> bool {
+    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture)).collect();
+    failing.clients.iter().any(|client| units.iter().any(|unit| world.facts.neighbours.contains(&(*unit, *client))))
+}
+
 /// Whether answers would be seen if there were any.
-fn visibility(heard: u64) -> String {
+fn visibility(heard: u64, neighbours: bool) -> String {
     match heard {
+        0 if neighbours => "ARP is answered here, so answers would be seen.".to_owned(),
         0 => "Whether answers would be seen is not known, because the analysis was restricted.".to_owned(),
         n => format!("{} have both directions, so answers would be seen.", count_of(n, "other connection")),
     }
@@ -81,8 +89,9 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: u64, world: &World<'_>
     let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.unanswered, service.sibling);
+    let neighbours = hears_neighbours(failing, world);
     finding.confidence = match (heard, failing.counts.unanswered) {
-        (0, _) => 0.5,
+        (0, _) if !neighbours => 0.5,
         (_, 1) => 0.7,
         _ => 0.85,
     };
@@ -95,7 +104,7 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: u64, world: &World<'_>
         "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {}{} A silent drop on the way is the \
          usual cause: a NetworkPolicy or firewall, or a host that is gone.{}",
         some_of(&failing.clients, 3),
-        visibility(heard),
+        visibility(heard, neighbours),
         last.as_ref().map(LastSeen::sentence).unwrap_or_default(),
         failing.others_in_words(),
     );

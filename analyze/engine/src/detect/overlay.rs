@@ -29,6 +29,8 @@ pub(crate) struct Inside {
     pub(crate) half_open: u64,
     /// Of these, those whose answers a capture next to the originator saw in the tunnel: they came through it.
     pub(crate) came_back: u64,
+    /// Of these, those whose answers came to the originator's host in the tunnel and not out of it.
+    pub(crate) stuck: u64,
     /// Servers of those, a few.
     pub(crate) servers: BTreeSet<Endpoint>,
     /// Connections that came about.
@@ -115,7 +117,9 @@ impl Inside {
 
     fn be_half_open(&mut self, flow: &Flow) {
         self.half_open += 1;
-        self.came_back += u64::from(is_next_to_orig(flow));
+        let stuck = is_stuck(flow);
+        self.stuck += u64::from(stuck);
+        self.came_back += u64::from(!stuck && is_next_to_orig(flow));
         if self.servers.len() < FRAMES {
             self.servers.insert(flow.resp);
         }
@@ -135,6 +139,7 @@ impl Inside {
         self.silent += other.silent;
         self.half_open += other.half_open;
         self.came_back += other.came_back;
+        self.stuck += other.stuck;
         self.complete += other.complete;
         self.late = [self.late[0] + other.late[0], self.late[1] + other.late[1]];
         self.both_ways += other.both_ways;
@@ -154,6 +159,15 @@ pub(super) fn is_next_to_orig(flow: &Flow) -> bool {
     let sent = outside.clone().any(|leg| is_fresh(leg.orig_ttl));
     let answered = flow.legs().any(|leg| leg.tunnel != 0 && leg.is_two_way());
     sent && answered && !outside.clone().any(|leg| is_fresh(leg.resp_ttl))
+}
+
+/// Whether a capture that sees what goes into the tunnel, routed and still outside, sees answers in the tunnel and none
+/// come out: the host drops them before it takes them out.
+fn is_stuck(flow: &Flow) -> bool {
+    let outside = || flow.legs().filter(|leg| leg.tunnel == 0);
+    let enters = outside().any(|leg| leg.orig_ttl.is_some() && !is_fresh(leg.orig_ttl));
+    let answered = flow.legs().any(|leg| leg.tunnel != 0 && leg.is_two_way());
+    enters && answered && is_next_to_orig(flow) && outside().all(|leg| leg.resp_packets == 0)
 }
 
 /// Packets of one size that a side repeats before they are SYNs.

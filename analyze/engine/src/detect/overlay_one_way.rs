@@ -57,6 +57,14 @@ fn answers_lost(pair: Pair, view: &View) -> Option<Loss> {
     }
     let (from, to) = if inside.from_a >= inside.from_b { (pair.b, pair.a) } else { (pair.a, pair.b) };
     let handshakes = count_of(inside.half_open, "handshake");
+    if inside.stuck > 0 {
+        let how = format!(
+            "the answers of {} from {from} come to {to} in the tunnel and not out of it: its host drops them before, by a \
+             firewall rule, or because the identifier, the inner MAC or the checksum is wrong",
+            count_of(inside.stuck, "handshake")
+        );
+        return Some(Loss { from, to, how, confidence: 0.85 });
+    }
     let how = format!(
         "{handshakes} inside repeat SYN and SYN-ACK and none completes, so the answers that leave {from} do not arrive \
          at {to}"

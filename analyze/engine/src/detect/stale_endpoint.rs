@@ -46,6 +46,8 @@ struct Dead {
     /// Endpoints that serve.
     others: BTreeSet<Endpoint>,
     confidence: f64,
+    /// Whether it served at first, as far as the outcomes tell.
+    served: bool,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -93,7 +95,7 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
         let enough = outcome != Outcome::Unanswered || failed.len() >= SILENT;
         let dead = !serves(&counts) && counts.half_open == 0 && enough;
         let endpoint = Some(endpoint);
-        dead.then(|| Dead { endpoint, outcome, failed, total, others: others.clone(), confidence: 0.95 })
+        dead.then(|| Dead { endpoint, outcome, failed, total, others: others.clone(), confidence: 0.95, served: false })
     };
     if others.is_empty() { Vec::new() } else { endpoints.into_iter().filter_map(dead).collect() }
 }
@@ -118,7 +120,9 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
     if connections().any(|(_, connection)| connection.endpoint().is_some()) {
         return None;
     }
+    let stopped = stopped(service, world);
     let outcomes: Vec<(u32, bool)> = connections()
+        .filter(|(_, connection)| !stopped.contains(&connection.front().orig.addr))
         .map(|(at, connection)| (at, connection.outcome))
         .filter(|(_, outcome)| outcome.is_failure() || *outcome == Outcome::Established)
         .map(|(at, outcome)| (at, outcome.is_failure()))
@@ -137,8 +141,40 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
         total,
         others: BTreeSet::new(),
         confidence,
+        served: served(&draws),
     })
 }
+
+/// Chance below which it is none.
+const CHANCE: f64 = 0.001;
+
+/// Whether an endpoint that fails now served before the first failure: by the share that fails since, so many successes
+/// in a row are no chance.
+fn served(failed: &[bool]) -> bool {
+    let before = failed.iter().position(|failed| *failed).unwrap_or_default();
+    let since = &failed[before..];
+    let share = since.iter().filter(|failed| **failed).count() as f64 / since.len().max(1) as f64;
+    (1.0 - share).powf(before as f64) < CHANCE
+}
+
+/// Clients for which everything works until some time, and fails from then on: no lot decides that.
+fn stopped(service: &Service, world: &World<'_>) -> BTreeSet<Addr> {
+    let mut clients: BTreeMap<Addr, Vec<bool>> = BTreeMap::new();
+    for at in &service.connections {
+        let connection = connection(world, *at);
+        if connection.outcome.is_failure() || connection.outcome == Outcome::Established {
+            clients.entry(connection.front().orig.addr).or_default().push(connection.outcome.is_failure());
+        }
+    }
+    clients.retain(|_, failed| {
+        let first = failed.iter().position(|failed| *failed).unwrap_or(failed.len());
+        first > 0 && failed.len() - first >= STOPPED && failed[first..].iter().all(|failed| *failed)
+    });
+    clients.into_keys().collect()
+}
+
+/// Failures in a row, and nothing else after, that are more than a draw.
+const STOPPED: usize = 3;
 
 /// Whether failures and successes take turns about as often as they would by lot: in `n` draws of which `f` fail, runs
 /// of equal outcomes number `2 f (n - f) / n + 1` on average. A server that was away for a while makes two or three.
@@ -188,7 +224,7 @@ fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
     let outcome = usual(&failed, world)?;
     let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
     let (endpoint, total) = (Some(server), draws.len() as u64);
-    let dead = Dead { endpoint, outcome, failed, total, others, confidence: 0.65 };
+    let dead = Dead { endpoint, outcome, failed, total, others, confidence: 0.65, served: served(&draws) };
     (is_lot(&draws) && !prohibited).then_some(dead)
 }
 
@@ -209,6 +245,10 @@ fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
     let unsure = dead.endpoint == Some(server) || dead.outcome == Outcome::Unanswered && dead.endpoint.is_none();
     if unsure || tries == 1 {
         finding.severity = Severity::Warning;
+    }
+    // It went down while clients were there (SVC008); that it is still listed is what follows.
+    if dead.served {
+        finding.severity = Severity::Info;
     }
     name(&mut finding, service, dead, world);
     finding.counts.insert("failed", tries as i64);
@@ -301,10 +341,17 @@ fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
 
 #[cfg(test)]
 mod tests {
-    use super::is_lot;
+    use super::{is_lot, served};
 
     fn draws(text: &str) -> Vec<bool> {
         text.bytes().map(|b| b == b'x').collect()
+    }
+
+    #[test]
+    fn failures_begin_when_an_endpoint_goes_down() {
+        assert!(served(&draws(".............x.x..xx...x.")));
+        assert!(!served(&draws("..x.x..xx...x...........")));
+        assert!(!served(&draws("....x.x..xx...x.")));
     }
 
     #[test]

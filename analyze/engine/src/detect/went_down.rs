@@ -1,66 +1,213 @@
-//! Servers that accepted connections and, from some time on, refuse every one, though none was open when it began.
+//! Servers that accepted connections and, from some time on, accept none any more.
 
-use super::Outcome;
 use super::backend_reset::{ABOUT, Attempt, attempts, commands};
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::Service;
 use super::slow_server::millis;
 use super::world::World;
+use super::{About, Outcome, connect_rejected, connect_timeout, no_endpoints, no_route};
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
-use std::collections::BTreeSet;
+use crate::track::event::Flow;
+use crate::track::{Endpoint, FrameId};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Connections that came about before, and those that failed after, before it is more than a restart or chance.
+/// Connections that came about before, and those that were refused after, before it is more than a restart or chance.
 const WORKED: usize = 2;
-const FAILED: usize = 5;
+const REFUSED: usize = 5;
+/// Silence is none of a restart: its host would refuse.
+const SILENT: usize = 3;
 /// A process that is only restarted listens again sooner.
 const DOWN_NS: i64 = 3_000_000_000;
 
 /// What else may stop connections to a server; where it is known, it is no matter of the server's process.
-const KNOWN: &[&str] =
-    &["SVC001", "SVC002", "SVC003", "SVC005", "SVC008", "SVC011", "NAT002", "NAT005", "NAT008", "NET004"];
+const KNOWN: &[&str] = &[
+    "SVC001", "SVC002", "SVC003", "SVC004", "SVC005", "SVC006", "SVC007", "SVC008", "SVC011", "NAT002", "NAT004",
+    "NAT005", "NAT008", "NET004", "DNS010",
+];
 
 /// One finding for each server that went down, but for those that are found already.
 pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
     let known = |service: &&Service| {
-        let is_it =
-            |finding: &Finding| [&service.server].into_iter().chain(&service.behind).any(|at| finding.names(at));
-        found.iter().any(is_it) || world.found(KNOWN).any(is_it)
+        let is_it = |finding: &Finding| addresses(service).any(|at| finding.names(at));
+        let broken = || service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel));
+        let told = |finding: &Finding| finding.severity > Severity::Info && is_it(finding);
+        found.iter().any(is_it) || world.found(KNOWN).any(told) || broken()
     };
     let services = world.facts.servers.services().iter().filter(|service| !known(service));
-    services.filter_map(|service| Some(judge(service, &Down::of(service, world)?, world))).collect()
+    services.flat_map(|service| downs(service, world).into_iter().map(|down| judge(service, &down, world))).collect()
+}
+
+fn addresses(service: &Service) -> impl Iterator<Item = &Endpoint> {
+    [&service.server].into_iter().chain(&service.behind)
+}
+
+/// The server as a whole, or for those clients that it answers no more, or those of its endpoints that went down while
+/// others serve.
+fn downs(service: &Service, world: &World<'_>) -> Vec<Down> {
+    let of: Vec<Endpoint> = addresses(service).copied().collect();
+    // One of several whose addresses are not seen: its failures are dealt out among others' successes.
+    let dealt_out = world.found(&["SVC002"]).any(|finding| finding.names(&service.server));
+    let all = attempts(of.iter(), world);
+    let whole = Down::of(&of, dealt_out, all.clone(), service, world);
+    if let Some(down) = whole.or_else(|| for_clients(&of, &all, service, world)) {
+        return vec![down];
+    }
+    let one =
+        |endpoint: &Endpoint| Down::of(&[*endpoint], false, attempts([endpoint].into_iter(), world), service, world);
+    service.behind.iter().filter_map(one).collect()
+}
+
+/// What goes for some clients while others are served on.
+fn for_clients(of: &[Endpoint], all: &[Attempt], service: &Service, world: &World<'_>) -> Option<Down> {
+    let mut troubled = service.attempts.by_client.iter().filter(|(_, counts)| counts.failed() >= SILENT as u64);
+    let of_client = |client: &Addr| all.iter().filter(|at| at.orig.addr == *client).copied().collect();
+    let mut first = troubled.find_map(|(client, _)| Down::of(of, false, of_client(client), service, world))?;
+    let others = troubled.filter_map(|(client, _)| Down::of(of, false, of_client(client), service, world));
+    let others: Vec<Down> = others.filter(|other| other.how == first.how).collect();
+    for other in others {
+        first.worked.extend(other.worked);
+        first.failed.extend(other.failed);
+        first.cut += other.cut;
+        first.alive += other.alive;
+    }
+    first.worked.sort_unstable();
+    first.failed.sort_unstable();
+    first.others = true;
+    // Who goes on serving is not gone.
+    first.how = if first.how == How::Gone { How::Filtered } else { first.how };
+    (first.how != How::Refuses).then_some(first)
+}
+
+/// How a server went down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum How {
+    /// Its host refuses.
+    Refuses,
+    /// Its host is silent, or others say that it cannot be reached.
+    Gone,
+    /// Something drops what is new.
+    Filtered,
+    /// A node says that there are no endpoints.
+    Empty,
+    /// Something on the way forbids it.
+    Forbidden,
+    /// Something on the way knows no route.
+    NoRoute,
+}
+
+impl How {
+    fn about(self) -> &'static About {
+        match self {
+            Self::Refuses | Self::Gone => &ABOUT,
+            Self::Filtered => &connect_timeout::ABOUT,
+            Self::Empty => &no_endpoints::ABOUT,
+            Self::Forbidden => &connect_rejected::ABOUT,
+            Self::NoRoute => &no_route::ABOUT,
+        }
+    }
+
+    /// What ICMP errors say, if there are any.
+    fn told(failed: &[Attempt], service: &Service) -> Option<Self> {
+        let of_these = |orig: Endpoint| failed.iter().any(|at| at.orig == orig);
+        let mut failures = service.attempts.failures.iter().filter(|failure| of_these(failure.orig));
+        let rejection = failures.find_map(|failure| failure.rejection)?;
+        let by_itself = addresses(service).any(|at| at.addr == rejection.from);
+        Some(match (rejection.icmp.v4, rejection.icmp.kind, rejection.icmp.code) {
+            _ if rejection.icmp.is_port_unreachable() && !by_itself => Self::Empty,
+            (true, 3, 0) | (false, 1, 0) => Self::NoRoute,
+            _ if rejection.icmp.is_no_route() => Self::Gone,
+            _ => Self::Forbidden,
+        })
+    }
 }
 
 /// When it went down.
 struct Down {
+    how: How,
+    /// What of the service.
+    of: Vec<Endpoint>,
     /// Attempts that came about, all before the first that failed.
     worked: Vec<Attempt>,
     failed: Vec<Attempt>,
+    /// Connections that were open when it began, and of which nothing was answered since.
+    cut: usize,
+    /// Connections that were open and went on.
+    alive: usize,
+    /// Whether it is one of several, and connections to the others succeed.
+    dealt_out: bool,
+    /// Whether other clients are served.
+    others: bool,
 }
 
 impl Down {
-    fn of(service: &Service, world: &World<'_>) -> Option<Self> {
-        let endpoints = [&service.server].into_iter().chain(&service.behind);
-        let mut worked = attempts(endpoints, world);
+    fn of(
+        of: &[Endpoint],
+        dealt_out: bool,
+        mut worked: Vec<Attempt>,
+        service: &Service,
+        world: &World<'_>,
+    ) -> Option<Self> {
         worked.retain(|at| at.outcome.is_failure() || at.outcome.is_granted());
         let first = worked.iter().position(|at| at.outcome.is_failure())?;
-        let failed = worked.split_off(first);
-        let span_ns = failed.last()?.ns - failed.first()?.ns;
-        let all_refused = failed.iter().all(|at| at.outcome == Outcome::Refused);
-        let lasts = failed.len() >= FAILED && span_ns >= DOWN_NS;
-        (worked.len() >= WORKED && lasts && all_refused).then_some(Self { worked, failed })
+        let mut failed = worked.split_off(first);
+        if dealt_out {
+            failed.retain(|at| at.outcome.is_failure());
+        }
+        let (first_ns, last_ns) = (failed.first()?.ns, failed.last()?.ns);
+        let all_fail = failed.iter().all(|at| at.outcome.is_failure());
+        let refused = failed.iter().filter(|at| at.outcome == Outcome::Refused).count();
+        let least = if refused == 0 { SILENT } else { REFUSED };
+        let alike = refused == 0 || refused == failed.len();
+        if worked.len() < WORKED || !all_fail || !alike || failed.len() < least || last_ns - first_ns < DOWN_NS {
+            return None;
+        }
+        let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
+        let silent = failed.iter().all(|at| at.outcome == Outcome::Unanswered);
+        let mut down = Self { how, of: of.to_vec(), worked, failed, cut: 0, alive: 0, dealt_out, others: false };
+        down.look_at_open(first_ns, world);
+        // Rules let those pass that are there already, a host that is gone does not.
+        if silent && !dealt_out && (down.alive > 0 || down.cut == 0) {
+            down.how = How::Filtered;
+        }
+        Some(down)
+    }
+
+    /// What became of the connections that were open when the first attempt failed.
+    fn look_at_open(&mut self, first_ns: i64, world: &World<'_>) {
+        let kept = &world.facts.servers.kept;
+        let clients: BTreeSet<Addr> = self.failed.iter().map(|at| at.orig.addr).collect();
+        let all = self.of.iter().flat_map(|at| kept.sent_to(*at));
+        let open = all.filter(|connection| connection.outcome == Outcome::Established);
+        let open = open.filter(|connection| clients.contains(&connection.front().orig.addr));
+        let flows = open.filter_map(|connection| connection.flows(kept).find(|flow| flow.is_two_way()));
+        // A connection may have passed several of the addresses.
+        let flows: BTreeMap<FrameId, &Flow> = flows.map(|flow| (flow.first, flow)).collect();
+        let before = |flow: &&&Flow| flow.first_ns < first_ns;
+        let count = |is_it: &dyn Fn(&Flow) -> bool| flows.values().filter(before).filter(|flow| is_it(flow)).count();
+        self.cut = count(&|flow| is_cut(flow) && flow.last_ns >= first_ns - DOWN_NS);
+        self.alive = count(&|flow| !self.dealt_out && flow.from_orig.all_acked && flow.last_ns > first_ns + ALIVE_NS);
     }
 }
 
+/// An answer this long after new connections began to fail shows that the server lives.
+const ALIVE_NS: i64 = 1_000_000_000;
+
+/// Whether the originator's last words were sent again and never acknowledged.
+fn is_cut(flow: &Flow) -> bool {
+    let resent = flow.from_orig.retransmitted_packets > 0 || flow.stall.is_some() || flow.from_orig.fin;
+    !flow.from_orig.all_acked && resent && !flow.from_resp.fin && flow.reset.is_none()
+}
+
 fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
-    let (server, tries) = (service.server, count_of(down.failed.len() as u64, "connection"));
-    let mut finding =
-        Finding::of(&ABOUT, format!("{server} went down and has refused every connection since ({tries})"));
+    let about = down.how.about();
+    let mut finding = Finding::of(about, title(service, down));
     finding.confidence = 0.75;
-    finding.severity = if service.sibling { Severity::Warning } else { ABOUT.severity };
+    finding.severity = if service.sibling { Severity::Warning } else { about.severity };
     let clients: BTreeSet<Addr> = down.failed.iter().map(|at| at.orig.addr).collect();
-    finding.about(Role::Server, &server);
-    for endpoint in service.behind.iter().take(8) {
+    finding.about(Role::Server, &service.server);
+    let behind = if down.of.len() == 1 { &down.of } else { &service.behind };
+    for endpoint in behind.iter().filter(|endpoint| **endpoint != service.server).take(8) {
         finding.about(Role::Endpoint, endpoint);
     }
     for client in clients.iter().take(8) {
@@ -68,21 +215,82 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     }
     finding.counts.insert("connections_before", down.worked.len() as i64);
     finding.counts.insert("failed_connects", down.failed.len() as i64);
+    finding.counts.insert("cut_connections", down.cut as i64);
     let ns = |at: Option<&Attempt>| at.map_or(0, |at| at.ns);
-    let (worked_ns, first_ns, last_ns) = (ns(down.worked.last()), ns(down.failed.first()), ns(down.failed.last()));
-    finding.span(first_ns, last_ns);
+    finding.span(ns(down.failed.first()), ns(down.failed.last()));
     let frames = down.worked.last().into_iter().chain(down.failed.iter().take(6)).map(|at| at.frame);
     finding.cite(world, frames, &server_filter(service));
-    finding.explanation = format!(
-        "{} to it came about. From {} after the last of them on, {tries} from {} met a reset instead of a SYN-ACK, for {}, \
-         and none was accepted any more: the process is gone, and clients still go there.",
+    finding.explanation = explain(down, &clients);
+    reasons(&mut finding, down);
+    finding.fix.commands = commands(down.of.last().unwrap_or(&service.server).addr);
+    finding
+}
+
+fn title(service: &Service, down: &Down) -> String {
+    let tries = count_of(down.failed.len() as u64, "connection");
+    let server = match down.of.as_slice() {
+        _ if down.dealt_out => format!("one endpoint of {}", service.server),
+        [one] if *one != service.server => format!("endpoint {one} of {}", service.server),
+        _ => service.server.to_string(),
+    };
+    let what = match down.how {
+        How::Refuses => "went down and has refused every connection since",
+        How::Gone => "went away and has answered no connection since",
+        How::Filtered => "stopped answering new connections",
+        How::Empty => "has had no endpoints since it worked",
+        How::Forbidden => "is rejected since it worked",
+        How::NoRoute => "cannot be reached any more since it worked",
+    };
+    format!("{server} {what} ({tries})")
+}
+
+fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
+    let ns = |at: Option<&Attempt>| at.map_or(0, |at| at.ns);
+    let (worked_ns, first_ns, last_ns) = (ns(down.worked.last()), ns(down.failed.first()), ns(down.failed.last()));
+    let open = match (down.cut, down.alive) {
+        (_, alive @ 1..) => format!("{} went on", count_of(alive as u64, "earlier connection")),
+        (0, _) => "No connection was open to show whether those that are there still pass".to_owned(),
+        (cut, _) => format!("{} got no answer any more either", count_of(cut as u64, "earlier connection")),
+    };
+    let gone = if down.alive > 0 || down.others { "" } else { ", or the host is gone" };
+    let (met, so) = match down.how {
+        How::Refuses => {
+            ("met a reset instead of a SYN-ACK", ": the process is gone, and clients still go there".into())
+        }
+        How::Gone => ("got no answer", format!(". {open}: the pod or its host is gone, and clients still go there")),
+        How::Filtered => {
+            ("got no answer", format!(". {open}: a rule drops what is new (NetworkPolicy, firewall){gone}"))
+        }
+        How::Empty => ("met ICMP port unreachable of a node", ": its last endpoint was removed".into()),
+        How::Forbidden => ("met ICMP errors", ": something on the way began to reject them".into()),
+        How::NoRoute => ("met ICMP net unreachable", ": a route is gone".into()),
+    };
+    let rest = match (down.dealt_out, down.others) {
+        (true, _) => "the others were accepted",
+        (false, true) => "none of theirs was accepted any more, while other clients are served",
+        (false, false) => "none was accepted any more",
+    };
+    format!(
+        "{} to it came about. From {} after the last of them on, {} from {} {met}, for {}, and {rest}{so}.",
         count_of(down.worked.len() as u64, "connection"),
         millis(Some(first_ns - worked_ns)),
-        some_of(&clients, 3),
+        count_of(down.failed.len() as u64, "connection"),
+        some_of(clients, 3),
         millis(Some(last_ns - first_ns)),
-    );
-    finding.rule_out("SVC003", "it accepted connections before, so address and port are right");
-    finding.rule_out("SVC002", "refusals and successes do not take turns, so it is not one endpoint of several");
-    finding.fix.commands = commands(server.addr);
-    finding
+    )
+}
+
+fn reasons(finding: &mut Finding, down: &Down) {
+    let why = if down.dealt_out {
+        "no connection failed before, so it served at first"
+    } else {
+        "failures and successes do not take turns, so it is not one endpoint of several"
+    };
+    finding.rule_out("SVC002", why);
+    if down.how == How::Refuses {
+        finding.rule_out("SVC003", "it accepted connections before, so address and port are right");
+    } else {
+        finding.rule_out("SVC006", "no repeated SYN is ever answered");
+        finding.capture_next = Some("on the server's node, all interfaces: how far the SYNs get".to_owned());
+    }
 }

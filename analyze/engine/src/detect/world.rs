@@ -39,6 +39,8 @@ pub(crate) struct Facts {
     pub(crate) conflicts: Vec<AddressConflict>,
     /// Addresses that spoke in ARP or neighbour discovery, by unit; some of them.
     pub(crate) speakers: BTreeSet<(u32, Addr)>,
+    /// Addresses that were answered there, by unit; some of them.
+    pub(crate) neighbours: BTreeSet<(u32, Addr)>,
     pub(crate) flows: FlowFacts,
     pub(crate) turns: Turns,
     pub(crate) answers: Answers,
@@ -110,7 +112,10 @@ impl Facts {
                 self.conflicts.push((**conflict).clone());
             }
             Event::ArpUnanswered(_) | Event::AddressConflict(_) => self.left_out += 1,
-            Event::Speakers { unit, addrs } => self.speakers.extend(addrs.iter().map(|addr| (*unit, *addr))),
+            Event::Speakers { unit, addrs, answered } => {
+                self.speakers.extend(addrs.iter().map(|addr| (*unit, *addr)));
+                self.neighbours.extend(answered.iter().map(|addr| (*unit, *addr)));
+            }
             Event::Echo(echo) => self.overlay.echo(echo),
             Event::Quic(quic) => self.flows.quic(quic),
             Event::Dns(_) | Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}

@@ -5,6 +5,7 @@ use crate::detect::Outcome;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 
 /// A connection, from the originator's end on.
 #[derive(Clone, Debug, Default)]
@@ -63,12 +64,17 @@ impl Connection {
         self.listed.map(|listed| self.stages.len() == 1 || listed == (back.orig, back.resp))
     }
 
-    /// Sums up what was seen of it, so that who looks for few among all need not look at each.
-    pub(super) fn judge(&mut self, kept: &Kept) {
-        let outcome = self.flows(kept).map(Flow::outcome).find(|outcome| *outcome != Outcome::Unclear);
+    /// Sums up what was seen of it, given when each unit ends, so that who looks for few among all need not look at each.
+    pub(super) fn judge(&mut self, kept: &Kept, ends_ns: &BTreeMap<u32, i64>) {
+        let told = self.flows(kept).map(Flow::outcome).find(|outcome| *outcome != Outcome::Unclear);
+        let gave_up = || {
+            let silent = |flow: &Flow| flow.gave_up(ends_ns.get(&flow.unit).copied().unwrap_or(i64::MIN));
+            self.flows(kept).all(silent).then_some(Outcome::Unanswered)
+        };
+        let outcome = told.or_else(gave_up).unwrap_or(Outcome::Unclear);
         let headless = self.stages.len() == 1 && self.flows(kept).all(Flow::is_midstream);
         let silent = self.flows(kept).any(|flow| flow.from_resp.packets == 0);
-        (self.outcome, self.headless, self.silent) = (outcome.unwrap_or(Outcome::Unclear), headless, silent);
+        (self.outcome, self.headless, self.silent) = (outcome, headless, silent);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::track::Endpoint;
 use crate::track::event::Flow;
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What is left of connections, as single units saw them, bounded.
 #[derive(Debug)]
@@ -72,12 +72,23 @@ impl Kept {
     pub(crate) fn connections(&self) -> &[Connection] {
         self.joined.get_or_init(|| {
             let mut connections = join::join(&self.flows);
+            let ends_ns = self.ends_ns();
             for connection in &mut connections {
                 connection.listed = self.listed(connection);
-                connection.judge(self);
+                connection.judge(self, &ends_ns);
             }
             connections
         })
+    }
+
+    /// The last that each unit saw of a connection.
+    fn ends_ns(&self) -> BTreeMap<u32, i64> {
+        let mut ends = BTreeMap::new();
+        for flow in &self.flows {
+            let end = ends.entry(flow.unit).or_insert(flow.last_ns);
+            *end = flow.last_ns.max(*end);
+        }
+        ends
     }
 
     /// Connections that were sent to an address, before translation or behind, in order of their first packets.

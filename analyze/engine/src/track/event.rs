@@ -41,6 +41,8 @@ pub enum Event {
         unit: u32,
         /// Addresses.
         addrs: Vec<Addr>,
+        /// Addresses whose questions were answered, some of them: what is sent to them is seen.
+        answered: Vec<Addr>,
     },
     /// Several link addresses claim one address.
     AddressConflict(Box<AddressConflict>),
