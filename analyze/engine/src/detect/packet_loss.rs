@@ -47,7 +47,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn is_loss(lossy: &Lossy, world: &World<'_>) -> bool {
     let sizes_matter = lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
     // A server whose queue is full drops the first data together with the end of the handshake.
-    let ignored = lossy.ignored || world.knows(&["SVC006"], &lossy.to);
+    let full = |finding: &Finding| finding.severity > Severity::Info && finding.names(&lossy.to);
+    let ignored = lossy.ignored || world.found(&["SVC006"]).any(full);
     !ignored && !sizes_matter && !lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
 }
 

@@ -134,6 +134,8 @@ struct Down {
     cut: usize,
     /// Connections that were open and went on.
     alive: usize,
+    /// Connections whose requests the host took and the server never answered: it does not accept (SVC006).
+    unserved: usize,
     /// Whether it is one of several, and connections to the others succeed.
     dealt_out: bool,
     /// Whether other clients are served.
@@ -164,8 +166,12 @@ impl Down {
         }
         let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let silent = failed.iter().all(|at| at.outcome == Outcome::Unanswered);
-        let mut down = Self { how, of: of.to_vec(), worked, failed, cut: 0, alive: 0, dealt_out, others: false };
+        let mut down =
+            Self { how, of: of.to_vec(), worked, failed, cut: 0, alive: 0, unserved: 0, dealt_out, others: false };
         down.look_at_open(first_ns, world);
+        if down.unserved > 0 && world.found(&["SVC006"]).any(|finding| of.iter().any(|at| finding.names(at))) {
+            return None;
+        }
         // Rules let those pass that are there already, a host that is gone does not.
         if silent && !dealt_out && (down.alive > 0 || down.cut == 0) {
             down.how = How::Filtered;
@@ -186,12 +192,18 @@ impl Down {
         let before = |flow: &&&Flow| flow.first_ns < first_ns;
         let count = |is_it: &dyn Fn(&Flow) -> bool| flows.values().filter(before).filter(|flow| is_it(flow)).count();
         self.cut = count(&|flow| is_cut(flow) && flow.last_ns >= first_ns - DOWN_NS);
+        self.unserved = count(&|flow| flow.from_orig.all_acked && is_unserved(flow));
         self.alive = count(&|flow| !self.dealt_out && flow.from_orig.all_acked && flow.last_ns > first_ns + ALIVE_NS);
     }
 }
 
 /// An answer this long after new connections began to fail shows that the server lives.
 const ALIVE_NS: i64 = 1_000_000_000;
+
+/// Whether a request was sent and nothing came back.
+fn is_unserved(flow: &Flow) -> bool {
+    flow.from_orig.isn.is_some() && flow.from_orig.payload_bytes > 0 && flow.from_resp.payload_bytes == 0
+}
 
 /// Whether the originator's last words were sent again and never acknowledged.
 fn is_cut(flow: &Flow) -> bool {

@@ -84,7 +84,8 @@ impl Losses {
 
     /// Segments lost between the places.
     pub fn between(&self) -> u32 {
-        let differ = self.near.sum.again.saturating_sub(self.far.sum.again);
+        // What passed both and was acknowledged at one of them only is no loss between them.
+        let differ = self.near.sum.again.saturating_sub(self.far.sum.again + self.far.sum.unanswered);
         // Where the network makes two of one, a late copy comes again only at places behind, and had arrived.
         if self.near.sum.duplicates == 0 { differ } else { differ.min(self.near.sum.downstream()) }
     }
@@ -170,12 +171,14 @@ pub(crate) fn ended(
 fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) -> TcpSide {
     let at = end as usize;
     let mut side = TcpSide { unanswered_probes: u32::MAX, ..TcpSide::default() };
+    // Places behind a drop see no more probes.
+    let probes = legs.iter().map(|leg| leg.rare[at].keepalives).max().unwrap_or_default();
     for leg in legs.iter() {
         let half = &leg.watch.halves[at];
         side.in_flight_max = side.in_flight_max.max(half.in_flight_max);
         side.data_packets = side.data_packets.max(half.packets);
         // A bridge that translates shows probes under one address and answers under another.
-        if leg.lanes.iter().all(|lane| lane.packets > 0) {
+        if leg.lanes.iter().all(|lane| lane.packets > 0) && leg.rare[at].keepalives >= probes {
             side.unanswered_probes = side.unanswered_probes.min(half.asks);
         }
         side.delivered_len = side.delivered_len.max(half.delivered_len);
@@ -214,7 +217,8 @@ impl TcpSide {
     /// What was lost, by all legs; the ranges of the one nearest to the sender are told.
     fn lose(&mut self, legs: &mut [Ended<'_>], end: End, told: &mut Vec<Told>) {
         let mut views: Vec<(View, Told)> = Vec::new();
-        for leg in legs {
+        // A bridge that translates shows data under one address and acknowledgements under another.
+        for leg in legs.iter_mut().filter(|leg| leg.lanes[end as usize].packets > 0) {
             let missed = leg.rare[end as usize].acknowledged_unseen(&leg.lanes[end.other() as usize]);
             let half = &mut leg.watch.halves[end as usize];
             let resends = half.trouble().settle_all();
