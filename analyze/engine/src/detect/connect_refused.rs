@@ -3,9 +3,11 @@ use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::{Failing, SIBLING, Service, severity};
 use super::world::World;
-use crate::finding::{Finding, Severity};
+use crate::Addr;
+use crate::finding::{Finding, Role, Severity};
 use crate::packet::INITIAL_TTLS;
-use std::collections::BTreeSet;
+use crate::time::union;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
     code: "SVC003",
@@ -19,7 +21,8 @@ pub(super) const ABOUT: About = About {
           same address and port that was established. Connections that DNAT sent on to other addresses count with the \
           address that the client used.",
     false_positives: "A service of which only some endpoints refuse is not this: there some connections succeed. A \
-                      reset after the handshake is not a refusal. One refused connection alone is a warning: it may \
+                      reset after the handshake is not a refusal. A client that tries eight ports of an address or more, each once or \
+                      twice, looks which are open: that is information. One refused connection alone is a warning: it may \
                       be a probe of something that starts.",
     fix: "See whether the process runs and listens on that port and address, and whether the Service's targetPort is \
           the port it listens on.",
@@ -27,14 +30,61 @@ pub(super) const ABOUT: About = About {
     judge: find,
 };
 
+/// A service that refuses, and for whom.
+type Refused<'a> = (&'a Service, Failing<'a>);
+
 fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
-    let refused = |service: &Service| {
+    let refused = services.iter().filter_map(|service| {
         let failing = service.failing(Outcome::Refused, |counts| counts.refused)?;
         let known = world.knows(&["SVC002", "DNS010"], &service.server);
-        (!known).then(|| judge(service, &failing, world))
-    };
-    services.iter().filter_map(refused).collect()
+        (!known).then_some((service, failing))
+    });
+    let refused: Vec<Refused<'_>> = refused.collect();
+    let mut scans: BTreeMap<(Addr, Addr), Vec<&Refused<'_>>> = BTreeMap::new();
+    for one in &refused {
+        if let Some(key) = tried_by(one) {
+            scans.entry(key).or_default().push(one);
+        }
+    }
+    scans.retain(|_, ports| ports.len() >= SCAN);
+    let real = refused.iter().filter(|one| tried_by(one).is_none_or(|key| !scans.contains_key(&key)));
+    let findings = real.map(|(service, failing)| judge(service, failing, world));
+    findings.chain(scans.iter().map(|((server, client), ports)| scan(*server, *client, ports, world))).collect()
+}
+
+/// Ports of one address that one client tries, once or twice each, before it is out for which of them are open.
+const SCAN: usize = 8;
+const TRIES: u64 = 2;
+
+/// The address whose port was tried once or twice, and the one client that did.
+fn tried_by((service, failing): &Refused<'_>) -> Option<(Addr, Addr)> {
+    let seldom = failing.counts.failed() <= TRIES && failing.clients.len() == 1;
+    failing.clients.first().filter(|_| seldom).map(|client| (service.server.addr, *client))
+}
+
+fn scan(server: Addr, client: Addr, refused: &[&Refused<'_>], world: &World<'_>) -> Finding {
+    let ports = count_of(refused.len() as u64, "port");
+    let mut finding = Finding::of(&ABOUT, format!("{client} tries {ports} of {server}, which refuse"));
+    finding.severity = Severity::Info;
+    finding.about(Role::Server, &server);
+    finding.about(Role::Client, &client);
+    finding.counts.insert("ports", refused.len() as i64);
+    let family = server.family();
+    let frames = refused.iter().flat_map(|(_, failing)| failing.frames().take(2)).take(16);
+    finding.cite(
+        world,
+        frames,
+        &format!("{family}.addr == {server} && {family}.addr == {client} && tcp.flags.reset == 1"),
+    );
+    let spans = refused.iter().map(|(_, failing)| failing.span_ns());
+    let (first, last) = union(spans).unwrap_or_default();
+    finding.span(first, last);
+    finding.explanation = format!(
+        "{client} asked {ports} of {server} once or twice each, and all refused: somebody looks which are open (a scan, a \
+         discovery of services), and no server is missed."
+    );
+    finding
 }
 
 fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding {

@@ -159,6 +159,9 @@ impl Half {
         let una = self.una;
         let quiet = self.trouble();
         quiet.forget_timeout();
+        if trigger == Trigger::Pmtu {
+            quiet.shrunk_ns = Some(packet.ts_ns);
+        }
         match trigger {
             Trigger::Rto if quiet.recovery.is_none() => quiet.expire(range.start, range.end, range.next),
             Trigger::Tlp => quiet.probed = true,
@@ -202,7 +205,8 @@ impl Half {
         let since_ns = resend.gap_ns.unwrap_or(i64::MAX);
         let rtt_ns = resend.rtt_ns.unwrap_or(0);
         let trouble = self.trouble.as_deref();
-        let too_big = context.handshake.too_big_ns.get().map(|ns| packet.ts_ns.saturating_sub(ns));
+        let told_ns = context.handshake.too_big_ns.get().max(trouble.and_then(|trouble| trouble.shrunk_ns));
+        let too_big = told_ns.map(|ns| packet.ts_ns.saturating_sub(ns));
         if too_big.is_some_and(|ns| (0..PMTU_NS.max(rtt_ns)).contains(&ns)) {
             return Trigger::Pmtu;
         }

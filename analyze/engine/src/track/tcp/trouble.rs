@@ -62,6 +62,9 @@ pub(crate) struct Trouble {
     pub(crate) probed: bool,
     /// End of what was in flight when the timer expired; below it, recovery goes on.
     pub(crate) recovery: Option<u32>,
+    /// When a segment came again in smaller pieces: the sender has learned then what the way takes, though the ICMP error
+    /// was not seen, or its quote was cut.
+    pub(crate) shrunk_ns: Option<i64>,
     timeout: Option<Timeout>,
     pending: VecDeque<Resend>,
     /// How many of these wait for their acknowledgement.
