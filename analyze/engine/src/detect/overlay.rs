@@ -99,7 +99,8 @@ impl Inside {
             }
             // Only a handshake proves that answers arrive at the other end.
             Outcome::Established if flow.proto == TCP => {
-                self.complete += 1;
+                // A SYN-ACK that was sent last may still be lost.
+                self.complete += u64::from(flow.from_orig.packets > flow.from_orig.syns);
                 self.late[usize::from(!from_a)] += u64::from(flow.from_orig.syns > 1);
                 return;
             }

@@ -120,9 +120,7 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
     if connections().any(|(_, connection)| connection.endpoint().is_some()) {
         return None;
     }
-    let stopped = stopped(service, world);
     let outcomes: Vec<(u32, bool)> = connections()
-        .filter(|(_, connection)| !stopped.contains(&connection.front().orig.addr))
         .map(|(at, connection)| (at, connection.outcome))
         .filter(|(_, outcome)| outcome.is_failure() || *outcome == Outcome::Established)
         .map(|(at, outcome)| (at, outcome.is_failure()))
@@ -134,7 +132,7 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
     let fits = outcome != Outcome::Unanswered || never_recovers(service, world);
     let confidence = if outcome == Outcome::Unanswered { 0.6 } else { 0.85 };
     let total = draws.len() as u64;
-    (is_lot(&draws) && !prohibited && fits).then(|| Dead {
+    (is_lot(&draws) && !prohibited && fits && !is_by_client(service, world)).then(|| Dead {
         endpoint: None,
         outcome,
         failed,
@@ -157,8 +155,9 @@ fn served(failed: &[bool]) -> bool {
     (1.0 - share).powf(before as f64) < CHANCE
 }
 
-/// Clients for which everything works until some time, and fails from then on: no lot decides that.
-fn stopped(service: &Service, world: &World<'_>) -> BTreeSet<Addr> {
+/// Whether failures depend on who asks and when, and not on a lot: for each client everything fails from some time on, or
+/// nothing does, which by lot would hardly happen.
+fn is_by_client(service: &Service, world: &World<'_>) -> bool {
     let mut clients: BTreeMap<Addr, Vec<bool>> = BTreeMap::new();
     for at in &service.connections {
         let connection = connection(world, *at);
@@ -166,15 +165,24 @@ fn stopped(service: &Service, world: &World<'_>) -> BTreeSet<Addr> {
             clients.entry(connection.front().orig.addr).or_default().push(connection.outcome.is_failure());
         }
     }
-    clients.retain(|_, failed| {
-        let first = failed.iter().position(|failed| *failed).unwrap_or(failed.len());
-        first > 0 && failed.len() - first >= STOPPED && failed[first..].iter().all(|failed| *failed)
-    });
-    clients.into_keys().collect()
+    let draws: Vec<Vec<bool>> = clients.into_values().collect();
+    depends_on_client(&draws)
 }
 
-/// Failures in a row, and nothing else after, that are more than a draw.
-const STOPPED: usize = 3;
+/// Outcomes by client. Of all ways to deal out `f` failures among `n` draws, at most as many as each client has places for
+/// a first failure leave none that succeeds after one that failed.
+fn depends_on_client(clients: &[Vec<bool>]) -> bool {
+    let since = |draws: &[bool]| draws.iter().position(|failed| *failed).unwrap_or(draws.len());
+    let divided = clients.iter().all(|draws| draws[since(draws)..].iter().all(|failed| *failed));
+    let n: usize = clients.iter().map(Vec::len).sum();
+    let f = clients.iter().flatten().filter(|failed| **failed).count();
+    let all: f64 = (0..f).map(|k| ((n - k) as f64 / (k + 1) as f64).ln()).sum();
+    let such: f64 = clients.iter().map(|draws| ((draws.len() + 1) as f64).ln()).sum();
+    divided && clients.len() > 1 && all - such > RARE.ln()
+}
+
+/// How many ways there are for each that may be chance.
+const RARE: f64 = 30.0;
 
 /// Whether failures and successes take turns about as often as they would by lot: in `n` draws of which `f` fail, runs
 /// of equal outcomes number `2 f (n - f) / n + 1` on average. A server that was away for a while makes two or three.
@@ -341,7 +349,7 @@ fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_lot, served};
+    use super::{depends_on_client, is_lot, served};
 
     fn draws(text: &str) -> Vec<bool> {
         text.bytes().map(|b| b == b'x').collect()
@@ -352,6 +360,16 @@ mod tests {
         assert!(served(&draws(".............x.x..xx...x.")));
         assert!(!served(&draws("..x.x..xx...x...........")));
         assert!(!served(&draws("....x.x..xx...x.")));
+    }
+
+    #[test]
+    fn failures_of_one_client_only_are_no_lot() {
+        let clients = |texts: &[&str]| texts.iter().map(|text| draws(text)).collect::<Vec<_>>();
+        assert!(depends_on_client(&clients(&["..........xxxxxxxxxx", "...................."])));
+        assert!(depends_on_client(&clients(&["xxxx", "................."])));
+        assert!(!depends_on_client(&clients(&["x", ".", "x", ".", ".", "x"])));
+        assert!(!depends_on_client(&clients(&["..x.x..xx.", "..........", "...x...x.."])));
+        assert!(!depends_on_client(&clients(&["....xxxx"])));
     }
 
     #[test]

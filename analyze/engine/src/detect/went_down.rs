@@ -42,20 +42,21 @@ fn addresses(service: &Service) -> impl Iterator<Item = &Endpoint> {
     [&service.server].into_iter().chain(&service.behind)
 }
 
-/// The server as a whole, or for those clients that it answers no more, or those of its endpoints that went down while
-/// others serve.
+/// The server as a whole, or those of its endpoints that went down while others serve, or for those clients that it
+/// answers no more.
 fn downs(service: &Service, world: &World<'_>) -> Vec<Down> {
     let of: Vec<Endpoint> = addresses(service).copied().collect();
     // One of several whose addresses are not seen: its failures are dealt out among others' successes.
     let dealt_out = world.found(&["SVC002"]).any(|finding| finding.names(&service.server));
     let all = attempts(of.iter(), world);
     let whole = Down::of(&of, dealt_out, all.clone(), service, world);
-    if let Some(down) = whole.or_else(|| for_clients(&of, &all, service, world)) {
+    if let Some(down) = whole {
         return vec![down];
     }
     let one =
         |endpoint: &Endpoint| Down::of(&[*endpoint], false, attempts([endpoint].into_iter(), world), service, world);
-    service.behind.iter().filter_map(one).collect()
+    let some: Vec<Down> = service.behind.iter().filter_map(one).collect();
+    if some.is_empty() { for_clients(&of, &all, service, world).into_iter().collect() } else { some }
 }
 
 /// What goes for some clients while others are served on.
