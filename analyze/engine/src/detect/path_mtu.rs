@@ -1,7 +1,7 @@
 //! What the sizes of packets tell of paths: what passed, what never did, and what ICMP says.
 
 use crate::Addr;
-use crate::packet::TCP;
+use crate::packet::{TCP, is_fresh};
 use crate::time::widen;
 use crate::track::event::{Flow, Side, Stall};
 use crate::track::{Endpoint, FrameId, IcmpError};
@@ -121,16 +121,17 @@ impl PathMtu {
         self.pass(Path { from: resp, to: orig }, flow, &flow.from_resp);
         match flow.leg.tunnel {
             0 if flow.other_legs.iter().all(|leg| leg.tunnel == 0) => {
-                self.announce(orig, flow.from_orig.mss);
-                self.announce(resp, flow.from_resp.mss);
+                self.announce(orig, &flow.from_orig);
+                self.announce(resp, &flow.from_resp);
             }
             0 => {}
             tunnel => self.inside(tunnel, flow),
         }
     }
 
-    fn announce(&mut self, addr: Addr, mss: Option<u16>) {
-        let Some(mss) = mss else { return };
+    /// Notes what a host announced itself: what it passes on, as for a NodePort, is of others.
+    fn announce(&mut self, addr: Addr, side: &Side) {
+        let Some(mss) = side.mss.filter(|_| is_fresh(side.ttl)) else { return };
         if self.announced.len() >= MAX_PATHS && !self.announced.contains_key(&addr) {
             self.left_out += 1;
             return;

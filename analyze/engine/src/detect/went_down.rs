@@ -53,8 +53,12 @@ fn downs(service: &Service, world: &World<'_>) -> Vec<Down> {
     if let Some(down) = whole {
         return vec![down];
     }
-    let one =
-        |endpoint: &Endpoint| Down::of(&[*endpoint], false, attempts([endpoint].into_iter(), world), service, world);
+    let one = |endpoint: &Endpoint| {
+        let down = Down::of(&[*endpoint], false, attempts([endpoint].into_iter(), world), service, world)?;
+        // A rule is about all endpoints of a service, or about clients.
+        let how = if down.how == How::Filtered && down.alive == 0 { How::Gone } else { down.how };
+        Some(Down { how, ..down })
+    };
     let some: Vec<Down> = service.behind.iter().filter_map(one).collect();
     if some.is_empty() { for_clients(&of, &all, service, world).into_iter().collect() } else { some }
 }
