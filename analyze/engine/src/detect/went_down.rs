@@ -5,7 +5,7 @@ use super::evidence::{count_of, server_filter, some_of};
 use super::services::Service;
 use super::slow_server::millis;
 use super::world::World;
-use super::{About, Outcome, connect_rejected, connect_timeout, no_endpoints, no_route};
+use super::{About, Outcome, connect_refused, connect_rejected, connect_timeout, no_endpoints, no_route};
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::event::Flow;
@@ -81,7 +81,7 @@ fn for_clients(of: &[Endpoint], all: &[Attempt], service: &Service, world: &Worl
     first.others = true;
     // Who goes on serving is not gone.
     first.how = if first.how == How::Gone { How::Filtered } else { first.how };
-    (first.how != How::Refuses).then_some(first)
+    (!matches!(first.how, How::Refuses | How::Closed)).then_some(first)
 }
 
 /// How a server went down.
@@ -89,6 +89,8 @@ fn for_clients(of: &[Endpoint], all: &[Attempt], service: &Service, world: &Worl
 enum How {
     /// Its host refuses.
     Refuses,
+    /// It refuses what is new, and earlier connections go on.
+    Closed,
     /// Its host is silent, or others say that it cannot be reached.
     Gone,
     /// Something drops what is new.
@@ -105,6 +107,7 @@ impl How {
     fn about(self) -> &'static About {
         match self {
             Self::Refuses | Self::Gone => &ABOUT,
+            Self::Closed => &connect_refused::ABOUT,
             Self::Filtered => &connect_timeout::ABOUT,
             Self::Empty => &no_endpoints::ABOUT,
             Self::Forbidden => &connect_rejected::ABOUT,
@@ -176,6 +179,10 @@ impl Down {
         down.look_at_open(first_ns, world);
         if down.unserved > 0 && world.found(&["SVC006"]).any(|finding| of.iter().any(|at| finding.names(at))) {
             return None;
+        }
+        // A process that is gone takes its connections with it.
+        if down.how == How::Refuses && !dealt_out && down.alive > 0 && down.cut == 0 {
+            down.how = How::Closed;
         }
         // Rules let those pass that are there already, a host that is gone does not.
         if silent && !dealt_out && (down.alive > 0 || down.cut == 0) {
@@ -252,6 +259,7 @@ fn title(service: &Service, down: &Down) -> String {
     };
     let what = match down.how {
         How::Refuses => "went down and has refused every connection since",
+        How::Closed => "has refused every new connection since it worked",
         How::Gone => "went away and has answered no connection since",
         How::Filtered => "stopped answering new connections",
         How::Empty => "has had no endpoints since it worked",
@@ -273,6 +281,9 @@ fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
     let (met, so) = match down.how {
         How::Refuses => {
             ("met a reset instead of a SYN-ACK", ": the process is gone, and clients still go there".into())
+        }
+        How::Closed => {
+            ("met a reset", format!(". {open}: the server no longer listens, or a rule on the way rejects what is new"))
         }
         How::Gone => ("got no answer", format!(". {open}: the pod or its host is gone, and clients still go there")),
         How::Filtered => {
@@ -304,7 +315,9 @@ fn reasons(finding: &mut Finding, down: &Down) {
         "failures and successes do not take turns, so it is not one endpoint of several"
     };
     finding.rule_out("SVC002", why);
-    if down.how == How::Refuses {
+    if down.how == How::Closed {
+        finding.rule_out("SVC008", "connections that were open go on, so its process lives");
+    } else if down.how == How::Refuses {
         finding.rule_out("SVC003", "it accepted connections before, so address and port are right");
     } else {
         finding.rule_out("SVC006", "no repeated SYN is ever answered");

@@ -36,6 +36,8 @@ pub(crate) const ABOUT: About = About {
 /// Losses before they are called an error, and their share of attempts in per mille.
 const PATTERN: u32 = 2;
 const PER_MILLE: u64 = 5;
+/// A share of attempts, one of as many, that is no loss of the network's where the capture has lost packets itself.
+const DROPPED: u64 = 20;
 /// Resolvers ask as often from one port; what asks more often repeats itself by design, as checks of health do.
 const TRIES: u32 = 3;
 /// How long resolvers wait before they ask again: musl 2.5 s, c-ares 3 s and more, glibc 5 s.
@@ -232,7 +234,9 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
     let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
     let visible = queries.iter().any(|query| dns.sees_answers(query));
-    finding.severity = match (visible && !is_symptom(queries, world), few) {
+    // Of what the capture itself lost as much may be missing.
+    let dropped = world.found(&["CAP001"]).next().is_some() && u64::from(lost.attempts) * DROPPED <= all;
+    finding.severity = match (visible && !dropped && !is_symptom(queries, world), few) {
         (false, _) => Severity::Info,
         (true, true) => Severity::Warning,
         (true, false) => ABOUT.severity,
