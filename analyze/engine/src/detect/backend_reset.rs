@@ -15,13 +15,16 @@ pub(super) const ABOUT: About = About {
     title: "a server went down, with requests in its hands or between them",
     severity: Severity::Error,
     what: "Connections end with a request that the server had taken and did not answer, and right after that new \
-           connections to the same address fail. Or none was open, and from some time on every new one is refused.",
+           connections to the same address fail. Or from some time on every new one is refused, or nothing is answered \
+           any more.",
     why: "The server crashed, was killed (out of memory, failed liveness probe), or was replaced without waiting for its \
           requests. Clients see resets and 502.",
     how: "A FIN or reset of the server acknowledges a request, follows its acknowledgement, or meets it, and no answer \
           came; and the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as \
           none was before. Where no request was lost: five connections or more, over 3 s or longer, are refused, none \
-          was before, and none is accepted again.",
+          was before, and none is accepted again; or three or more are never answered, and those that were open get no \
+          answer any more either. One endpoint of several went down if its failures begin where many successes before are \
+          no chance.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
                       (APP002), a forgotten translation (NAT002), a restart: after these, new connections succeed.",
     fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \

@@ -20,7 +20,8 @@ pub(super) const ABOUT: About = About {
           repeats and none completes.",
     false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
                       Handshakes with one server alone may be stopped there: two servers are required. Answers that a \
-                      capture next to the client has seen in the tunnel have arrived, and are dropped behind it. A tunnel that \
+                      capture next to the client has seen in the tunnel have arrived, and are dropped behind it, unless it \
+                      sees what enters the tunnel there and no answer come out of it. A tunnel that \
                       carries both directions of inner connections one way is a mirror or tap.",
     fix: "Allow the overlay's traffic in both directions between all nodes: UDP 8472 or 4789 (VXLAN), 6081 (Geneve), IP \
           protocol 4 (IPIP), in host firewalls, security groups and the fabric.",

@@ -1,5 +1,6 @@
 //! Servers that accepted connections and, from some time on, accept none any more.
 
+use super::attempts::Counts;
 use super::backend_reset::{ABOUT, Attempt, attempts, commands};
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::Service;
@@ -63,9 +64,13 @@ fn downs(service: &Service, world: &World<'_>) -> Vec<Down> {
     if some.is_empty() { for_clients(&of, &all, service, world).into_iter().collect() } else { some }
 }
 
+/// Clients of a service looked at one by one.
+const CLIENTS: usize = 32;
+
 /// What goes for some clients while others are served on.
 fn for_clients(of: &[Endpoint], all: &[Attempt], service: &Service, world: &World<'_>) -> Option<Down> {
-    let mut troubled = service.attempts.by_client.iter().filter(|(_, counts)| counts.failed() >= SILENT as u64);
+    let stopped = |counts: &Counts| counts.failed() >= SILENT as u64 && counts.granted() >= WORKED as u64;
+    let mut troubled = service.attempts.by_client.iter().filter(|(_, counts)| stopped(counts)).take(CLIENTS);
     let of_client = |client: &Addr| all.iter().filter(|at| at.orig.addr == *client).copied().collect();
     let mut first = troubled.find_map(|(client, _)| Down::of(of, false, of_client(client), service, world))?;
     let others = troubled.filter_map(|(client, _)| Down::of(of, false, of_client(client), service, world));
