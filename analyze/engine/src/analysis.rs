@@ -12,7 +12,8 @@ use crate::path;
 use crate::pipeline::{self, Finished};
 use crate::story::Story;
 use crate::table::{
-    CaptureRow, ClockRow, DecodeRow, FindingRow, Label, PointRow, SegmentRow, Sink, SinkError, TABLES, Time, TunnelRow,
+    CaptureRow, ClockRow, DecodeRow, FindingRow, HopRow, Label, PointRow, Row, SegmentRow, Sink, SinkError, TABLES,
+    Time, TunnelRow,
 };
 use crate::tell::what_if_rows;
 use crate::time::rfc3339;
@@ -27,6 +28,8 @@ use std::collections::BTreeMap;
 const FRAGMENT_SHARE: u64 = 16;
 /// Share of what connections have for the second look at TCP, where it is wanted.
 const COMPAT_SHARE: u64 = 3;
+/// Share of it for when packets passed, where somebody wants to know.
+const PASSAGE_SHARE: u64 = 8;
 /// Share of the memory for queries that are put together to lookups.
 const LOOKUP_SHARE: u64 = 16;
 
@@ -49,7 +52,9 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     collector.facts.servers.kept.conntrack = options.conntrack;
     let trackers = options.memory / 16 * 13;
     let compat = options.compat.map(|Compat::Wireshark40| trackers / COMPAT_SHARE);
-    let memory = Memory { trackers: trackers - compat.unwrap_or_default(), compat };
+    let passages = collector.sink.wants(HopRow::SPEC.name).then_some(trackers / PASSAGE_SHARE);
+    let others = compat.unwrap_or_default() + passages.unwrap_or_default();
+    let memory = Memory { trackers: trackers - others, compat, passages };
     let mut finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
     collector.fragments(&finished.ingest.finish())?;
     let told = Told::of(&finished.captures);
@@ -152,6 +157,7 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
         (collector.ties.left_out, "DNS transactions may count again where another capture has them"),
         (left_out.dns, "DNS questions were given up before their answer could come: --memory was full"),
         (left_out.compat, "conversations began anew for --compat: --memory was full"),
+        (left_out.passages, "packets are in no delay of the table hops: --memory was full"),
         (left_out.arps, "ARP questions were not followed: too many waited"),
         (ingest.points.left_out, "frames came from more capture points than are kept"),
         (ingest.tunnels.left_out, "frames came through more tunnels than are kept"),

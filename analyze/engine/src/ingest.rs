@@ -35,6 +35,8 @@ pub(crate) struct Work {
     /// Points and tunnels first seen in this chunk.
     pub(crate) points: Vec<Point>,
     pub(crate) tunnels: Vec<Tunnel>,
+    /// Whether packets of the unit were seen at several points.
+    pub(crate) has_points: bool,
     /// Frames by second and point.
     pub(crate) seconds: Vec<SecondCount>,
     /// Datagrams in fragments whose fate was decided in this chunk.
@@ -142,6 +144,7 @@ impl Ingest {
             self.record(index, work);
         }
         work.now_ns = self.now_ns;
+        work.has_points = self.points.are_several();
         work.points.extend_from_slice(&self.points.list()[points..]);
         work.tunnels.extend_from_slice(&self.tunnels.list()[tunnels..]);
         work.fragments = self.fragments.take_decided();

@@ -82,7 +82,8 @@ fn alone<C: Collect>(
 }
 
 fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
-    let frames = Frames { chunk: &work.chunk, first: work.first(), unit: work.chunk.batch.unit };
+    let (unit, has_points) = (work.chunk.batch.unit, work.has_points);
+    let frames = Frames { chunk: &work.chunk, first: work.first(), unit, has_points };
     shard.take(&work.shards[at], &frames, work.now_ns, events);
     shard.take_dns(work.dns(at), &frames, events);
 }

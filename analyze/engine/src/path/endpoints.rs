@@ -1,6 +1,6 @@
 //! How services share out their connections, and how the endpoints fare.
 
-use super::Kept;
+use super::{Kept, quantile};
 use crate::detect::{Counts, Outcome};
 use crate::packet::TCP;
 use crate::track::event::{ConnState, Flow};
@@ -64,8 +64,7 @@ impl Usage {
 
     /// The value below which this share of the handshakes lies, nanoseconds.
     pub(crate) fn rtt_ns(&self, share: f64) -> Option<i64> {
-        let last = self.rtts_ns.len().checked_sub(1)?;
-        self.rtts_ns.get((last as f64 * share).round() as usize).copied()
+        quantile(&self.rtts_ns, share)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Connection, Kept};
 use crate::track::event::{Flow, LegSeen};
+use crate::track::passage::Times;
 
 /// A place where a connection was seen, under the addresses that it had there.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +11,29 @@ pub(crate) struct Place<'a> {
     pub(crate) leg: &'a LegSeen,
     /// Packets and payload bytes of the responder there, under whatever addresses.
     pub(crate) resp: (u64, u64),
+    /// When packets of the originator and of the responder passed it, where that was noted.
+    passed: [Option<&'a Times>; 2],
+}
+
+impl<'a> Place<'a> {
+    /// All places at which one unit saw a connection under the same addresses.
+    fn all(flow: &'a Flow) -> impl Iterator<Item = Self> {
+        let passed = |at: usize| flow.passed.as_ref().and_then(|passed| passed.get(at));
+        flow.legs().enumerate().map(move |(at, leg)| Place {
+            flow,
+            leg,
+            resp: (leg.resp_packets, leg.resp_payload),
+            passed: passed(at).map_or([None; 2], |[orig, resp]| [Some(orig), Some(resp)]),
+        })
+    }
+
+    /// Nanoseconds that packets of the originator took from here to the next place, and those of the responder from there
+    /// to here, ascending.
+    pub(super) fn delays_ns(&self, next: &Self) -> [Vec<i64>; 2] {
+        let delays =
+            |from: Option<&Times>, to: Option<&Times>| from.zip(to).map_or(Vec::new(), |(from, to)| from.to(to));
+        [delays(self.passed[0], next.passed[0]), delays(next.passed[1], self.passed[1])]
+    }
 }
 
 /// Places of a connection that follow each other on the originator's way, unit by unit.
@@ -18,16 +42,15 @@ pub(crate) fn hops<'a>(connection: &'a Connection, kept: &'a Kept) -> Vec<(Place
     if connection.flows(kept).flat_map(Flow::legs).nth(1).is_none() {
         return Vec::new();
     }
-    let mut places: Vec<Place<'a>> = connection
-        .flows(kept)
-        .flat_map(|flow| flow.legs().map(move |leg| Place { flow, leg, resp: (leg.resp_packets, leg.resp_payload) }))
-        .collect();
+    let mut places: Vec<Place<'a>> = connection.flows(kept).flat_map(Place::all).collect();
     // Who was seen by the responder's packets alone has no place on this way.
     // A bridge that translates shows answers under the addresses of the other side.
     let all = places.clone();
     for place in places.iter_mut().filter(|place| place.resp.0 == 0) {
         let here = |other: &&Place<'_>| (other.flow.unit, other.leg.point) == (place.flow.unit, place.leg.point);
-        place.resp = all.iter().filter(here).map(|other| other.resp).max().unwrap_or_default();
+        if let Some(other) = all.iter().filter(here).max_by_key(|other| other.resp) {
+            (place.resp, place.passed[1]) = (other.resp, other.passed[1]);
+        }
     }
     places.retain(|place| place.leg.orig_packets > 0);
     places.sort_by_key(|place| (place.flow.unit, place.leg.first_ns));

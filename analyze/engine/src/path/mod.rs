@@ -16,3 +16,9 @@ pub(crate) mod segments;
 pub(crate) use connection::{Connection, Stage};
 pub(crate) use kept::Kept;
 pub(crate) use nat::Binding;
+
+/// The value below which this share of ascending ones lies.
+fn quantile(sorted: &[i64], share: f64) -> Option<i64> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((last as f64 * share).round() as usize).copied()
+}

@@ -4,7 +4,7 @@ use super::clock::{Clock, clocks};
 use super::endpoints::{Pairing, Usage, endpoints};
 use super::hops::{Place, hops, lost};
 use super::segments::{Segment, Spans, segments};
-use super::{Binding, Connection, Kept, Stage};
+use super::{Binding, Connection, Kept, Stage, quantile};
 use crate::collect::Names;
 use crate::finding::Between;
 use crate::table::{ClockRow, EndpointRow, HopRow, NatBindingRow, SegmentRow, Time};
@@ -109,6 +109,8 @@ pub(crate) fn hop_rows<'a>(kept: &'a Kept, names: &'a Names) -> impl Iterator<It
 
 fn hop(from: Place<'_>, to: Place<'_>, names: &Names) -> HopRow {
     let (flow, here, there) = (from.flow, from.leg, to.leg);
+    let [orig_delays, resp_delays] = from.delays_ns(&to);
+    let delay_us = |sorted: &[i64], share: f64| quantile(sorted, share).map(|ns| ns as f64 / 1000.0);
     let ttl_drop = here.orig_ttl.zip(there.orig_ttl).map(|(a, b)| i32::from(a) - i32::from(b));
     HopRow {
         capture: names.capture(flow.first.capture()),
@@ -131,6 +133,12 @@ fn hop(from: Place<'_>, to: Place<'_>, names: &Names) -> HopRow {
         resp_packets: from.resp.0 as i64,
         resp_lost: lost(to.resp, from.resp) as i64,
         delay_us: there.first_ns.saturating_sub(here.first_ns) as f64 / 1000.0,
+        orig_delay_packets: orig_delays.len() as i64,
+        orig_delay_p50_us: delay_us(&orig_delays, 0.5),
+        orig_delay_p99_us: delay_us(&orig_delays, 0.99),
+        resp_delay_packets: resp_delays.len() as i64,
+        resp_delay_p50_us: delay_us(&resp_delays, 0.5),
+        resp_delay_p99_us: delay_us(&resp_delays, 0.99),
         ttl_drop,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::clock::{Clock, offset_ns, shared};
 use super::hops::lost;
-use super::{Connection, Kept};
+use super::{Connection, Kept, quantile};
 use crate::packet::TCP;
 use crate::track::event::{Flow, Side};
 use std::collections::BTreeMap;
@@ -109,7 +109,6 @@ impl Segment {
 
     /// The delay below which this share of the handshakes lies, nanoseconds.
     pub(crate) fn delay_ns(&self, share: f64) -> Option<i64> {
-        let last = self.delays_ns.len().checked_sub(1)?;
-        self.delays_ns.get((last as f64 * share).round() as usize).copied()
+        quantile(&self.delays_ns, share)
     }
 }

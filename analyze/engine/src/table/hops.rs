@@ -45,6 +45,18 @@ table! {
         pub resp_lost: i64,
         /// Time of the first packet from the one point to the other, microseconds.
         pub delay_us: f64,
+        /// Packets of the originator whose passing both points was noted: all of up to 256 at each, else a random sample.
+        pub orig_delay_packets: i64,
+        /// Time that they took from the one point to the other, median, microseconds.
+        pub orig_delay_p50_us: Option<f64>,
+        /// The same, 99th percentile.
+        pub orig_delay_p99_us: Option<f64>,
+        /// Packets of the responder whose passing both points was noted.
+        pub resp_delay_packets: i64,
+        /// Time that they took from the next point to the first, median, microseconds.
+        pub resp_delay_p50_us: Option<f64>,
+        /// The same, 99th percentile.
+        pub resp_delay_p99_us: Option<f64>,
         /// TTL of the originator's first packet at the next point less than at the first: routers passed.
         pub ttl_drop: Option<i32>,
     }

@@ -100,6 +100,7 @@ fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, t
         syn_waited: cold.handshake.waited,
         idle: cold.idle,
         data_ns: [cold.data_ns[orig as usize], cold.data_ns[resp as usize]],
+        passed: None,
         evicted,
     }
 }

@@ -1,18 +1,22 @@
 //! The table of live connections of one shard.
 
 use super::end::{ended, tcp_event};
-use super::event::{Event, FrameId, Tally};
+use super::event::{Event, Tally};
 use super::events::Events;
 use super::flow::{Cold, Hot, Phase};
-use super::handshake::Hello;
 use super::index::Index;
 use super::key::{End, Key, Seed};
 use super::lane::Taken;
+use super::passage::Passages;
 use super::prefetch::{prefetch, prefetch_all};
 use super::talk::{Heard, Talk};
 use super::tcp::{Ledger, Watch};
 use crate::packet::{Packet, TcpFlags};
-use crate::{Chunk, wire};
+
+mod passing;
+mod source;
+
+pub(crate) use source::Source;
 
 /// Packets looked up together: long enough to hide a miss in the cache, short enough to stay in it.
 pub(crate) const BATCH: usize = 32;
@@ -27,6 +31,8 @@ pub(crate) struct Flows {
     /// What connections have once they carry data, by slot.
     data: Vec<Data>,
     ledger: Ledger,
+    /// When packets passed, where somebody wants to know.
+    passages: Option<Passages>,
     seed: Seed,
     cap: usize,
     /// Bytes that live connections hold beside [`FLOW_BYTES`] each and what is watched.
@@ -58,45 +64,9 @@ struct Probe {
     slot: Option<u32>,
 }
 
-/// What a chunk tells about its packets.
-pub(crate) struct Source<'a> {
-    pub(crate) chunk: &'a Chunk,
-    /// The chunk's first frame.
-    pub(crate) first: FrameId,
-    pub(crate) unit: u32,
-}
-
-impl Source<'_> {
-    pub(crate) fn frame(&self, packet: &Packet) -> FrameId {
-        self.first.after(packet.index.into())
-    }
-
-    /// The options of a segment.
-    pub(crate) fn options(&self, packet: &Packet) -> wire::tcp::TcpOptions {
-        let header = self.chunk.bytes(packet.l4_offset, packet.l4_caplen.min(packet.l4_header_len.into()));
-        wire::tcp::options(header)
-    }
-
-    pub(crate) fn hello(&self, packet: &Packet) -> Hello {
-        let options = self.options(packet);
-        let scale = options.window_scale.map_or(0xff, u32::from);
-        let shape = u32::from(packet.window) << 16 | scale << 8 | u32::from(options.sack_permitted);
-        let tsval = packet.bits.has_timestamps().then_some(packet.tsval);
-        Hello {
-            isn: packet.seq,
-            tsval,
-            shape,
-            mss: options.mss,
-            window_scale: options.window_scale,
-            may_sack: options.sack_permitted,
-            seen: true,
-        }
-    }
-}
-
 impl Flows {
     /// At most `cap` live connections; fewer where they hold more than [`FLOW_BYTES`] each.
-    pub(crate) fn new(cap: usize) -> Self {
+    pub(crate) fn new(cap: usize, passages: Option<Passages>) -> Self {
         Self {
             index: Index::default(),
             hot: Vec::new(),
@@ -104,6 +74,7 @@ impl Flows {
             free: Vec::new(),
             data: Vec::new(),
             ledger: Ledger::default(),
+            passages,
             seed: Seed::random(),
             cap: cap.max(BATCH * 2),
             extra: 0,
@@ -144,6 +115,9 @@ impl Flows {
         }
         for (probe, packet) in probes.iter().zip(packets) {
             self.count(probe, packet, source, events);
+        }
+        if source.has_points && self.passages.is_some() {
+            self.pass(&probes, packets);
         }
     }
 
@@ -317,7 +291,8 @@ impl Flows {
             hot.last_turns(talk, &mut |turn| events.turn(at, turn));
         }
         events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
-        let (flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);
+        let (mut flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);
+        flow.passed = self.passages.as_mut().and_then(|passages| passages.end(slot, &hot, cold));
         events.extend(told.into_iter().map(|event| (at, Event::Tcp(Box::new(event)))));
         events.push((at, Event::Flow(Box::new(flow))));
         self.extra -= cold.charged;

@@ -24,6 +24,7 @@ mod leg;
 pub mod lookup;
 mod maybe;
 mod neighbours;
+pub mod passage;
 pub mod points;
 pub(crate) mod prefetch;
 mod quic;

@@ -110,6 +110,11 @@ impl Points {
         self.hides_interface
     }
 
+    /// Whether the unit that is read now has several.
+    pub(crate) fn are_several(&self) -> bool {
+        matches!(self.list[..], [.., ref a, ref b] if a.unit == self.unit && b.unit == self.unit)
+    }
+
     /// All points, by index.
     pub(crate) fn list(&self) -> &[Point] {
         &self.list

@@ -7,6 +7,7 @@ use super::flows::{BATCH, FLOW_BYTES, Flows, Source};
 use super::icmp::{Echoes, Errors};
 use super::key::SHARDS;
 use super::neighbours::Neighbours;
+use super::passage::Passages;
 use crate::packet::{Kind, Packet};
 
 /// Part of the memory that open DNS transactions may hold, beside the connections.
@@ -33,6 +34,7 @@ pub(crate) struct LeftOut {
     pub(crate) arps: u64,
     pub(crate) dns: u64,
     pub(crate) compat: u64,
+    pub(crate) passages: u64,
 }
 
 /// What all shards together may hold, bytes.
@@ -41,13 +43,16 @@ pub(crate) struct Memory {
     pub(crate) trackers: u64,
     /// For the second look at TCP, where it is wanted.
     pub(crate) compat: Option<u64>,
+    /// For when packets passed places, where somebody wants to know.
+    pub(crate) passages: Option<u64>,
 }
 
 impl Shard {
     pub(crate) fn new(memory: Memory) -> Self {
         let share = |bytes: u64| usize::try_from(bytes / SHARDS as u64).unwrap_or(usize::MAX);
+        let passages = memory.passages.map(|bytes| Passages::new(bytes / SHARDS as u64));
         Self {
-            flows: Flows::new(share(memory.trackers / FLOW_BYTES)),
+            flows: Flows::new(share(memory.trackers / FLOW_BYTES), passages),
             compat: memory.compat.map(|bytes| Compat::new(share(bytes))),
             errors: Errors::default(),
             echoes: Echoes::default(),
@@ -121,6 +126,7 @@ impl Shard {
             arps: self.neighbours.left_out,
             dns: self.dns.evicted,
             compat: self.compat.as_ref().map_or(0, |compat| compat.evicted),
+            passages: self.flows.unnoted(),
         }
     }
 }
@@ -137,6 +143,7 @@ impl LeftOut {
             arps: self.arps + other.arps,
             dns: self.dns + other.dns,
             compat: self.compat + other.compat,
+            passages: self.passages + other.passages,
         }
     }
 }

@@ -5,6 +5,7 @@ mod apps;
 mod captures;
 mod compat;
 mod cutting;
+mod delays;
 mod dns;
 mod findings;
 mod lookups;
@@ -20,3 +21,5 @@ mod sizes;
 mod support;
 mod tcp_truth;
 mod traffic;
+#[path = "../recorded/tshark.rs"]
+mod tshark;

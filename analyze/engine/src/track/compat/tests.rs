@@ -25,7 +25,7 @@ fn syn(port: u16) -> Packet {
 /// Flags of each packet that has some, and conversations evicted.
 fn flags(packets: &[Packet], memory: usize) -> (Vec<String>, u64) {
     let (mut compat, mut events, chunk) = (Compat::new(memory), Events::default(), Chunk::default());
-    let source = Source { chunk: &chunk, first: FrameId::default(), unit: 0 };
+    let source = Source { chunk: &chunk, first: FrameId::default(), unit: 0, has_points: false };
     for packet in packets {
         compat.take(packet, &source, &mut events);
     }

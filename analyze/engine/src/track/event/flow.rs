@@ -5,6 +5,7 @@ use crate::Addr;
 use crate::track::endpoint::Endpoint;
 use crate::track::few::{Few, History};
 use crate::track::maybe::MaybeNs;
+use crate::track::passage::Passed;
 use crate::track::tcp::side::{Idle, TcpSide};
 
 /// Outcome of a connection in Zeek's words (`conn_state`).
@@ -269,6 +270,8 @@ pub struct Flow {
     pub idle: Option<Idle>,
     /// When the originator and the responder sent data first, nanoseconds since the epoch.
     pub data_ns: [MaybeNs; 2],
+    /// When packets passed the places that saw it, where somebody wants to know.
+    pub passed: Option<Passed>,
     /// Whether it left the table before it ended, because the memory was full.
     pub evicted: bool,
 }

@@ -94,8 +94,13 @@ pub(crate) fn track_file(file: Vec<u8>, memory: u64) -> Facts {
     let reader = Reader::from_read(Box::new(Cursor::new(file)), "table").expect("the file is a capture");
     let ingest = Ingest::new(DecodeConfig::default(), Restrict::default(), 1 << 20, false);
     let mut facts = Facts::default();
-    let Ok(finished) =
-        pipeline::run(Box::new(reader), ingest, Memory { trackers: memory, compat: None }, 1, &mut facts);
+    let Ok(finished) = pipeline::run(
+        Box::new(reader),
+        ingest,
+        Memory { trackers: memory, compat: None, passages: None },
+        1,
+        &mut facts,
+    );
     facts.evicted = finished.left_out.flows;
     facts
 }
