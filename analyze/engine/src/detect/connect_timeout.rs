@@ -61,7 +61,7 @@ fn heard(failing: &Failing<'_>, world: &World<'_>) -> u64 {
 /// Whether somebody answered the clients' ARP or neighbour discovery, where the attempts were seen: what is sent to them
 /// passes there.
 fn hears_neighbours(failing: &Failing<'_>, world: &World<'_>) -> bool {
-    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture)).collect();
+    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
     failing.clients.iter().any(|client| units.iter().any(|unit| world.facts.neighbours.contains(&(*unit, *client))))
 }
 

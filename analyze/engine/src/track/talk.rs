@@ -11,7 +11,7 @@ use super::key::End;
 use super::lane::{Taken, after};
 use super::turn::{Resent, Turn};
 use crate::packet::{Packet, TcpFlags};
-use crate::wire::app::{Part, Protocol, Said, Text, Traits};
+use crate::wire::app::{Part, Protocol, Said, Text, Traits, http1};
 
 mod fate;
 mod label;
@@ -262,6 +262,10 @@ impl Talk {
         let said = self.label(part, heard.bytes);
         if self.protocol == Protocol::Http2 {
             return self.open_streams(hot, heard, ended);
+        }
+        let switches = part == Part::Server && said.as_ref().is_some_and(|said| said.status == Some(101));
+        if switches && let Some(head) = http1::head_of_h2c(heard.bytes) {
+            return self.upgrade(hot, heard, head, ended);
         }
         self.position[other] = hot.lanes[other].next_seq;
         let said = said.unwrap_or_default();

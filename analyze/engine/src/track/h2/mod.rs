@@ -73,6 +73,12 @@ impl Streams {
         Self { sides, open: Vec::new(), base, unacked: 0, goaway: None }
     }
 
+    /// The request that opened the first stream while HTTP/1 was spoken; it ends before a sequence number.
+    pub(crate) fn upgrade(&mut self, turn: Turn, end: u32) {
+        self.unacked += usize::from(turn.acked_ns.is_none());
+        self.open.push(Stream::upgraded(turn, end));
+    }
+
     /// Bytes held.
     pub(crate) fn held(&self) -> usize {
         let side = |side: &Side| side.reader.held() + side.fields.held();

@@ -69,6 +69,13 @@ impl Stream {
         Self { id, turn, end: 0, has_asked: false, timeout_ns: headers.timeout_ns, is_unsure: false }
     }
 
+    /// The request with which HTTP/1 changed to HTTP/2: the first stream, on which the client says nothing more (RFC 7540
+    /// 3.2). It ends before this sequence number.
+    pub(super) fn upgraded(mut turn: Turn, end: u32) -> Self {
+        turn.protocol = Protocol::Http2;
+        Self { id: 1, turn, end, has_asked: true, timeout_ns: None, is_unsure: false }
+    }
+
     /// The client says something.
     pub(super) fn ask(&mut self, len: u32, end: u32, now_ns: i64, is_all: bool) {
         self.turn.request_bytes = self.turn.request_bytes.saturating_add(len);

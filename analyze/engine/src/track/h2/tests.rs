@@ -2,6 +2,7 @@
 
 use crate::track::tests::dsl::run;
 use crate::track::{Fate, Resent, Turn};
+use crate::wire::app::Protocol;
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -135,6 +136,54 @@ fn the_answer_to_a_repeated_request_is_the_networks() {
     let again = asked.replace("0.020", "0.240").replace('\n', " seq=1\n");
     let turns = turns(&[asked, again, line("0.260", "<", &frame(1, 5, 1, OK))]);
     assert_eq!((turns[0].resent, turns[0].answered.status), (Resent::Before, Some(200)));
+}
+
+const UPGRADE: &[u8] = b"GET /first HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n";
+const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nupgrade:  H2C\r\n\r\n";
+
+#[test]
+fn an_upgrade_makes_the_request_the_first_stream() {
+    let switch = [SWITCH, &frame(4, 0, 0, &[])].concat();
+    let answers = [frame(1, 5, 3, NOT_FOUND), frame(1, 4, 1, OK), frame(0, 1, 1, &[7; 100])].concat();
+    let lines = [
+        line("0.020", ">", UPGRADE),
+        line("0.030", "<", &switch),
+        line("0.031", ">", &[PREFACE, &frame(4, 0, 0, &[]), &get(3, "/b")].concat()),
+        line("0.520", "<", &answers),
+    ];
+    let turns = turns(&lines);
+    assert_eq!(said(&turns), [is("GET /b", Some(404), Fate::Finished), is("GET /first", Some(200), Fate::Finished)]);
+    let first = turns.iter().find(|turn| turn.number == 1).expect("the first");
+    assert_eq!((first.protocol, first.request_bytes), (Protocol::Http2, UPGRADE.len() as u32));
+    let waited_ns = first.answered_ns.map(|ns| ns - first.asked_ns);
+    assert_eq!(waited_ns, Some(500_000_000), "101 was not the answer");
+}
+
+#[test]
+fn what_changes_to_something_else_has_no_streams() {
+    let other = SWITCH.strip_suffix(b"H2C\r\n\r\n").expect("its end");
+    for protocol in [&b"websocket\r\n\r\n"[..], b"h2c-like\r\n\r\n", b"h2c"] {
+        let switch = [other, protocol].concat();
+        let lines = [
+            line("0.020", ">", UPGRADE),
+            line("0.030", "<", &switch),
+            line("0.040", ">", PREFACE),
+            line("0.050", "<", OK),
+        ];
+        assert_eq!(said(&turns(&lines)), [is("GET /first", Some(101), Fate::GoesOn)]);
+    }
+}
+
+#[test]
+fn a_server_that_declines_goes_on_as_before() {
+    let ok = b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n";
+    let lines =
+        [line("0.020", ">", UPGRADE), line("0.030", "<", ok), line("0.040", ">", UPGRADE), line("0.050", "<", ok)];
+    let turns = turns(&lines);
+    assert_eq!(
+        turns.iter().map(|turn| (turn.protocol, turn.answered.status)).collect::<Vec<_>>(),
+        [(Protocol::Http1, Some(200)); 2]
+    );
 }
 
 fn split(way: &str, at: f64, bytes: &[u8], cuts: &[usize]) -> String {

@@ -11,13 +11,36 @@ impl Talk {
     /// The two speak HTTP/2: from here on each stream is a turn, and what went before, unread, was none.
     pub(super) fn open_streams(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Turn)) {
         hot.talk = hot.talk & !Bit::RESENT | Bit::OFF | Bit::STREAMS;
-        let Turn { unit, point, tunnel, client, server, .. } = self.turn;
-        let base = Turn { unit, point, tunnel, client, server, rtt_ns: self.rtt_ns, ..Turn::default() };
         let silent = |lane: &Lane| lane.sent().filter(|_| lane.payload == 0);
         let mut starts = [0, 1].map(|end: usize| silent(&hot.lanes[end]));
         starts[heard.end as usize] = Some(heard.packet.seq);
-        self.streams = Some(Box::new(Streams::new(base, starts)));
+        self.streams = Some(Box::new(Streams::new(self.base(), starts)));
         self.hear_streams(hot, heard, ended);
+    }
+
+    /// The server changes from HTTP/1 to HTTP/2 (h2c): its frames follow the head of its answer, and the client's preface
+    /// what it has said so far, which is the request of the first stream. The head's bytes are skipped.
+    pub(super) fn upgrade(&mut self, hot: &mut Hot, heard: &Heard<'_>, skipped: usize, ended: &mut dyn FnMut(Turn)) {
+        let now_ns = heard.packet.ts_ns;
+        self.acknowledge(hot, now_ns, heard.end, heard.packet.ack);
+        hot.talk = hot.talk & !Bit::RESENT | Bit::OFF | Bit::STREAMS;
+        let asked = hot.lanes[hot.client() as usize].next_seq;
+        let mut starts = [Some(asked); 2];
+        starts[heard.end as usize] = Some(heard.packet.seq.wrapping_add(skipped as u32));
+        let base = self.base();
+        let mut streams = Streams::new(Turn { number: self.turn.number, ..base.clone() }, starts);
+        if self.has_request() {
+            self.close(hot, now_ns);
+            streams.upgrade(std::mem::replace(&mut self.turn, base), asked);
+        }
+        self.streams = Some(Box::new(streams));
+        self.hear_streams(hot, heard, ended);
+    }
+
+    /// What the turns of all streams have in common.
+    fn base(&self) -> Turn {
+        let Turn { unit, point, tunnel, client, server, .. } = self.turn;
+        Turn { unit, point, tunnel, client, server, rtt_ns: self.rtt_ns, ..Turn::default() }
     }
 
     pub(super) fn hear_streams(&mut self, hot: &mut Hot, heard: &Heard<'_>, ended: &mut dyn FnMut(Turn)) {

@@ -79,6 +79,18 @@ pub(super) fn response(bytes: &[u8]) -> Option<Said> {
     Some(Said { status: Some(status), traits, text: Text::default() })
 }
 
+/// Bytes of the head of an answer that changes to HTTP/2 in clear text (RFC 7540 3.2), where all of it is there.
+pub(crate) fn head_of_h2c(bytes: &[u8]) -> Option<usize> {
+    status(bytes).ok().filter(|(_, status)| *status == 101)?;
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let is_h2c = |line: &[u8]| {
+        let mut parts = line.splitn(2, |byte| *byte == b':').map(<[u8]>::trim_ascii);
+        let mut is = |word: &[u8]| parts.next().is_some_and(|part| part.eq_ignore_ascii_case(word));
+        is(b"upgrade") && is(b"h2c")
+    };
+    bytes.get(..end)?.split(|byte| *byte == b'\n').any(is_h2c).then_some(end.saturating_add(4))
+}
+
 fn status(bytes: &[u8]) -> IResult<&[u8], u16> {
     let digits = map_res(take(3usize), |digits: &[u8]| std::str::from_utf8(digits).unwrap_or_default().parse());
     preceded(alt((tag(&b"HTTP/1.1 "[..]), tag(&b"HTTP/1.0 "[..]))), digits).parse(bytes)

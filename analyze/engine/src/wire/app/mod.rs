@@ -5,7 +5,7 @@
 //! port. Messages may be cut anywhere: what is not there is not said.
 
 pub(crate) mod hpack;
-mod http1;
+pub(crate) mod http1;
 pub(crate) mod http2;
 mod kafka;
 mod mysql;
