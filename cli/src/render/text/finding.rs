@@ -66,8 +66,12 @@ fn role(role: Role) -> &'static str {
 fn show_evidence(page: &mut Page, evidence: &Evidence) {
     let frames: Vec<_> = evidence.frames.iter().take(FRAMES).map(ToString::to_string).collect();
     let more = if evidence.frames.len() > FRAMES { ", …" } else { "" };
-    let word = if evidence.frames.len() == 1 { "frame" } else { "frames" };
-    page.entry(COLUMN, "evidence", &format!("{} {word} {}{more}", evidence.file, frames.join(", ")));
+    let frames = match frames.as_slice() {
+        [] => String::new(),
+        [one] => format!(" frame {one}"),
+        many => format!(" frames {}{more}", many.join(", ")),
+    };
+    page.entry(COLUMN, "evidence", &format!("{}{frames}", evidence.file));
     if !evidence.filter.is_empty() {
         page.verbatim_entry(COLUMN, "filter", &evidence.filter);
     }
