@@ -150,6 +150,8 @@ impl Flows {
         other.sent.oldest().inspect(|place| prefetch(*place));
     }
 
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "called for each packet, from one place")]
     fn count(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) {
         let mut slot = self.confirm(probe);
         if let Some(at) = slot

@@ -3,6 +3,7 @@
 
 mod apps;
 mod captures;
+mod columns;
 mod compat;
 mod cutting;
 mod delays;
