@@ -106,7 +106,6 @@ fn direction(row: &Line, side: &str, theirs: &Direction, troubled: bool, tally: 
         0 => tally.note("directions with equal bytes in flight"),
         // tshark counts segments that are there, we count from the first byte without acknowledgement.
         _ if troubled => tally.note("directions with other bytes in flight around losses"),
-        1 => tally.note("directions with a FIN in flight, which takes a number"),
         _ => panic!("{side} {in_flight} and {} bytes in flight {row:?}", theirs.in_flight),
     }
 }

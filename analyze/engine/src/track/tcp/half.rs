@@ -41,7 +41,7 @@ impl Half {
     /// A segment with data that goes on where the last ended.
     #[inline]
     pub(crate) fn push(&mut self, segment: Segment) {
-        let in_flight = segment.end.wrapping_sub(self.una);
+        let in_flight = segment.end.wrapping_sub(self.una).wrapping_sub(segment.fin.into());
         // Half of the number space is a jump, not data in flight.
         if in_flight < 1 << 31 {
             self.in_flight_max = self.in_flight_max.max(in_flight);

@@ -18,6 +18,8 @@ pub(crate) struct Segment {
     pub(crate) ip_id: u16,
     /// Whether any of it was sent again, so that its acknowledgement measures nothing (Karn).
     pub(crate) again: bool,
+    /// Whether its last number is a FIN's.
+    pub(crate) fin: bool,
 }
 
 impl Segment {
@@ -31,6 +33,7 @@ impl Segment {
             capture: frame.capture() as u16,
             ip_id: packet.ip_id,
             again: false,
+            fin: len > packet.payload_len,
         }
     }
 
