@@ -1,9 +1,9 @@
 //! Processor time, wall time and peak memory of a command.
 
 use serde::Serialize;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use wait4::Wait4 as _;
@@ -35,6 +35,14 @@ pub enum Failed {
     Broken(String),
 }
 
+fn shown(word: &OsStr) -> String {
+    let path = Path::new(word);
+    let mut names = path.iter().rev().take(2).collect::<Vec<_>>();
+    names.reverse();
+    let shown = if path.is_absolute() { names.iter().collect::<PathBuf>() } else { path.into() };
+    shown.to_string_lossy().into_owned()
+}
+
 /// Exit code of kcap where something in its answer is partial.
 const PARTIAL: i32 = 3;
 
@@ -51,9 +59,9 @@ impl Job {
         self
     }
 
-    /// The command line, for people.
+    /// The command line, for people, who have other folders: of a whole path the last two names.
     pub fn text(&self) -> String {
-        self.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        self.words.iter().map(|word| shown(word)).collect::<Vec<_>>().join(" ")
     }
 
     /// Runs it once; that something is partial is no failure.
