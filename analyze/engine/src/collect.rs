@@ -191,6 +191,7 @@ impl<'a> Collector<'a> {
         if turn.is_exchange() { self.outputs.turns.push(|| rows::turn(turn, names), self.sink) } else { Ok(()) }
     }
 
+    /// Takes an event that is no turn.
     fn event(&mut self, event: Event) -> Result<(), SinkError> {
         self.facts.event(&event);
         self.totals.event(&event);
@@ -232,17 +233,10 @@ impl<'a> Collector<'a> {
     /// Takes a chunk's events: DNS transactions last, by time, each tied to those before it.
     fn events(&mut self, events: &mut Events) -> Result<(), SinkError> {
         self.facts.turns.prefetch(events.iter().filter_map(|(_, event)| event.turn()));
-        let mut list = events.take();
-        for (_, event) in list.drain(..) {
-            match event {
-                Event::Turn(turn) => {
-                    self.turn(&turn)?;
-                    events.spare(turn);
-                }
-                event => self.event(event)?,
-            }
-        }
-        events.give_back(list);
+        events.hand_on(|event| match event {
+            Event::Turn(turn) => self.turn(&turn).map(|()| Some(turn)),
+            event => self.event(event).map(|()| None),
+        })?;
         let mut told = std::mem::take(&mut self.told);
         self.order.clear();
         for (batch, told) in told.iter().enumerate() {

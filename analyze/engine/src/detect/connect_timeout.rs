@@ -35,42 +35,52 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
     let silent = |service: &Service| {
         let failing = service.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
-        let heard = heard(&failing, world);
+        let heard = Heard::of(&failing, world);
         let answered = failing.counts.refused + failing.counts.rejected > 0;
         let explained = world.knows(
             &["SVC002", "SVC006", "SVC007", "SVC010", "SVC011", "SVC012", "NAT002", "NAT004", "NAT005", "DNS010"],
             &service.server,
         );
         let known = answered || explained || is_in_broken_tunnel(service, world) || no_route_known(service, world);
-        let may_be_told = heard > 0 || hears_neighbours(&failing, world) || world.restricted;
-        (!known && may_be_told).then(|| judge(service, &failing, heard, world))
+        (!known && (heard.is_any() || world.restricted)).then(|| judge(service, &failing, heard, world))
     };
     services.iter().filter_map(silent).collect()
 }
 
-fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool {
+pub(super) fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool {
     service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
 }
 
-/// Connections that have both directions, where the attempts were seen.
-fn heard(failing: &Failing<'_>, world: &World<'_>) -> u64 {
-    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
-    units.into_iter().map(|unit| world.two_way(unit)).sum()
+/// What is sent to clients and was seen where their attempts were.
+#[derive(Clone, Copy)]
+struct Heard {
+    /// Connections that have both directions.
+    connections: u64,
+    /// Whether somebody answered the clients' ARP or neighbour discovery.
+    neighbours: bool,
 }
 
-/// Whether somebody answered the clients' ARP or neighbour discovery, where the attempts were seen: what is sent to them
-/// passes there.
-fn hears_neighbours(failing: &Failing<'_>, world: &World<'_>) -> bool {
-    let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
-    failing.clients.iter().any(|client| units.iter().any(|unit| world.facts.neighbours.contains(&(*unit, *client))))
-}
+impl Heard {
+    fn of(failing: &Failing<'_>, world: &World<'_>) -> Self {
+        let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
+        let answered = |unit: &u32, client: &Addr| world.facts.neighbours.contains(&(*unit, *client));
+        Self {
+            connections: units.iter().map(|unit| world.two_way(*unit)).sum(),
+            neighbours: units.iter().any(|unit| failing.clients.iter().any(|client| answered(unit, client))),
+        }
+    }
 
-/// Whether answers would be seen if there were any.
-fn visibility(heard: u64, neighbours: bool) -> String {
-    match heard {
-        0 if neighbours => "ARP is answered here, so answers would be seen.".to_owned(),
-        0 => "Whether answers would be seen is not known, because the analysis was restricted.".to_owned(),
-        n => format!("{} have both directions, so answers would be seen.", count_of(n, "other connection")),
+    fn is_any(self) -> bool {
+        self.connections > 0 || self.neighbours
+    }
+
+    /// Whether answers would be seen if there were any.
+    fn visibility(self) -> String {
+        match (self.connections, self.neighbours) {
+            (0, true) => "ARP is answered here, so answers would be seen.".to_owned(),
+            (0, false) => "Whether answers would be seen is not known, because the analysis was restricted.".to_owned(),
+            (n, _) => format!("{} have both directions, so answers would be seen.", count_of(n, "other connection")),
+        }
     }
 }
 
@@ -84,16 +94,15 @@ fn no_route_known(service: &Service, world: &World<'_>) -> bool {
     addresses.any(|address| known(&address))
 }
 
-fn judge(service: &Service, failing: &Failing<'_>, heard: u64, world: &World<'_>) -> Finding {
+fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'_>) -> Finding {
     let server = service.server;
     let tries = count_of(failing.counts.unanswered, "connection attempt");
     let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.unanswered, service.sibling);
-    let neighbours = hears_neighbours(failing, world);
-    finding.confidence = match (heard, failing.counts.unanswered) {
-        (0, _) if !neighbours => 0.5,
-        (_, 1) => 0.7,
+    finding.confidence = match failing.counts.unanswered {
+        _ if !heard.is_any() => 0.5,
+        1 => 0.7,
         _ => 0.85,
     };
     finding.concern(service, failing, []);
@@ -105,7 +114,7 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: u64, world: &World<'_>
         "{tries} from {} got nothing back: no SYN-ACK, no reset, no ICMP error. {}{} A silent drop on the way is the \
          usual cause: a NetworkPolicy or firewall, or a host that is gone.{}",
         some_of(&failing.clients, 3),
-        visibility(heard, neighbours),
+        heard.visibility(),
         last.as_ref().map(LastSeen::sentence).unwrap_or_default(),
         failing.others_in_words(),
     );

@@ -167,8 +167,7 @@ pub(super) fn is_next_to_orig(flow: &Flow) -> bool {
 fn is_stuck(flow: &Flow) -> bool {
     let outside = || flow.legs().filter(|leg| leg.tunnel == 0);
     let enters = outside().any(|leg| leg.orig_ttl.is_some() && !is_fresh(leg.orig_ttl));
-    let answered = flow.legs().any(|leg| leg.tunnel != 0 && leg.is_two_way());
-    enters && answered && is_next_to_orig(flow) && outside().all(|leg| leg.resp_packets == 0)
+    enters && is_next_to_orig(flow) && outside().all(|leg| leg.resp_packets == 0)
 }
 
 /// Packets of one size that a side repeats before they are SYNs.

@@ -31,9 +31,8 @@ const KNOWN: &[&str] = &[
 pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
     let known = |service: &&Service| {
         let is_it = |finding: &Finding| addresses(service).any(|at| finding.names(at));
-        let broken = || service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel));
         let told = |finding: &Finding| finding.severity > Severity::Info && is_it(finding);
-        found.iter().any(is_it) || world.found(KNOWN).any(told) || broken()
+        found.iter().any(is_it) || world.found(KNOWN).any(told) || connect_timeout::is_in_broken_tunnel(service, world)
     };
     let services = world.facts.servers.services().iter().filter(|service| !known(service));
     services.flat_map(|service| downs(service, world).into_iter().map(|down| judge(service, &down, world))).collect()
@@ -196,6 +195,12 @@ impl Down {
         Some(down)
     }
 
+    /// When the last attempt came about, and when the first and the last failed.
+    fn times_ns(&self) -> (i64, i64, i64) {
+        let ns = |at: Option<&Attempt>| at.map_or(0, |at| at.ns);
+        (ns(self.worked.last()), ns(self.failed.first()), ns(self.failed.last()))
+    }
+
     /// What became of the connections that were open when the first attempt failed.
     fn look_at_open(&mut self, first_ns: i64, world: &World<'_>) {
         let kept = &world.facts.servers.kept;
@@ -245,8 +250,8 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     finding.counts.insert("connections_before", down.worked.len() as i64);
     finding.counts.insert("failed_connects", down.failed.len() as i64);
     finding.counts.insert("cut_connections", down.cut as i64);
-    let ns = |at: Option<&Attempt>| at.map_or(0, |at| at.ns);
-    finding.span(ns(down.failed.first()), ns(down.failed.last()));
+    let (_, first_ns, last_ns) = down.times_ns();
+    finding.span(first_ns, last_ns);
     let frames = down.worked.last().into_iter().chain(down.failed.iter().take(6)).map(|at| at.frame);
     finding.cite(world, frames, &server_filter(service));
     finding.explanation = explain(down, &clients);
@@ -275,8 +280,7 @@ fn title(service: &Service, down: &Down) -> String {
 }
 
 fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
-    let ns = |at: Option<&Attempt>| at.map_or(0, |at| at.ns);
-    let (worked_ns, first_ns, last_ns) = (ns(down.worked.last()), ns(down.failed.first()), ns(down.failed.last()));
+    let (worked_ns, first_ns, last_ns) = down.times_ns();
     let open = match (down.cut, down.alive) {
         (_, alive @ 1..) => format!("{} went on", count_of(alive as u64, "earlier connection")),
         (0, _) => "No connection was open to show whether those that are there still pass".to_owned(),

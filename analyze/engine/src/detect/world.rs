@@ -94,10 +94,9 @@ impl Facts {
         self.turns.settle();
     }
 
-    /// Takes note of an event.
+    /// Takes note of an event; of turns see [`Self::turn`].
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
-            Event::Turn(turn) => self.turn(turn),
             Event::Flow(flow) => {
                 self.overlay.add(flow);
                 self.path_mtu.add(flow);
@@ -118,7 +117,12 @@ impl Facts {
             }
             Event::Echo(echo) => self.overlay.echo(echo),
             Event::Quic(quic) => self.flows.quic(quic),
-            Event::Dns(_) | Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}
+            Event::Turn(_)
+            | Event::Dns(_)
+            | Event::Tcp(_)
+            | Event::IcmpError(_)
+            | Event::Flagged(_)
+            | Event::Tally { .. } => {}
         }
     }
 

@@ -6,7 +6,6 @@ use super::flow::{Cold, Hot, Seen};
 use super::key::End;
 use super::lane::{Lane, Rare};
 use super::leg::Leg;
-use super::maybe::MaybeNs;
 use super::stall::stall;
 use super::tcp::resend::Resend;
 use super::tcp::side::{self, TcpSide};
@@ -67,8 +66,8 @@ fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, t
         last_ns: hot.last_ns,
         first: cold.first,
         state: state(hot, cold),
-        rtt_resp_ns: between(cold.handshake.syn_ns, cold.handshake.syn_ack_ns).filter(|_| from_orig.syns <= 1).into(),
-        rtt_orig_ns: between(cold.handshake.syn_ack_ns, cold.handshake.ack_ns).filter(|_| from_resp.syns <= 1).into(),
+        rtt_resp_ns: cold.handshake.syn_ns.until(cold.handshake.syn_ack_ns).filter(|_| from_orig.syns <= 1).into(),
+        rtt_orig_ns: cold.handshake.syn_ack_ns.until(cold.handshake.ack_ns).filter(|_| from_resp.syns <= 1).into(),
         syn_ns: cold.handshake.syn_ns,
         from_orig,
         from_resp,
@@ -103,10 +102,6 @@ fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, t
         passed: None,
         evicted,
     }
-}
-
-pub(super) fn between(from: MaybeNs, to: MaybeNs) -> Option<i64> {
-    Some(to.get()?.saturating_sub(from.get()?)).filter(|&ns| ns >= 0)
 }
 
 fn first_leg(hot: &Hot, cold: &Cold) -> LegSeen {

@@ -29,21 +29,16 @@ impl Events {
         self.list.push((at, Event::Turn(place)));
     }
 
-    /// Takes all events out.
-    pub(crate) fn take(&mut self) -> Vec<(u32, Event)> {
-        std::mem::take(&mut self.list)
-    }
-
-    /// Takes an emptied list back.
-    pub(crate) fn give_back(&mut self, list: Vec<(u32, Event)>) {
-        self.list = list;
-    }
-
-    /// Takes the place of a turn back.
-    pub(crate) fn spare(&mut self, place: Box<Turn>) {
-        if self.spare.len() < SPARE {
-            self.spare.push(place);
+    /// Hands on all events, in order; the places of turns that come back are used again.
+    ///
+    /// # Errors
+    /// The first of the taker, who gets no more events then.
+    pub(crate) fn hand_on<E>(&mut self, mut taker: impl FnMut(Event) -> Result<Option<Box<Turn>>, E>) -> Result<(), E> {
+        for (_, event) in self.list.drain(..) {
+            let place = taker(event)?;
+            self.spare.extend(place.filter(|_| self.spare.len() < SPARE));
         }
+        Ok(())
     }
 }
 

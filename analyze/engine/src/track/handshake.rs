@@ -107,7 +107,7 @@ impl Handshake {
         } else {
             (self.syn_ack_ns, self.ack_ns, self.orig.other())
         };
-        Some(to.get()?.saturating_sub(from.get()?)).filter(|&ns| ns >= 0 && !self.repeated[who as usize])
+        from.until(to).filter(|_| !self.repeated[who as usize])
     }
 
     /// Payload of a full segment with the options that this one has.

@@ -44,20 +44,44 @@ pub(crate) fn may_be_same_way(a: u8, b: u8) -> bool {
     a == b || a == 0 || b == 0
 }
 
+/// A place that sees a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    pub(crate) point: u16,
+    pub(crate) tunnel: u32,
+    pub(crate) way: u8,
+}
+
+impl Spot {
+    /// Where a packet was seen.
+    pub(crate) fn of(packet: &Packet, end: End) -> Self {
+        Self { point: packet.point, tunnel: packet.tunnel, way: way(packet, end) }
+    }
+
+    /// Whether two are one.
+    pub(crate) fn is(self, other: Self) -> bool {
+        self.point == other.point && self.tunnel == other.tunnel && may_be_same_way(self.way, other.way)
+    }
+}
+
+impl Leg {
+    pub(crate) fn spot(&self) -> Spot {
+        Spot { point: self.point, tunnel: self.tunnel, way: self.way }
+    }
+}
+
 impl Cold {
     /// Counts a packet on a leg that is not the first.
     pub(crate) fn take_on_leg(&mut self, ledger: &mut Ledger, packet: &Packet, end: End, source: &Source<'_>) {
-        let way = way(packet, end);
-        let is_it =
-            |leg: &Leg| leg.point == packet.point && leg.tunnel == packet.tunnel && may_be_same_way(leg.way, way);
-        let known = self.legs.iter().position(is_it);
+        let spot = Spot::of(packet, end);
+        let known = self.legs.iter().position(|leg| leg.spot().is(spot));
         let at = match known {
             Some(at) => at,
             None if self.legs.len() < MAX_LEGS => {
                 let orig_from_a = packet.bits.is_from_b() == (end != self.orig);
                 self.legs.reserve_exact(1);
-                let Packet { point, tunnel, ts_ns: first_ns, .. } = *packet;
-                self.legs.push(Leg { point, way, tunnel, orig_from_a, first_ns, ..Leg::default() });
+                let Spot { point, tunnel, way } = spot;
+                self.legs.push(Leg { point, way, tunnel, orig_from_a, first_ns: packet.ts_ns, ..Leg::default() });
                 self.legs.len() - 1
             }
             None => {

@@ -22,6 +22,11 @@ impl MaybeNs {
         self.0 != NONE
     }
 
+    /// The span from here to another time, where both are known and it came later.
+    pub(crate) fn until(self, to: Self) -> Option<i64> {
+        Some(to.get()?.saturating_sub(self.get()?)).filter(|&ns| ns >= 0)
+    }
+
     /// Notes a time unless one is known.
     #[inline]
     pub(crate) fn note(&mut self, ns: i64) {

@@ -159,11 +159,10 @@ impl Neighbours {
         if claimed.is_empty() {
             return;
         }
-        let speakers: BTreeSet<Addr> = claimed.keys().filter(|key| key.tunnel == 0).map(|key| key.addr).collect();
-        let addrs = speakers.into_iter().take(MAX_SPEAKERS).collect();
-        let outside = claimed.iter().filter(|(key, _)| key.tunnel == 0);
-        let answered: BTreeSet<Addr> = outside.filter_map(|(_, of)| of.answer.map(|(_, to, _)| to)).collect();
-        let answered = answered.into_iter().take(MAX_SPEAKERS).collect();
+        let outside = || claimed.iter().filter(|(key, _)| key.tunnel == 0);
+        let some = |addrs: BTreeSet<Addr>| addrs.into_iter().take(MAX_SPEAKERS).collect();
+        let addrs = some(outside().map(|(key, _)| key.addr).collect());
+        let answered = some(outside().filter_map(|(_, of)| of.answer.map(|(_, to, _)| to)).collect());
         events.push((u32::MAX, Event::Speakers { unit, addrs, answered }));
         let mut addresses: BTreeMap<(u16, u32, [u8; 6]), u32> = BTreeMap::new();
         for (key, owner) in claimed.iter().flat_map(|(key, of)| of.owners.iter().map(move |owner| (key, owner))) {

@@ -7,7 +7,7 @@
 
 use super::flow::{Cold, Hot};
 use super::key::End;
-use super::leg::{may_be_same_way, way};
+use super::leg::{Leg, Spot};
 use crate::packet::{Kind, Packet, TcpFlags};
 use std::collections::BinaryHeap;
 
@@ -82,20 +82,6 @@ fn mix(mut bits: u64) -> u64 {
 /// What the places of a connection saw of the originator and of the responder, in the order of [`super::Flow::legs`].
 pub type Passed = Box<[[Times; 2]]>;
 
-/// A place that sees a connection, as legs are told apart.
-#[derive(Clone, Copy, Debug)]
-struct Spot {
-    point: u16,
-    tunnel: u32,
-    way: u8,
-}
-
-impl Spot {
-    fn is(self, other: Self) -> bool {
-        self.point == other.point && self.tunnel == other.tunnel && may_be_same_way(self.way, other.way)
-    }
-}
-
 /// The places of one live connection, with what each saw of both ends.
 type Places = Vec<(Spot, [BinaryHeap<Mark>; 2])>;
 
@@ -123,7 +109,7 @@ impl Passages {
         if self.by_slot.len() <= slot {
             self.by_slot.resize_with(slot + 1, Vec::new);
         }
-        let place = Spot { point: packet.point, tunnel: packet.tunnel, way: way(packet, end) };
+        let place = Spot::of(packet, end);
         let Some(heap) = lane(&mut self.by_slot[slot], place, end, &mut self.room) else {
             self.left_out += 1;
             return;
@@ -143,7 +129,7 @@ impl Passages {
             return None;
         }
         let first = Spot { point: hot.point, tunnel: hot.tunnel, way: hot.way };
-        let others = cold.legs.iter().map(|leg| Spot { point: leg.point, tunnel: leg.tunnel, way: leg.way });
+        let others = cold.legs.iter().map(Leg::spot);
         let of = |spot: Spot| {
             let found = places.iter_mut().find(|(place, _)| place.is(spot));
             let mut times = found.map(|(_, heaps)| std::mem::take(heaps).map(Times::of)).unwrap_or_default();

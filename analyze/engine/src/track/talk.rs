@@ -2,7 +2,6 @@
 //! of direction, the acknowledgement of a request and the end of the connection do work; packets that go on as before
 //! note the time in the hot half. Seen by the first leg only.
 
-use super::end::between;
 use super::endpoint::Endpoint;
 use super::event::FrameId;
 use super::flow::{Cold, Hot, Seen};
@@ -229,7 +228,7 @@ impl Talk {
         let is_orig = hot.client() == cold.orig;
         let (client, server) = if is_orig { (from, to) } else { (to, from) };
         let asked_again = cold.syns.as_slice().len() > 1;
-        let rtt_ns = between(cold.handshake.syn_ns, cold.handshake.syn_ack_ns).filter(|_| is_orig && !asked_again);
+        let rtt_ns = cold.handshake.syn_ns.until(cold.handshake.syn_ack_ns).filter(|_| is_orig && !asked_again);
         Self {
             turn: Turn { unit, client, server, point: hot.point, tunnel: hot.tunnel, ..Turn::default() },
             position: [0, 1].map(|end: usize| hot.lanes[end].next_seq),

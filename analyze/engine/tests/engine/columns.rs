@@ -110,10 +110,13 @@ fn direction(row: &Line, side: &str, theirs: &Direction, troubled: bool, tally: 
     }
 }
 
+fn end(row: &Line, side: &str) -> End {
+    ["addr", "port"].map(|part| row[format!("{side}_{part}").as_str()].clone())
+}
+
 fn connection(row: &Line, stream: &Stream, tally: &mut Tally) {
     for side in ["orig", "resp"] {
-        let sender = ["addr", "port"].map(|part| row[format!("{side}_{part}").as_str()].clone());
-        let theirs = stream.by_sender.get(&sender).cloned().unwrap_or_default();
+        let theirs = stream.by_sender.get(&end(row, side)).cloned().unwrap_or_default();
         direction(row, side, &theirs, stream.troubled, tally);
     }
     let part = |name: &str| row[name].parse::<f64>().ok();
@@ -134,8 +137,7 @@ fn file(path: &Path, tally: &mut Tally) {
     let streams = streams(path);
     let mut rows: BTreeMap<BTreeSet<End>, Vec<&Line>> = BTreeMap::new();
     for row in outcome.rows.rows("flows").iter().filter(|row| row["proto"] == "6") {
-        let ends =
-            ["orig", "resp"].map(|side| ["addr", "port"].map(|part| row[format!("{side}_{part}").as_str()].clone()));
+        let ends = ["orig", "resp"].map(|side| end(row, side));
         rows.entry(BTreeSet::from(ends)).or_default().push(row);
     }
     for (ends, rows) in rows {

@@ -29,7 +29,7 @@ fn flags(packets: &[Packet], memory: usize) -> (Vec<String>, u64) {
     for packet in packets {
         compat.take(packet, &source, &mut events);
     }
-    let names = events.take().into_iter().filter_map(|(_, event)| match event {
+    let names = events.drain(..).filter_map(|(_, event)| match event {
         Event::Flagged(flagged) => Some(flagged.flags.names()),
         _ => None,
     });
