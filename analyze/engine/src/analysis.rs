@@ -1,10 +1,11 @@
 //! The whole: source in, rows to the sink, report out.
 
 use crate::Directory;
+use crate::Options;
 use crate::collect::{Collector, Late, Names};
 use crate::context::Told;
 use crate::detect::capture_drops::reported_drops;
-use crate::detect::world::World;
+use crate::detect::world::{Facts, World};
 use crate::detect::{DETECTORS, MAX_FINDINGS};
 use crate::finding::{CaptureSummary, Finding, Report, TableSummary};
 use crate::ingest::Ingest;
@@ -19,22 +20,45 @@ use crate::tell::what_if_rows;
 use crate::time::rfc3339;
 use crate::track::shard::Memory;
 use crate::verdict::{ladder, not_judged};
-use crate::{Compat, Options};
 use kcap_file::{CaptureInfo, Compression, Format, Problem, ProblemKind, Source};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Share of the memory for datagrams that wait for fragments; the rest holds connections.
-const FRAGMENT_SHARE: u64 = 16;
-/// Share of what connections have for the second look at TCP, where it is wanted.
+/// Who has how much of the memory.
+struct Shares {
+    /// Datagrams that wait for fragments.
+    fragments: usize,
+    /// Connections that ended, until all captures are read and they can be put together.
+    ended: u64,
+    /// Queries that are put together to lookups.
+    lookups: u64,
+    /// Queries that were answered or given up, for detectors.
+    queries: u64,
+    /// What is open: live connections have most.
+    trackers: Memory,
+}
+
+/// Share of what live connections have for the second look at TCP, where it is wanted.
 const COMPAT_SHARE: u64 = 3;
 /// Share of it for when packets passed, where somebody wants to know.
 const PASSAGE_SHARE: u64 = 8;
-/// Share of the memory for queries that are put together to lookups.
-const LOOKUP_SHARE: u64 = 16;
 
-/// Share of the memory for connections that ended, until all captures are read and they can be put together.
-const CONNECTION_SHARE: u64 = 16;
+impl Shares {
+    fn of(memory: u64, has_compat: bool, has_passages: bool) -> Self {
+        let part = memory / 32;
+        let flows = part * 24;
+        let compat = has_compat.then_some(flows / COMPAT_SHARE);
+        let passages = has_passages.then_some(flows / PASSAGE_SHARE);
+        let flows = flows - compat.unwrap_or_default() - passages.unwrap_or_default();
+        Self {
+            fragments: usize::try_from(part).unwrap_or(usize::MAX),
+            ended: part * 2,
+            lookups: part * 2,
+            queries: part,
+            trackers: Memory { flows, dns: part * 2, compat, passages },
+        }
+    }
+}
 
 /// Analyses everything the source has: rows of the tables go to the sink while reading, the report comes at the end.
 ///
@@ -43,19 +67,14 @@ const CONNECTION_SHARE: u64 = 16;
 pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -> Result<Report, SinkError> {
     let story = options.restrict.connection.map(|_| Story::default());
     let restricted = options.restrict.is_any();
-    let fragments = usize::try_from(options.memory / FRAGMENT_SHARE).unwrap_or(usize::MAX);
+    let shares = Shares::of(options.memory, options.compat.is_some(), sink.wants(HopRow::SPEC.name));
     let keep_untracked = sink.wants("packets") || story.is_some();
-    let ingest = Ingest::new(options.decode, options.restrict, fragments, keep_untracked);
-    let mut collector = Collector::new(sink, story, options.memory / CONNECTION_SHARE, options.memory / LOOKUP_SHARE);
+    let ingest = Ingest::new(options.decode, options.restrict, shares.fragments, keep_untracked);
+    let mut collector = Collector::new(sink, story, Facts::new(shares.ended, shares.queries), shares.lookups);
     collector.has_compat = options.compat.is_some();
     collector.facts.names = options.names;
     collector.facts.servers.kept.conntrack = options.conntrack;
-    let trackers = options.memory / 16 * 13;
-    let compat = options.compat.map(|Compat::Wireshark40| trackers / COMPAT_SHARE);
-    let passages = collector.sink.wants(HopRow::SPEC.name).then_some(trackers / PASSAGE_SHARE);
-    let others = compat.unwrap_or_default() + passages.unwrap_or_default();
-    let memory = Memory { trackers: trackers - others, compat, passages };
-    let mut finished = pipeline::run(source, ingest, memory, options.threads, &mut collector)?;
+    let mut finished = pipeline::run(source, ingest, shares.trackers, options.threads, &mut collector)?;
     collector.fragments(&finished.ingest.finish())?;
     let told = Told::of(&finished.captures);
     told.add_to(&mut collector.facts.servers.kept.conntrack);
@@ -173,6 +192,10 @@ fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> 
             "facts were left out: too many of their kind",
         ),
         (collector.lookups.untold.ambiguous, "queries may belong to several lookups and count as lookups of their own"),
+        (
+            collector.lookups.untold.early,
+            "queries were put together to lookups before all of these came: --memory was full",
+        ),
         (facts.lookups.left_out, "lookups are in no finding: too many clients or names"),
         (facts.lookups.names_left_out(), "lookups are not listed by name: too many names"),
         (collector.totals.left_out, "connection ends are missing among the top talkers"),

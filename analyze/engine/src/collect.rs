@@ -139,9 +139,8 @@ impl Outputs {
 }
 
 impl<'a> Collector<'a> {
-    /// A collector whose facts about connections may take `memory` bytes, and whose queries on their way to lookups
-    /// `queries` bytes.
-    pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>, memory: u64, queries: u64) -> Self {
+    /// A collector whose queries on their way to lookups may take so many bytes.
+    pub(crate) fn new(sink: &'a mut dyn Sink, story: Option<Story>, facts: Facts, lookups: u64) -> Self {
         let outputs = Outputs {
             flows: Output::new::<table::FlowRow<'_>>(sink),
             tcp_events: Output::new::<table::TcpEventRow<'_>>(sink),
@@ -158,13 +157,13 @@ impl<'a> Collector<'a> {
         Self {
             sink,
             names: Names::default(),
-            facts: Facts::new(memory),
+            facts,
             totals: Totals::default(),
             outputs,
             has_compat: false,
             seconds: BTreeMap::new(),
             ties: Ties::default(),
-            lookups: Lookups::new(queries),
+            lookups: Lookups::new(lookups),
             story,
             told: Vec::new(),
             order: Vec::new(),
@@ -173,6 +172,7 @@ impl<'a> Collector<'a> {
 
     /// Hands on the rows that are left.
     pub(crate) fn flush(&mut self) -> Result<(), SinkError> {
+        self.write_seconds(usize::MAX)?;
         self.outputs.all().into_iter().try_for_each(|output| output.flush(self.sink))
     }
 
@@ -339,8 +339,7 @@ impl Collect for Collector<'_> {
         self.events(events)
     }
 
-    fn end(&mut self, events: &mut Events) -> Result<(), SinkError> {
-        self.events(events)?;
-        self.write_seconds(usize::MAX)
+    fn part(&mut self, events: &mut Events) -> Result<(), SinkError> {
+        self.events(events)
     }
 }

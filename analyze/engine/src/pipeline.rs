@@ -22,12 +22,15 @@ pub(crate) trait Collect {
     /// Stops the pipeline.
     fn chunk(&mut self, work: &Work, events: &mut Events) -> Result<(), Self::Error>;
 
-    /// All chunks were; these are the events of the end.
+    /// Part of what ends with a unit is told, between its last chunk and the next one's first.
     ///
     /// # Errors
     /// Stops the pipeline.
-    fn end(&mut self, events: &mut Events) -> Result<(), Self::Error>;
+    fn part(&mut self, events: &mut Events) -> Result<(), Self::Error>;
 }
+
+/// Connections that end together when a unit is over: their records take as much memory as the table has for them.
+const ENDED_AT_ONCE: usize = 1024;
 
 /// What is left when all is read.
 pub(crate) struct Finished {
@@ -50,13 +53,26 @@ pub(crate) fn run<C: Collect>(
     } else {
         together(source, ingest, &mut shards, threads, collect)?
     };
-    let mut events = Events::default();
-    for shard in &mut shards {
-        shard.drain(&mut events);
-    }
-    collect.end(&mut events)?;
+    finish(&mut shards, collect)?;
     let left_out = shards.iter().map(Shard::left_out).fold(LeftOut::default(), LeftOut::plus);
     Ok(Finished { ingest, captures, left_out })
+}
+
+/// Ends a unit: connections first, then what waits for answers.
+fn finish<C: Collect>(shards: &mut [Shard], collect: &mut C) -> Result<(), C::Error> {
+    let mut events = Events::default();
+    for shard in &mut *shards {
+        for ending in shard.flows.in_order().chunks(ENDED_AT_ONCE) {
+            shard.flows.end_all(ending, &mut events);
+            collect.part(&mut events)?;
+            events.clear();
+        }
+        shard.flows.release();
+    }
+    for shard in shards {
+        shard.end_others(&mut events);
+    }
+    collect.part(&mut events)
 }
 
 type Read = (Ingest, Vec<CaptureInfo>);
@@ -69,7 +85,11 @@ fn alone<C: Collect>(
 ) -> Result<Read, C::Error> {
     let mut work = Work::default();
     let mut events = Events::default();
+    let mut unit = 0;
     while source.next_batch(&mut work.chunk.batch) {
+        if std::mem::replace(&mut unit, work.chunk.batch.unit) != work.chunk.batch.unit {
+            finish(shards, collect)?;
+        }
         ingest.take(&mut work, source.captures());
         for (at, shard) in shards.iter_mut().enumerate() {
             track(at, shard, &work, &mut events);
@@ -91,9 +111,9 @@ fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
 /// Chunks on their way at once; each is some hundred KiB.
 const IN_FLIGHT: usize = 6;
 
-/// What a worker made of a chunk: the events of each of its shards.
+/// What a worker made of a chunk, or what ended with a unit where there is none: the events of each of its shards.
 struct Tracked {
-    work: Arc<Work>,
+    work: Option<Arc<Work>>,
     events: Vec<(usize, Events)>,
 }
 
@@ -155,17 +175,29 @@ fn read(
 }
 
 fn work(chunks: &Receiver<Arc<Work>>, mut shards: Vec<(usize, &mut Shard)>, done: &SyncSender<Tracked>) {
+    let mut unit = 0;
     for work in chunks {
-        let mut tracked = Vec::with_capacity(shards.len());
-        for (at, shard) in &mut shards {
-            let mut events = Events::default();
-            track(*at, shard, &work, &mut events);
-            tracked.push((*at, events));
-        }
-        if done.send(Tracked { work, events: tracked }).is_err() {
+        let ended = std::mem::replace(&mut unit, work.chunk.batch.unit) != work.chunk.batch.unit;
+        let ends: &[fn(&mut Shard, &mut Events)] = if ended { &[Shard::end_flows, Shard::end_others] } else { &[] };
+        let ends =
+            ends.iter().map(|end| Tracked { work: None, events: each(&mut shards, |_, shard, to| end(shard, to)) });
+        let mut results: Vec<Tracked> = ends.collect();
+        let events = each(&mut shards, |at, shard, events| track(at, shard, &work, events));
+        results.push(Tracked { work: Some(work), events });
+        if results.into_iter().any(|result| done.send(result).is_err()) {
             return;
         }
     }
+}
+
+/// The events of each shard.
+fn each(shards: &mut [(usize, &mut Shard)], what: impl Fn(usize, &mut Shard, &mut Events)) -> Vec<(usize, Events)> {
+    let events = |(at, shard): &mut (usize, &mut Shard)| {
+        let mut events = Events::default();
+        what(*at, shard, &mut events);
+        (*at, events)
+    };
+    shards.iter_mut().map(events).collect()
 }
 
 /// Puts the chunks together again and hands them on in order.
@@ -181,20 +213,25 @@ fn gather<C: Collect>(
             let Ok(part) = results.recv() else { return Ok(()) };
             parts.extend(part.events);
             // The references before are dropped here, so the last worker's is the only one left.
-            whole = Some(part.work);
+            whole = part.work;
         }
-        let Some(work) = whole else { return Ok(()) };
-        parts.sort_by_key(|(shard, _)| *shard);
-        let mut events = Events::default();
-        for (_, part) in &mut parts {
-            events.append(part);
-        }
-        events.sort_by_key(|(at, _)| *at);
+        let mut events = in_order(parts);
+        let Some(work) = whole else {
+            collect.part(&mut events)?;
+            continue;
+        };
         collect.chunk(&work, &mut events)?;
-        if let Some(work) = Arc::into_inner(work) {
-            let _ = recycle.send(work);
-        } else {
-            let _ = recycle.send(Work::default());
-        }
+        let _ = recycle.send(Arc::into_inner(work).unwrap_or_default());
     }
+}
+
+/// The events of all shards, in frame order.
+fn in_order(mut parts: Vec<(usize, Events)>) -> Events {
+    parts.sort_by_key(|(shard, _)| *shard);
+    let mut events = Events::default();
+    for (_, part) in &mut parts {
+        events.append(part);
+    }
+    events.sort_by_key(|(at, _)| *at);
+    events
 }

@@ -77,8 +77,8 @@ impl Story {
     fn segment(&mut self, packet: &Packet, gap_ns: i64) -> String {
         let at = self.side(packet);
         let side = &mut self.sides[at];
-        let retransmitted = side.rare.retransmitted_packets;
-        let (holes, syns) = (side.rare.out_of_order, side.rare.syns);
+        let retransmitted = side.rare.counts().retransmitted_packets;
+        let (holes, syns) = (side.rare.counts().out_of_order, side.rare.syns);
         side.rare.syns += u32::from(packet.flags.any(TcpFlags::SYN));
         let taken = side.lane.take(packet, gap_ns, Told::default(), &mut side.rare);
         let mut text = flags(packet.flags);
@@ -89,8 +89,8 @@ impl Story {
         let _ = write!(text, " window {}", packet.window);
         let note = match taken {
             Taken::Copy => "the same packet seen again",
-            _ if side.rare.retransmitted_packets > retransmitted => "sent before: a retransmission",
-            _ if side.rare.out_of_order > holes => "fills a gap",
+            _ if side.rare.counts().retransmitted_packets > retransmitted => "sent before: a retransmission",
+            _ if side.rare.counts().out_of_order > holes => "fills a gap",
             _ if packet.flags.is_syn() && syns > 0 => "asks again",
             _ if packet.flags.any(TcpFlags::RST) => "resets the connection",
             _ if packet.window == 0 => "cannot take more",

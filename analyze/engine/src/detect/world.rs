@@ -78,9 +78,9 @@ const FEW: usize = 8;
 const MAX_FACTS: usize = 4096;
 
 impl Facts {
-    /// Facts of which connections may take `memory` bytes.
-    pub(crate) fn new(memory: u64) -> Self {
-        Self { servers: Servers::new(memory), ..Self::default() }
+    /// Facts of which connections and DNS queries may take so many bytes.
+    pub(crate) fn new(connections: u64, queries: u64) -> Self {
+        Self { servers: Servers::new(connections), dns: Dns::new(queries), ..Self::default() }
     }
 
     /// Keeps what is left of a connection, noted before.

@@ -1,6 +1,5 @@
 //! What is left of a connection when it ends.
 
-use super::endpoint::Endpoint;
 use super::event::{ConnState, Flow, LegSeen, Rejection, Reset, Side};
 use super::flow::{Cold, Hot, Seen};
 use super::key::End;
@@ -10,7 +9,6 @@ use super::stall::stall;
 use super::tcp::resend::Resend;
 use super::tcp::side::{self, TcpSide};
 use super::tcp::{Ledger, TcpEvent, Watch};
-use crate::packet::TCP;
 
 /// Ends a connection: what its watches still have to tell, and the sum of it.
 pub(crate) fn ended(
@@ -24,19 +22,19 @@ pub(crate) fn ended(
     let ([low, high], told) = side::ended(hot, cold, watch, ledger);
     let mut events = Vec::new();
     for (end, point, tunnel, resends) in told {
-        events.extend(resends.iter().map(|resend| tcp_event(cold, end, point, tunnel, resend)));
+        events.extend(resends.iter().map(|resend| tcp_event(hot, cold, end, (point, tunnel), resend)));
     }
     let (orig, resp) = if cold.orig == End::Low { (low, high) } else { (high, low) };
     (sum_up(hot, cold, unit, evicted, orig, resp), events)
 }
 
 /// What is told of one range.
-pub(crate) fn tcp_event(cold: &Cold, end: End, point: u16, tunnel: u32, resend: &Resend) -> TcpEvent {
+pub(crate) fn tcp_event(hot: &Hot, cold: &Cold, end: End, (point, tunnel): (u16, u32), resend: &Resend) -> TcpEvent {
     TcpEvent {
         point,
         tunnel,
-        orig: Endpoint { addr: cold.src, port: cold.src_port },
-        resp: Endpoint { addr: cold.dst, port: cold.dst_port },
+        orig: hot.key.endpoint(cold.orig),
+        resp: hot.key.endpoint(cold.orig.other()),
         from_orig: end == cold.orig,
         ns: resend.ns,
         frame: resend.frame,
@@ -54,14 +52,14 @@ pub(crate) fn tcp_event(cold: &Cold, end: End, point: u16, tunnel: u32, resend: 
 }
 
 fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, tcp_resp: TcpSide) -> Flow {
-    let (orig, resp) = (cold.orig, cold.orig.other());
+    let (orig, resp, more) = (cold.orig, cold.orig.other(), cold.more());
     let from_orig = Side { tcp: tcp_orig, ..side(hot, cold, orig) };
     let from_resp = Side { tcp: tcp_resp, ..side(hot, cold, resp) };
     Flow {
         unit,
-        orig: Endpoint { addr: cold.src, port: cold.src_port },
-        resp: Endpoint { addr: cold.dst, port: cold.dst_port },
-        proto: cold.proto,
+        orig: hot.key.endpoint(orig),
+        resp: hot.key.endpoint(resp),
+        proto: hot.key.proto(),
         first_ns: cold.first_ns,
         last_ns: hot.last_ns,
         first: cold.first,
@@ -71,7 +69,7 @@ fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, t
         syn_ns: cold.handshake.syn_ns,
         from_orig,
         from_resp,
-        reset: cold.reset.map(|reset| Reset {
+        reset: more.reset.map(|reset| Reset {
             by_orig: reset.by == orig,
             ns: reset.ns,
             ttl: reset.ttl,
@@ -81,23 +79,23 @@ fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, t
             frame: reset.frame,
             count: reset.count.max(1),
         }),
-        rejection: cold.icmp.map(|icmp| Rejection {
+        rejection: more.icmp.map(|icmp| Rejection {
             from: icmp.from,
             icmp: icmp.icmp,
             ttl: icmp.ttl,
             frame: icmp.frame,
             count: icmp.count,
         }),
-        stall: if cold.proto == TCP { stall(hot, cold) } else { None },
-        pause: cold.pause,
+        stall: if hot.key.is_tcp() { stall(hot, cold) } else { None },
+        pause: more.pause,
         leg: first_leg(hot, cold),
-        other_legs: cold.legs.iter().map(|leg| other_leg(leg, orig)).collect(),
-        legs_left_out: cold.legs_left_out,
+        other_legs: more.legs.iter().map(|leg| other_leg(leg, orig)).collect(),
+        legs_left_out: more.legs_left_out,
         history: cold.history,
-        syns: cold.syns,
+        syns: cold.syns(),
         ignored: cold.handshake.ignored,
         syn_waited: cold.handshake.waited,
-        idle: cold.idle,
+        idle: more.idle,
         data_ns: [cold.data_ns[orig as usize], cold.data_ns[resp as usize]],
         passed: None,
         evicted,
@@ -144,16 +142,17 @@ fn counted(lanes: &[Lane; 2], rare: &[Rare; 2], orig: End) -> LegSeen {
 const COUNTS: usize = 9;
 
 fn counts(lane: &Lane, rare: &Rare) -> [u64; COUNTS] {
+    let odd = rare.counts();
     [
         lane.packets.into(),
         lane.bytes,
         lane.payload,
-        rare.retransmitted_bytes,
-        rare.retransmitted_packets.into(),
-        rare.out_of_order.into(),
-        rare.repeats.into(),
+        odd.retransmitted_bytes,
+        odd.retransmitted_packets.into(),
+        odd.out_of_order.into(),
+        odd.repeats.into(),
         rare.syns.into(),
-        rare.keepalives.into(),
+        odd.keepalives.into(),
     ]
 }
 
@@ -161,7 +160,8 @@ fn counts(lane: &Lane, rare: &Rare) -> [u64; COUNTS] {
 /// way was seen by the legs before.
 fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
     let at = end as usize;
-    let legs = || std::iter::once((&hot.lanes, &cold.rare)).chain(cold.legs.iter().map(|leg| (&leg.lanes, &leg.rare)));
+    let legs =
+        || std::iter::once((&hot.lanes, &cold.rare)).chain(cold.legs().iter().map(|leg| (&leg.lanes, &leg.rare)));
     let counts = legs().map(|(lanes, rare)| counts(&lanes[at], &rare[at]));
     let counts = counts.fold([0; COUNTS], |most, counts| std::array::from_fn(|at| most[at].max(counts[at])));
     let [packets, bytes, payload_bytes, retransmitted_bytes, retransmitted_packets, counts @ ..] = counts;
@@ -181,12 +181,12 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
         missed_bytes: missed.min().unwrap_or_default(),
         syns,
         keepalives,
-        mss: hello.mss,
-        window_scale: hello.window_scale,
+        mss: hello.mss(),
+        window_scale: hello.window_scale(),
         ttl: legs().find(|(lanes, _)| lanes[at].packets > 0).map(|(_, rare)| rare[at].ttl),
         isn: greeted.then_some(hello.isn),
-        tsval: hello.tsval.filter(|_| greeted),
-        sample: (cold.proto != TCP && seen & Seen::DATA != 0).then_some(hello.isn),
+        tsval: hello.tsval().filter(|_| greeted),
+        sample: (!hot.key.is_tcp() && seen & Seen::DATA != 0).then_some(hello.isn),
         shape: hello.shape,
         sent: legs().find_map(|(lanes, _)| lanes[at].sent()),
         acknowledged: legs().find_map(|(lanes, _)| lanes[at].acknowledged()),
@@ -201,7 +201,7 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
 /// Zeek's `conn_state` of a connection.
 fn state(hot: &Hot, cold: &Cold) -> ConnState {
     let (orig, resp) = (hot.seen[cold.orig as usize], hot.seen[cold.orig.other() as usize]);
-    if cold.proto != TCP {
+    if !hot.key.is_tcp() {
         return match (orig & Seen::DATA != 0, resp & Seen::DATA != 0) {
             (true, true) => ConnState::Sf,
             (true, false) => ConnState::S0,

@@ -49,9 +49,9 @@ impl<T: Copy + Default + fmt::Debug, const N: usize> fmt::Debug for Few<T, N> {
     }
 }
 
-/// Zeek's history letters, upper case for the originator.
+/// Zeek's history letters, upper case for the originator: eight kinds, each once for each end.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct History(Few<u8, 24>);
+pub struct History(Few<u8, 16>);
 
 impl History {
     pub(crate) fn push(&mut self, letter: u8) {

@@ -2,7 +2,7 @@
 
 mod cold;
 
-pub(crate) use cold::{Cold, IcmpSeen};
+pub(crate) use cold::{Cold, IcmpSeen, More};
 
 use super::flows::Source;
 use super::key::{End, Key};
@@ -198,10 +198,12 @@ impl Hot {
     /// Notes a silence in which nobody waited for anything.
     #[cold]
     fn idle(&self, cold: &mut Cold, packet: &Packet, end: End, gap_ns: i64) {
-        cold.pause = Some((gap_ns, packet.ts_ns));
+        let by_orig = end == cold.orig;
+        let more = cold.more_mut();
+        more.pause = Some((gap_ns, packet.ts_ns));
         let [low, high] = &self.lanes;
         if packet.kind == Kind::Tcp && low.is_acked_by(high) && high.is_acked_by(low) {
-            cold.idle = Some(Idle { gap_ns, until_ns: packet.ts_ns, by_orig: end == cold.orig });
+            more.idle = Some(Idle { gap_ns, until_ns: packet.ts_ns, by_orig });
         }
     }
 
@@ -209,8 +211,7 @@ impl Hot {
         // Of a segment that was cut before its flags only the addresses count.
         let datagram = !self.key.is_tcp() && packet.payload_len > 0;
         if datagram && self.seen[end as usize] & Seen::DATA == 0 {
-            let first = Hello { isn: packet.tsval, shape: packet.payload_len, ..Hello::default() };
-            cold.handshake.hello[end as usize] = first;
+            cold.handshake.hello[end as usize] = Hello::of_datagram(packet);
             self.mark(cold, end, Seen::DATA, b'd');
             self.talk |= u8::from(packet.payload_len >= quic::SMALLEST);
         }
@@ -290,7 +291,7 @@ impl Hot {
             ledger.judged.extend(again.map(|resend| (end, resend)));
             cold.rare[end as usize].syns += 1;
             if !granted {
-                cold.syns.push(source.frame(packet));
+                cold.note_syn(source.frame(packet));
             }
         }
     }

@@ -52,8 +52,8 @@ struct Data {
     talk: Option<Box<Talk>>,
 }
 
-/// Bytes one live connection takes: both halves, its index entry at the usual load, history and evidence.
-pub(crate) const FLOW_BYTES: u64 = 720;
+/// Bytes one live connection takes: both halves and its index entry at the usual load.
+pub(crate) const FLOW_BYTES: u64 = 400;
 
 /// A packet on its way through the table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -163,6 +163,7 @@ impl Flows {
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
         let held = self.held();
         let (hot, cold, data) = (&mut self.hot[at], &mut self.cold[at], &mut self.data[at]);
+        let unusual = hot.was_silent(packet) || packet.flags.any(TcpFlags::SYN | TcpFlags::RST);
         let taken = hot.take(cold, &mut data.watch, &mut self.ledger, packet, probe.end, source);
         if hot.hears(packet, probe.end, taken) {
             self.hear(at, packet, probe.end, source, events);
@@ -170,7 +171,7 @@ impl Flows {
         if !self.ledger.judged.is_empty() {
             self.tell(at, packet, events);
         }
-        if slot.is_none() || taken.may_grow() || self.held() != held {
+        if slot.is_none() || unusual || taken.may_grow() || self.held() != held {
             self.charge(at);
             if self.over() > 0 {
                 self.evict(packet.index, events);
@@ -190,8 +191,8 @@ impl Flows {
         self.extra = (self.extra + after as u64).saturating_sub(before as u64);
     }
 
-    /// Counts what a connection has come to hold, or has let go: further legs, which only packets of theirs make.
-    fn charge(&mut self, at: usize) {
+    /// Counts what a connection has come to hold, or has let go.
+    pub(crate) fn charge(&mut self, at: usize) {
         let cold = &mut self.cold[at];
         let held = cold.extra_bytes();
         self.extra = (self.extra + held).saturating_sub(cold.charged);
@@ -203,7 +204,7 @@ impl Flows {
     fn tell(&mut self, at: usize, packet: &Packet, events: &mut Events) {
         let (hot, cold) = (&self.hot[at], &self.cold[at]);
         for (end, resend) in self.ledger.judged.drain(..) {
-            let event = tcp_event(cold, end, hot.point, hot.tunnel, &resend);
+            let event = tcp_event(hot, cold, end, (hot.point, hot.tunnel), &resend);
             events.push((packet.index, Event::Tcp(Box::new(event))));
         }
     }
@@ -332,13 +333,25 @@ impl Flows {
         }
     }
 
-    /// Ends all connections, in the order in which they began.
-    pub(crate) fn drain(&mut self, events: &mut Events) {
+    /// The places of all connections, in the order in which they began.
+    pub(crate) fn in_order(&self) -> Vec<u32> {
         let mut live: Vec<u32> = self.live().collect();
         live.sort_by_key(|&slot| self.cold[slot as usize].first);
-        for slot in live {
+        live
+    }
+
+    /// Ends these connections.
+    pub(crate) fn end_all(&mut self, slots: &[u32], events: &mut Events) {
+        for &slot in slots {
             self.end(slot, u32::MAX, false, events);
         }
+    }
+
+    /// Lets go of the places of connections, once all have ended.
+    pub(crate) fn release(&mut self) {
+        debug_assert_eq!(self.len(), 0, "connections end before their places go");
+        (self.index, self.sweep_at) = (Index::default(), 0);
+        (self.hot, self.cold, self.free, self.data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     }
 }
 

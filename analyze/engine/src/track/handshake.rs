@@ -5,23 +5,66 @@ use super::key::End;
 use super::maybe::MaybeNs;
 use super::tcp::resend::{Resend, Trigger, Verdict};
 use crate::packet::Packet;
+use crate::wire::tcp::TcpOptions;
 
 /// What one end announced in its SYN.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hello {
     /// Initial sequence number; of datagrams, a sample of the first one's payload.
     pub(crate) isn: u32,
-    /// TCP timestamp.
-    pub(crate) tsval: Option<u32>,
+    /// TCP timestamp, where `stamped`.
+    tsval: u32,
     /// Window and options that no router changes; of datagrams, the first one's length.
     pub(crate) shape: u32,
-    pub(crate) mss: Option<u16>,
-    pub(crate) window_scale: Option<u8>,
-    pub(crate) may_sack: bool,
+    /// 0 where none was announced.
+    mss: u16,
+    stamped: bool,
+    /// Whether it is of a SYN.
     pub(crate) seen: bool,
 }
 
+/// In `Hello::shape`, where no window scale is announced.
+const NO_SCALE: u8 = 0xff;
+
 impl Hello {
+    /// A SYN's.
+    pub(crate) fn of(packet: &Packet, options: &TcpOptions) -> Self {
+        let scale = options.window_scale.unwrap_or(NO_SCALE);
+        Self {
+            isn: packet.seq,
+            tsval: packet.tsval,
+            shape: u32::from(packet.window) << 16 | u32::from(scale) << 8 | u32::from(options.sack_permitted),
+            mss: options.mss.unwrap_or_default(),
+            stamped: packet.bits.has_timestamps(),
+            seen: true,
+        }
+    }
+
+    /// The first datagram's.
+    pub(crate) fn of_datagram(packet: &Packet) -> Self {
+        Self { isn: packet.tsval, shape: packet.payload_len, ..Self::default() }
+    }
+
+    /// The largest segment it takes.
+    pub(crate) fn mss(&self) -> Option<u16> {
+        Some(self.mss).filter(|mss| *mss > 0)
+    }
+
+    /// TCP timestamp.
+    pub(crate) fn tsval(&self) -> Option<u32> {
+        self.stamped.then_some(self.tsval)
+    }
+
+    /// Bits by which its windows are to be shifted.
+    pub(crate) fn window_scale(&self) -> Option<u8> {
+        Some((self.shape >> 8) as u8).filter(|scale| self.seen && *scale != NO_SCALE)
+    }
+
+    /// Whether it takes selective acknowledgements.
+    fn may_sack(&self) -> bool {
+        self.seen && self.shape & 1 != 0
+    }
+
     /// The window that a SYN announced.
     pub(crate) fn window(&self) -> u16 {
         (self.shape >> 16) as u16
@@ -29,9 +72,9 @@ impl Hello {
 }
 
 /// The last SYN or SYN-ACK of an end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Asked {
-    ns: i64,
+    ns: MaybeNs,
     frame: FrameId,
 }
 
@@ -43,7 +86,7 @@ pub(crate) struct Handshake {
     pub(crate) syn_ack_ns: MaybeNs,
     pub(crate) ack_ns: MaybeNs,
     pub(crate) hello: [Hello; 2],
-    asked: [Option<Asked>; 2],
+    asked: [Asked; 2],
     /// Whether an end sent its SYN again, so that the time to its answer measures nothing (Karn).
     pub(crate) repeated: [bool; 2],
     /// SYN-ACKs that were sent again though the acknowledgement had passed.
@@ -69,12 +112,13 @@ impl Handshake {
 
     /// Takes a SYN or SYN-ACK at the first leg; a repeated one is something to tell.
     pub(crate) fn take_syn(&mut self, packet: &Packet, end: End, frame: FrameId) -> Option<Resend> {
-        let before = self.asked[end as usize].replace(Asked { ns: packet.ts_ns, frame })?;
+        let asked = Asked { ns: Some(packet.ts_ns).into(), frame };
+        let before = std::mem::replace(&mut self.asked[end as usize], asked);
+        let gap_ns = packet.ts_ns.saturating_sub(before.ns.get()?);
         self.repeated[end as usize] = true;
-        let gap_ns = packet.ts_ns.saturating_sub(before.ns);
         // Sooner than any timer: the network made two of one, or the end answers a repeated SYN.
         let by_timer = gap_ns >= LEAST_WAIT_NS;
-        self.waited |= packet.flags.is_syn() && by_timer && self.asked[end.other() as usize].is_none();
+        self.waited |= packet.flags.is_syn() && by_timer && !self.asked[end.other() as usize].ns.is_some();
         self.ignored += u32::from(packet.flags.is_syn_ack() && by_timer && self.ack_ns.is_some());
         let timer = if packet.flags.is_syn() { Trigger::SynRto } else { Trigger::SynAckRto };
         Some(Resend {
@@ -97,7 +141,7 @@ impl Handshake {
 
     /// Whether both ends may acknowledge selectively; where a SYN is missing, they may as everybody does.
     pub(crate) fn may_sack(&self) -> bool {
-        self.hello.iter().all(|hello| hello.may_sack || !hello.seen)
+        self.hello.iter().all(|hello| hello.may_sack() || !hello.seen)
     }
 
     /// The round trip from the vantage to who receives what `sender` sends.
@@ -112,7 +156,7 @@ impl Handshake {
 
     /// Payload of a full segment with the options that this one has.
     pub(crate) fn segment_len(&self, packet: &Packet) -> u32 {
-        let announced = self.hello.iter().filter_map(|hello| hello.mss).map(u32::from).min();
+        let announced = self.hello.iter().filter_map(Hello::mss).map(u32::from).min();
         let options = u32::from(packet.l4_header_len).saturating_sub(20);
         announced.map_or(USUAL_SEGMENT, |mss| mss.saturating_sub(options).max(64))
     }

@@ -90,12 +90,14 @@ fn mark(flows: &mut Flows, quote: &Quote, icmp: IcmpCode, packet: &Packet, frame
     if icmp.is_too_big() {
         cold.handshake.too_big_ns = Some(packet.ts_ns).into();
     }
-    match &mut cold.icmp {
+    let known = &mut cold.more_mut().icmp;
+    match known {
         Some(seen) => seen.count += 1,
         None => {
-            cold.icmp = Some(IcmpSeen { from: packet.src, icmp, ttl: packet.ttl, frame, count: 1 });
+            *known = Some(IcmpSeen { from: packet.src, icmp, ttl: packet.ttl, frame, count: 1 });
         }
     }
+    flows.charge(slot as usize);
     true
 }
 

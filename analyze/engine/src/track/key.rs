@@ -1,5 +1,6 @@
-use crate::Packet;
+use super::endpoint::Endpoint;
 use crate::packet::TCP;
+use crate::{Addr, Packet};
 use std::hash::{BuildHasher, RandomState};
 
 /// A five-tuple without direction: both directions of a connection give the same key.
@@ -35,6 +36,21 @@ impl Key {
         } else {
             (Self { low: halves(dst), high: halves(src), ports: b << 16 | a, proto }, End::High)
         }
+    }
+
+    /// One of the ends.
+    pub(crate) fn endpoint(&self, end: End) -> Endpoint {
+        let (half, port) = match end {
+            End::Low => (self.low, self.ports >> 16),
+            End::High => (self.high, self.ports & 0xffff),
+        };
+        let bytes = u128::from(half[0]) | u128::from(half[1]) << 64;
+        Endpoint { addr: Addr(bytes.to_le_bytes()), port: port as u16 }
+    }
+
+    /// Number of the IP protocol.
+    pub(crate) fn proto(&self) -> u8 {
+        self.proto
     }
 
     /// Whether the protocol is TCP.
@@ -103,7 +119,6 @@ fn fold(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Addr;
 
     fn packet(src: u8, dst: u8, src_port: u16, dst_port: u16) -> Packet {
         Packet {
@@ -123,6 +138,8 @@ mod tests {
             let back = packet(2, 1, 80, 1000 + n);
             assert_eq!(Key::of(&there).0, Key::of(&back).0);
             assert_ne!(Key::of(&there).1, Key::of(&back).1);
+            let (key, end) = Key::of(&there);
+            assert_eq!((key.endpoint(end), key.endpoint(end.other())), (Endpoint::src(&there), Endpoint::dst(&there)));
             assert_eq!(shard_of(&there), shard_of(&back));
         }
     }

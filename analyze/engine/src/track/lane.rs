@@ -35,6 +35,27 @@ const ACKED: u32 = 0x8;
 /// What is rare about a lane, kept apart from what every packet touches.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
+    /// TTL of the first packet.
+    pub(crate) ttl: u8,
+    /// SYN segments.
+    pub(crate) syns: u32,
+    /// Made when anything is out of order.
+    odd: Option<Box<Odd>>,
+}
+
+/// What an orderly lane has none of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Odd {
+    counts: OddCounts,
+    /// What was jumped over.
+    holes: Holes,
+    /// Bytes that do not arrive; made when the lane shows any.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// Counts of what an orderly lane has none of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OddCounts {
     /// Payload bytes sent again below `next_seq` that fill no hole.
     pub(crate) retransmitted_bytes: u64,
     /// Segments with such bytes.
@@ -43,16 +64,8 @@ pub(crate) struct Rare {
     pub(crate) out_of_order: u32,
     /// The same packet again: another sighting on the same interface, or a copy made by the network.
     pub(crate) repeats: u32,
-    /// TTL of the first packet.
-    pub(crate) ttl: u8,
-    /// SYN segments.
-    pub(crate) syns: u32,
     /// Keep-alive probes.
     pub(crate) keepalives: u32,
-    /// What was jumped over; made when anything was.
-    holes: Option<Box<Holes>>,
-    /// Bytes that do not arrive; made when the lane shows any.
-    pub(crate) trouble: Option<Box<Trouble>>,
 }
 
 /// Ranges that were jumped over, oldest first; the oldest goes when there are too many.
@@ -126,7 +139,7 @@ impl Lane {
     pub(crate) fn take(&mut self, packet: &Packet, gap_ns: i64, told: Told, rare: &mut Rare) -> Taken {
         let fingerprint = fingerprint(packet) & !STATE;
         if fingerprint == self.marks & !STATE && gap_ns < COPY_NS && self.is_copy(packet) {
-            rare.repeats += 1;
+            rare.odd().counts.repeats += 1;
             return Taken::Copy;
         }
         if self.packets == 0 {
@@ -197,7 +210,7 @@ impl Lane {
             return Taken::Next;
         }
         if after(packet.seq, next) {
-            rare.holes.get_or_insert_default().open(next, packet.seq);
+            rare.odd().holes.open(next, packet.seq);
             self.next_seq = end;
             return Taken::Jump { from: next };
         }
@@ -212,12 +225,33 @@ impl Lane {
         if packet.seq == self.next_seq || self.marks & STARTED == 0 || packet.flags.any(TcpFlags::RST) {
             return Taken::Nothing;
         }
-        rare.keepalives += u32::from(packet.seq.wrapping_add(1) == self.next_seq);
+        if packet.seq.wrapping_add(1) == self.next_seq {
+            rare.odd().counts.keepalives += 1;
+        }
         if after(self.next_seq, packet.seq) { Taken::Probe } else { Taken::Ahead { from: self.next_seq } }
     }
 }
 
 impl Rare {
+    fn odd(&mut self) -> &mut Odd {
+        self.odd.get_or_insert_default()
+    }
+
+    /// Counts of what is out of order.
+    pub(crate) fn counts(&self) -> OddCounts {
+        self.odd.as_ref().map(|odd| odd.counts).unwrap_or_default()
+    }
+
+    /// Bytes that do not arrive.
+    pub(crate) fn trouble(&self) -> Option<&Trouble> {
+        self.odd.as_ref()?.trouble.as_deref()
+    }
+
+    /// Bytes that do not arrive, to be added to.
+    pub(crate) fn trouble_mut(&mut self) -> &mut Trouble {
+        self.odd().trouble.get_or_insert_default()
+    }
+
     /// Bytes that the peer acknowledged although this point never saw them.
     pub(crate) fn acknowledged_unseen(&self, peer: &Lane) -> u64 {
         let holes = self.holes().iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
@@ -225,23 +259,23 @@ impl Rare {
     }
 
     fn holes(&self) -> &[(u32, u32)] {
-        self.holes.as_ref().map_or(&[], |holes| &holes.ranges[..holes.len.into()])
+        self.odd.as_ref().map_or(&[], |odd| &odd.holes.ranges[..odd.holes.len.into()])
     }
 
     /// Bytes held beside it.
     pub(crate) fn held(&self) -> usize {
-        let trouble = if self.trouble.is_some() { size_of::<Trouble>() } else { 0 };
-        trouble + if self.holes.is_some() { size_of::<Holes>() } else { 0 }
+        let trouble = if self.trouble().is_some() { size_of::<Trouble>() } else { 0 };
+        trouble + if self.odd.is_some() { size_of::<Odd>() } else { 0 }
     }
 
     /// Lets go of that.
     pub(crate) fn release(&mut self) {
-        (self.trouble, self.holes) = (None, None);
+        self.odd = None;
     }
 
     /// Whether anything was skipped or sent again.
     pub(crate) fn has_trouble(&self) -> bool {
-        self.trouble.is_some() || !self.holes().is_empty()
+        self.trouble().is_some() || !self.holes().is_empty()
     }
 
     /// Bytes of the hole that starts at `seq`.
@@ -256,27 +290,29 @@ impl Rare {
         }
         if packet.payload_len == 1 && packet.seq == next.wrapping_sub(1) && told.ack.is_none_or(|ack| !after(next, ack))
         {
-            self.keepalives += u32::from(!packet.flags.any(TcpFlags::FIN));
+            self.odd().counts.keepalives += u32::from(!packet.flags.any(TcpFlags::FIN));
             return Taken::Probe;
         }
         let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
         let end = packet.seq.wrapping_add(len);
         let old_end = if after(end, next) { next } else { end };
         let old = old_end.wrapping_sub(packet.seq);
-        let filled = self.holes.as_mut().map_or(0, |holes| holes.fill(packet.seq, old_end));
-        self.out_of_order += u32::from(filled > 0);
+        let Odd { counts, holes, .. } = self.odd();
+        let filled = holes.fill(packet.seq, old_end);
+        counts.out_of_order += u32::from(filled > 0);
         if old > filled && packet.payload_len > 0 {
-            self.retransmitted_packets += 1;
-            self.retransmitted_bytes += u64::from((old - filled).min(packet.payload_len));
+            counts.retransmitted_packets += 1;
+            counts.retransmitted_bytes += u64::from((old - filled).min(packet.payload_len));
         }
         Taken::Behind { next, old, filled }
     }
 
     /// The segment taken last was no resend but a copy that the network or the capture made.
     pub(crate) fn was_copy(&mut self, packet: &Packet) {
-        self.repeats += 1;
-        self.retransmitted_packets = self.retransmitted_packets.saturating_sub(1);
-        self.retransmitted_bytes = self.retransmitted_bytes.saturating_sub(packet.payload_len.into());
+        let counts = &mut self.odd().counts;
+        counts.repeats += 1;
+        counts.retransmitted_packets = counts.retransmitted_packets.saturating_sub(1);
+        counts.retransmitted_bytes = counts.retransmitted_bytes.saturating_sub(packet.payload_len.into());
     }
 }
 

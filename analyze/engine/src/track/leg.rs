@@ -1,6 +1,6 @@
 //! Places that saw a connection beside the first.
 
-use super::flow::{Cold, Passing};
+use super::flow::{Cold, More, Passing};
 use super::flows::Source;
 use super::key::End;
 use super::lane::{Lane, Rare};
@@ -74,22 +74,23 @@ impl Cold {
     /// Counts a packet on a leg that is not the first.
     pub(crate) fn take_on_leg(&mut self, ledger: &mut Ledger, packet: &Packet, end: End, source: &Source<'_>) {
         let spot = Spot::of(packet, end);
-        let known = self.legs.iter().position(|leg| leg.spot().is(spot));
+        let More { legs, legs_left_out, .. } = self.more.get_or_insert_default().as_mut();
+        let known = legs.iter().position(|leg| leg.spot().is(spot));
         let at = match known {
             Some(at) => at,
-            None if self.legs.len() < MAX_LEGS => {
+            None if legs.len() < MAX_LEGS => {
                 let orig_from_a = packet.bits.is_from_b() == (end != self.orig);
-                self.legs.reserve_exact(1);
+                legs.reserve_exact(1);
                 let Spot { point, tunnel, way } = spot;
-                self.legs.push(Leg { point, way, tunnel, orig_from_a, first_ns: packet.ts_ns, ..Leg::default() });
-                self.legs.len() - 1
+                legs.push(Leg { point, way, tunnel, orig_from_a, first_ns: packet.ts_ns, ..Leg::default() });
+                legs.len() - 1
             }
             None => {
-                self.legs_left_out += 1;
+                *legs_left_out += 1;
                 return;
             }
         };
-        let leg = &mut self.legs[at];
+        let leg = &mut legs[at];
         let gap_ns = packet.ts_ns.saturating_sub(leg.last_ns);
         leg.last_ns = packet.ts_ns;
         let passing = Passing { ledger, handshake: &self.handshake, source, tells: false };

@@ -129,7 +129,7 @@ impl Passages {
             return None;
         }
         let first = Spot { point: hot.point, tunnel: hot.tunnel, way: hot.way };
-        let others = cold.legs.iter().map(Leg::spot);
+        let others = cold.legs().iter().map(Leg::spot);
         let of = |spot: Spot| {
             let found = places.iter_mut().find(|(place, _)| place.is(spot));
             let mut times = found.map(|(_, heaps)| std::mem::take(heaps).map(Times::of)).unwrap_or_default();

@@ -92,10 +92,10 @@ impl Hot {
         if !self.is_vantage(packet, end) {
             return;
         }
-        if cold.quic.is_none() && by_client {
-            cold.quic = open(bytes, packet, source).map(Box::new);
+        if cold.more().quic.is_none() && by_client {
+            cold.more_mut().quic = open(bytes, packet, source).map(Box::new);
         }
-        let Some(opening) = &mut cold.quic else {
+        let Some(opening) = &mut cold.more_mut().quic else {
             self.talk = 0;
             return;
         };
@@ -115,7 +115,7 @@ impl Hot {
 
     /// What is known of a QUIC connection that ends.
     pub(crate) fn quic(&self, cold: &mut Cold) -> Option<Box<Quic>> {
-        let turn = cold.quic.take()?.turn;
+        let turn = cold.take_quic()?.turn;
         let unanswered = if turn.answered_ns.is_none() { self.lanes[cold.orig as usize].packets } else { 0 };
         Some(Box::new(Quic { turn, unanswered }))
     }

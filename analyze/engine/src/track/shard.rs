@@ -10,13 +10,10 @@ use super::neighbours::Neighbours;
 use super::passage::Passages;
 use crate::packet::{Kind, Packet};
 
-/// Part of the memory that open DNS transactions may hold, beside the connections.
-const DNS_SHARE: u64 = 8;
-
 /// Trackers of one shard. Shards share nothing, so any number of threads gives the same result.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    flows: Flows,
+    pub(crate) flows: Flows,
     errors: Errors,
     echoes: Echoes,
     neighbours: Neighbours,
@@ -40,7 +37,9 @@ pub(crate) struct LeftOut {
 /// What all shards together may hold, bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
-    pub(crate) trackers: u64,
+    pub(crate) flows: u64,
+    /// For DNS transactions that may still be answered.
+    pub(crate) dns: u64,
     /// For the second look at TCP, where it is wanted.
     pub(crate) compat: Option<u64>,
     /// For when packets passed places, where somebody wants to know.
@@ -52,12 +51,12 @@ impl Shard {
         let share = |bytes: u64| usize::try_from(bytes / SHARDS as u64).unwrap_or(usize::MAX);
         let passages = memory.passages.map(|bytes| Passages::new(bytes / SHARDS as u64));
         Self {
-            flows: Flows::new(share(memory.trackers / FLOW_BYTES), passages),
+            flows: Flows::new(share(memory.flows / FLOW_BYTES), passages),
             compat: memory.compat.map(|bytes| Compat::new(share(bytes))),
             errors: Errors::default(),
             echoes: Echoes::default(),
             neighbours: Neighbours::default(),
-            dns: Dns::new(memory.trackers / DNS_SHARE),
+            dns: Dns::new(memory.dns),
             unit: 0,
             last_ns: i64::MIN,
         }
@@ -65,10 +64,7 @@ impl Shard {
 
     /// Tracks the shard's packets of a chunk, in order. `now_ns` is the time at the chunk's end.
     pub(crate) fn take(&mut self, packets: &[Packet], source: &Source<'_>, now_ns: i64, events: &mut Events) {
-        if source.unit != self.unit {
-            self.drain(events);
-            self.unit = source.unit;
-        }
+        self.unit = source.unit;
         for run in packets.chunk_by(|a, b| is_flow(a) == is_flow(b)) {
             match run {
                 [first, ..] if is_flow(first) => {
@@ -107,9 +103,14 @@ impl Shard {
         }
     }
 
-    /// Ends everything: the unit is over.
-    pub(crate) fn drain(&mut self, events: &mut Events) {
-        self.flows.drain(events);
+    /// Ends all connections: the unit is over.
+    pub(crate) fn end_flows(&mut self, events: &mut Events) {
+        self.flows.end_all(&self.flows.in_order(), events);
+        self.flows.release();
+    }
+
+    /// Ends everything else.
+    pub(crate) fn end_others(&mut self, events: &mut Events) {
         self.echoes.drain(self.last_ns, self.unit, events);
         self.neighbours.drain(self.unit, events);
         self.dns.drain(self.last_ns, events);

@@ -45,7 +45,7 @@ impl Rare {
     /// Notes a retransmission.
     #[cold]
     pub(crate) fn note_resent(&mut self, packet: &Packet, peer: &Lane, frame: FrameId) {
-        let trouble = self.trouble.get_or_insert_default();
+        let trouble = self.trouble_mut();
         let waits = |old: &Resent| peer.acked().is_none_or(|acked| !after(acked, old.seq));
         match &mut trouble.resent {
             Some(old) if old.seq == packet.seq => old.again(packet, frame),
@@ -67,7 +67,7 @@ impl Rare {
     /// Notes a segment without payload that is ahead of everything seen (see [`Lane::skips`]).
     #[cold]
     pub(crate) fn note_skipped(&mut self, packet: &Packet, frame: FrameId) {
-        let skipped = &mut self.trouble.get_or_insert_default().skipped;
+        let skipped = &mut self.trouble_mut().skipped;
         if skipped.is_none_or(|old| after(packet.seq, old.to)) {
             *skipped = Some(Skipped { to: packet.seq, ns: packet.ts_ns, frame });
         }
@@ -75,7 +75,7 @@ impl Rare {
 
     /// Bytes from `acked` on that the sender has sent and that were never seen here.
     fn missing_after(&self, lane: &Lane, acked: u32) -> u32 {
-        let skipped = self.trouble.as_ref().and_then(|trouble| trouble.skipped);
+        let skipped = self.trouble().and_then(|trouble| trouble.skipped);
         let ahead = skipped.filter(|skipped| !after(acked, lane.next_seq) && after(skipped.to, lane.next_seq));
         ahead.map_or_else(|| self.hole_at(acked), |skipped| skipped.to.wrapping_sub(lane.next_seq))
     }
@@ -101,9 +101,13 @@ struct Place<'a> {
 /// What one side sent and its peer had never acknowledged when the connection ended: of the side with more signs.
 pub(crate) fn stall(hot: &Hot, cold: &Cold) -> Option<Box<Stall>> {
     let first = Place { point: hot.point, tunnel: hot.tunnel, lanes: &hot.lanes, rare: &cold.rare };
-    let legs = cold.legs.iter();
-    let others = legs.map(|leg| Place { point: leg.point, tunnel: leg.tunnel, lanes: &leg.lanes, rare: &leg.rare });
-    if !std::iter::once(&cold.rare).chain(cold.legs.iter().map(|leg| &leg.rare)).flatten().any(Rare::has_trouble) {
+    let others = cold.legs().iter().map(|leg| Place {
+        point: leg.point,
+        tunnel: leg.tunnel,
+        lanes: &leg.lanes,
+        rare: &leg.rare,
+    });
+    if !std::iter::once(&cold.rare).chain(cold.legs().iter().map(|leg| &leg.rare)).flatten().any(Rare::has_trouble) {
         return None;
     }
     let places: Vec<Place<'_>> = std::iter::once(first).chain(others).collect();
@@ -118,7 +122,7 @@ fn stall_of(end: End, places: &[Place<'_>], cold: &Cold) -> Option<Stall> {
     let mut stall = Stall { by_orig: end == cold.orig, seq: acked, ..Stall::default() };
     for place in places.iter().filter(|place| place.lanes[at].packets > 0) {
         let rare = &place.rare[at];
-        let resent = rare.trouble.as_ref().and_then(|trouble| trouble.resent).filter(|resent| resent.seq == acked);
+        let resent = rare.trouble().and_then(|trouble| trouble.resent).filter(|resent| resent.seq == acked);
         match resent {
             Some(resent) => {
                 stall.seen_at.push((place.point, place.tunnel));
@@ -143,7 +147,7 @@ impl Stall {
     fn miss(&mut self, rare: &Rare, missing: u32) {
         if missing > self.missing {
             self.missing = missing;
-            let skipped = rare.trouble.as_ref().and_then(|trouble| trouble.skipped);
+            let skipped = rare.trouble().and_then(|trouble| trouble.skipped);
             self.revealed = skipped.map(|skipped| (skipped.ns, skipped.frame));
         }
     }

@@ -2,7 +2,6 @@
 //! of direction, the acknowledgement of a request and the end of the connection do work; packets that go on as before
 //! note the time in the hot half. Seen by the first leg only.
 
-use super::endpoint::Endpoint;
 use super::event::FrameId;
 use super::flow::{Cold, Hot, Seen};
 use super::h2::Streams;
@@ -162,7 +161,7 @@ impl Hot {
     /// Who asks: who began, where that was seen; else the end with the port that clients are given (above 32767 by
     /// Linux), where the other one's is not.
     fn guess_client(&self, cold: &Cold) -> End {
-        let (from, to) = (cold.src_port, cold.dst_port);
+        let (from, to) = (self.key.endpoint(cold.orig).port, self.key.endpoint(cold.orig.other()).port);
         let greeted = (self.seen[0] | self.seen[1]) & (Seen::SYN | Seen::SYN_ACK) != 0;
         let is_answer = !greeted && from < EPHEMERAL && to >= EPHEMERAL;
         if is_answer { cold.orig.other() } else { cold.orig }
@@ -223,11 +222,9 @@ impl Hot {
 const EPHEMERAL: u16 = 32768;
 impl Talk {
     fn new(hot: &Hot, cold: &Cold, unit: u32) -> Self {
-        let (from, to) =
-            (Endpoint { addr: cold.src, port: cold.src_port }, Endpoint { addr: cold.dst, port: cold.dst_port });
         let is_orig = hot.client() == cold.orig;
-        let (client, server) = if is_orig { (from, to) } else { (to, from) };
-        let asked_again = cold.syns.as_slice().len() > 1;
+        let (client, server) = (hot.key.endpoint(hot.client()), hot.key.endpoint(hot.client().other()));
+        let asked_again = cold.syns().as_slice().len() > 1;
         let rtt_ns = cold.handshake.syn_ns.until(cold.handshake.syn_ack_ns).filter(|_| is_orig && !asked_again);
         Self {
             turn: Turn { unit, client, server, point: hot.point, tunnel: hot.tunnel, ..Turn::default() },

@@ -27,7 +27,7 @@ impl Finding {
         self.counts.insert("clients", clients(queries).len() as i64);
         self.counts.insert("lookups", lookups(queries, &world.facts.dns) as i64);
         let first = queries.iter().map(|query| query.first_ns).min();
-        let last = queries.iter().map(|query| query.last_ns + query.last_rtt_ns.unwrap_or_default()).max();
+        let last = queries.iter().map(|query| query.last_ns + query.last_rtt_ns.get().unwrap_or_default()).max();
         if let (Some(first), Some(last)) = (first, last) {
             self.span(first, last);
         }

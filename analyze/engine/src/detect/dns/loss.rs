@@ -182,7 +182,7 @@ fn slowest(world: &World<'_>) -> BTreeMap<Endpoint, i64> {
 /// Last time that anything of DNS was seen, by unit.
 fn ends_ns(world: &World<'_>) -> BTreeMap<u32, i64> {
     let mut ends = BTreeMap::new();
-    let end = |query: &Query| query.last_ns.max(query.first_ns + query.rtt_ns.unwrap_or_default());
+    let end = |query: &Query| query.last_ns.max(query.first_ns + query.rtt_ns.get().unwrap_or_default());
     for of_unit in world.facts.dns.queries().chunk_by(|a, b| a.unit == b.unit) {
         let Some((unit, end)) = of_unit.first().map(|query| query.unit).zip(of_unit.iter().map(end).max()) else {
             continue;

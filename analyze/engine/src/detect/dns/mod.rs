@@ -21,6 +21,7 @@ pub(super) mod upstream;
 
 use crate::Addr;
 use crate::packet::TCP;
+use crate::track::MaybeNs;
 use crate::track::dns::transaction::{Outcome, Transport, rcode};
 use crate::track::dns::{Answering, Transaction};
 use crate::track::event::{Flow, Rejection};
@@ -48,8 +49,8 @@ pub(crate) struct Query {
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
     /// First attempt to answer, and last attempt before the answer to the answer.
-    pub(super) rtt_ns: Option<i64>,
-    pub(super) last_rtt_ns: Option<i64>,
+    pub(super) rtt_ns: MaybeNs,
+    pub(super) last_rtt_ns: MaybeNs,
     pub(super) attempts: u32,
     pub(super) answers: u32,
     /// Attempts that the client waited for in vain.
@@ -109,10 +110,17 @@ impl Elsewhere {
     }
 }
 
+/// Counts by client and server.
+type Folded = HashMap<(Addr, Endpoint), u64, RandomState>;
+
 /// Facts about DNS.
 #[derive(Debug, Default)]
 pub(crate) struct Dns {
     queries: Vec<Query>,
+    /// Queries kept one by one; without trouble they are folded beyond that.
+    most: usize,
+    /// Whether folding makes no more room.
+    is_full: bool,
     stories: Vec<Story>,
     pub(super) over_tcp: BTreeMap<(Addr, Endpoint), OverTcp>,
     pub(super) elsewhere: HashMap<Addr, Elsewhere, RandomState>,
@@ -123,7 +131,7 @@ pub(crate) struct Dns {
     /// Points at which both a question and its answer were seen.
     answering: Answering,
     /// Answered queries that are not kept one by one any more, by client, server.
-    pub(super) folded: HashMap<(Addr, Endpoint), u64, RandomState>,
+    pub(super) folded: Folded,
     /// Transactions, those that were answered and those that failed; what several units saw counts once.
     pub(crate) seen: u64,
     pub(crate) answered: u64,
@@ -135,8 +143,6 @@ pub(crate) struct Dns {
     pub(crate) left_out: u64,
 }
 
-/// Queries kept one by one; without trouble they are folded beyond that.
-const MAX_QUERIES: usize = 400_000;
 const MAX_STORIES: usize = 32_768;
 /// Clients and pairs kept.
 const MAX_PAIRS: usize = 32_768;
@@ -148,6 +154,11 @@ const NONE: u32 = u32::MAX;
 const SLOW_NS: i64 = 250_000_000;
 
 impl Dns {
+    /// Facts of which queries may take `memory` bytes.
+    pub(crate) fn new(memory: u64) -> Self {
+        Self { most: usize::try_from(memory).unwrap_or(usize::MAX) / size_of::<Query>(), ..Self::default() }
+    }
+
     /// Takes a transaction.
     pub(crate) fn add(&mut self, told: &Transaction) {
         self.answering.take(told);
@@ -162,18 +173,26 @@ impl Dns {
         if told.name_cut && self.cut.len() < MAX_PAIRS {
             self.cut.insert(told.client.addr);
         }
-        if self.queries.len() >= MAX_QUERIES {
+        let mut query = Query::of(told);
+        if self.queries.len() >= self.most && !self.is_full {
             self.fold();
+            self.is_full = self.queries.len() > self.most / 8 * 7;
         }
-        if self.queries.len() >= MAX_QUERIES {
-            self.left_out += 1;
+        if self.is_full {
+            self.count(&query);
             return;
         }
-        let mut query = Query::of(told);
         if query.is_telling() {
             query.story = self.tell(told);
         }
         self.queries.push(query);
+    }
+
+    /// Takes a query for which there is no room.
+    fn count(&mut self, query: &Query) {
+        if query.is_telling() || !count_fine(&mut self.folded, query) {
+            self.left_out += 1;
+        }
     }
 
     fn tell(&mut self, told: &Transaction) -> u32 {
@@ -196,12 +215,10 @@ impl Dns {
     fn fold(&mut self) {
         let troubled: HashSet<Endpoint, RandomState> =
             self.queries.iter().filter(|q| q.is_telling()).map(|q| q.client).collect();
-        let folded = &mut self.folded;
+        let (folded, left_out) = (&mut self.folded, &mut self.left_out);
         self.queries.retain(|query| {
             let keep = troubled.contains(&query.client);
-            if !keep && !query.seen_before && (folded.len() < MAX_PAIRS) {
-                *folded.entry((query.client.addr, query.server)).or_default() += 1;
-            }
+            *left_out += u64::from(!keep && !count_fine(folded, query));
             keep
         });
     }
@@ -295,6 +312,16 @@ impl Dns {
     }
 }
 
+/// Counts a query without trouble that is not kept, where there is room for its client and server.
+fn count_fine(folded: &mut Folded, query: &Query) -> bool {
+    let pair = (query.client.addr, query.server);
+    if folded.len() >= MAX_PAIRS && !folded.contains_key(&pair) {
+        return false;
+    }
+    *folded.entry(pair).or_default() += u64::from(!query.seen_before);
+    true
+}
+
 impl Query {
     /// Whether its client had to wait in vain.
     fn is_stalled(&self) -> bool {
@@ -316,8 +343,8 @@ impl Query {
             tcp: told.transport == Transport::Tcp,
             first_ns: told.first_ns,
             last_ns: told.last_query_ns,
-            rtt_ns: told.rtt_ns(),
-            last_rtt_ns: told.last_rtt_ns(),
+            rtt_ns: told.rtt_ns().into(),
+            last_rtt_ns: told.last_rtt_ns().into(),
             attempts: told.attempt_count,
             answers: told.answer_count,
             // Identifications alone do not tell questions apart whose names the capture cut off.
@@ -341,7 +368,7 @@ impl Query {
     /// Whether some finding may be about it.
     fn is_telling(&self) -> bool {
         let fine = matches!(self.rcode, Some(rcode::NOERROR | rcode::NXDOMAIN)) && self.outcome == Outcome::Answered;
-        let slow = self.last_rtt_ns.is_some_and(|rtt| rtt >= SLOW_NS);
+        let slow = self.last_rtt_ns.get().is_some_and(|rtt| rtt >= SLOW_NS);
         !fine || slow || self.unanswered > 0 || self.truncated || self.rejected
     }
 

@@ -44,7 +44,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// answered in its turn, too late.
 pub(super) fn took_ns(query: &Query) -> Option<i64> {
     let late = query.answers >= query.attempts && query.attempts > 1;
-    if late { query.rtt_ns } else { query.last_rtt_ns }
+    let took = if late { query.rtt_ns } else { query.last_rtt_ns };
+    took.get()
 }
 
 fn is_slow(query: &Query) -> bool {

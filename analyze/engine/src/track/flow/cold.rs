@@ -11,6 +11,7 @@ use crate::track::leg::Leg;
 use crate::track::maybe::MaybeNs;
 use crate::track::quic::Opening;
 use crate::track::tcp::side::Idle;
+use std::sync::LazyLock;
 
 /// A reset or ICMP error that hit a connection.
 #[derive(Clone, Copy, Debug)]
@@ -41,37 +42,43 @@ pub(crate) struct IcmpSeen {
 pub(crate) struct Cold {
     pub(crate) tag: u32,
     pub(crate) orig: End,
-    pub(crate) proto: u8,
+    /// Whether the originator's packets enter the first leg's tunnel at its end `a`.
+    pub(crate) orig_from_a: bool,
     pub(crate) first_ns: i64,
     pub(crate) first: FrameId,
-    pub(crate) src: crate::Addr,
-    pub(crate) src_port: u16,
-    pub(crate) dst: crate::Addr,
-    pub(crate) dst_port: u16,
     pub(crate) handshake: Handshake,
     /// When each end sent data first.
     pub(crate) data_ns: [MaybeNs; 2],
+    pub(crate) history: History,
+    pub(crate) rare: [Rare; 2],
+    syn: Option<FrameId>,
+    pub(in crate::track) more: Option<Box<More>>,
+    /// What of [`Cold::extra_bytes`] the table has counted.
+    pub(crate) charged: u64,
+}
+
+const _: () = assert!(size_of::<Cold>() <= 224, "a million of them are to fit beside their hot halves");
+
+/// What few connections have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct More {
     /// The last time nothing was sent for long while nothing was on its way.
     pub(crate) idle: Option<Idle>,
     pub(crate) reset: Option<ResetSeen>,
     pub(crate) icmp: Option<IcmpSeen>,
-    pub(crate) history: History,
-    /// The first SYNs, for evidence.
-    pub(crate) syns: Few<FrameId, 4>,
-    pub(crate) rare: [Rare; 2],
     /// The last silence of [`PAUSE_NS`] or more: how long it was, and when it ended.
     pub(crate) pause: Option<(i64, i64)>,
     pub(crate) legs: Vec<Leg>,
-    /// Whether the originator's packets enter the first leg's tunnel at its end `a`.
-    pub(crate) orig_from_a: bool,
     /// Legs beyond the cap, whose packets are not counted.
     pub(crate) legs_left_out: u32,
     /// How it began, where it speaks QUIC.
     pub(crate) quic: Option<Box<Opening>>,
+    /// SYNs after the first.
+    syns: Few<FrameId, 3>,
     recent: Option<Box<Recent>>,
-    /// What of [`Cold::extra_bytes`] the table has counted.
-    pub(crate) charged: u64,
 }
+
+static NOTHING_MORE: LazyLock<More> = LazyLock::new(More::default);
 
 impl Cold {
     /// State of a new connection whose first packet this is.
@@ -79,55 +86,78 @@ impl Cold {
         // A SYN-ACK as first packet was asked for by the other end.
         let answered = packet.kind == Kind::Tcp && packet.flags.is_syn_ack();
         let orig = if answered { end.other() } else { end };
-        let (src, dst) = ((packet.src, packet.src_port), (packet.dst, packet.dst_port));
-        let (from, to) = if answered { (dst, src) } else { (src, dst) };
         Self {
             tag,
             orig,
-            proto: packet.proto,
+            orig_from_a: packet.bits.is_from_b() == (end != orig),
             first_ns: packet.ts_ns,
             first: frame,
-            src: from.0,
-            src_port: from.1,
-            dst: to.0,
-            dst_port: to.1,
             handshake: Handshake::by(orig),
             data_ns: [MaybeNs::default(); 2],
-            idle: None,
-            reset: None,
-            icmp: None,
             history: History::default(),
-            syns: Few::default(),
             rare: [Rare::default(), Rare::default()],
-            pause: None,
-            legs: Vec::new(),
-            orig_from_a: packet.bits.is_from_b() == (end != orig),
-            legs_left_out: 0,
-            quic: None,
-            recent: None,
+            syn: None,
+            more: None,
             charged: 0,
         }
     }
 
+    /// What few connections have.
+    pub(crate) fn more(&self) -> &More {
+        self.more.as_deref().unwrap_or_else(|| &NOTHING_MORE)
+    }
+
+    /// The same, to be added to.
+    pub(crate) fn more_mut(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// Places that saw it beside the first.
+    pub(crate) fn legs(&self) -> &[Leg] {
+        self.more.as_ref().map_or(&[], |more| &more.legs)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn legs_mut(&mut self) -> &mut [Leg] {
+        self.more.as_mut().map_or(&mut [], |more| &mut more.legs)
+    }
+
+    /// How it began, where it speaks QUIC, and which is told at its end.
+    pub(crate) fn take_quic(&mut self) -> Option<Box<Opening>> {
+        self.more.as_mut()?.quic.take()
+    }
+
+    /// Remembers a SYN.
+    pub(crate) fn note_syn(&mut self, frame: FrameId) {
+        match self.syn {
+            Some(_) => self.more_mut().syns.push(frame),
+            None => self.syn = Some(frame),
+        }
+    }
+
+    /// The first SYNs, for evidence.
+    pub(crate) fn syns(&self) -> Few<FrameId, 4> {
+        let mut syns = Few::default();
+        self.syn.iter().chain(&self.more().syns).for_each(|frame| syns.push(*frame));
+        syns
+    }
+
     /// Bytes held beside the connection's own: further legs, what folding remembers, what does not arrive.
     pub(crate) fn extra_bytes(&self) -> u64 {
-        let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
-        let rare = self.rare.iter().chain(self.legs.iter().flat_map(|leg| &leg.rare));
-        let rare: usize = rare.map(Rare::held).sum();
-        let quic = self.quic.as_ref().map_or(0, |quic| quic.held());
-        (self.legs.capacity() * size_of::<Leg>() + recent + quic + rare) as u64
+        let more = self.more.as_ref().map_or(0, |more| more.held());
+        let rare = self.rare.iter().chain(self.legs().iter().flat_map(|leg| &leg.rare));
+        (more + rare.map(Rare::held).sum::<usize>()) as u64
     }
 
     /// Lets go of them.
     pub(crate) fn release(&mut self) {
         self.rare.iter_mut().for_each(Rare::release);
-        (self.legs, self.recent, self.charged) = (Vec::new(), None, 0);
-        self.quic = None;
+        (self.more, self.charged) = (None, 0);
     }
 
     /// Whether this packet was seen a moment ago, where the capture hides interfaces (SLL).
     pub(crate) fn is_folded(&mut self, packet: &Packet, end: End) -> bool {
-        self.recent.get_or_insert_default().has(packet, end)
+        self.more_mut().recent.get_or_insert_default().has(packet, end)
     }
 
     pub(super) fn note(&mut self, end: End, letter: u8) {
@@ -136,12 +166,21 @@ impl Cold {
 
     pub(super) fn reset_by(&mut self, end: End, packet: &Packet, frame: FrameId, first_leg: bool) {
         let count = u32::from(first_leg);
-        if let Some(reset) = &mut self.reset {
+        if let Some(reset) = &mut self.more_mut().reset {
             reset.count += count;
         } else {
             let Packet { ts_ns: ns, ttl, point, tunnel, .. } = *packet;
             let bare = !packet.flags.any(TcpFlags::ACK);
-            self.reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, bare, frame, count });
+            self.more_mut().reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, bare, frame, count });
         }
+    }
+}
+
+impl More {
+    /// Bytes held.
+    fn held(&self) -> usize {
+        let recent = if self.recent.is_some() { size_of::<Recent>() } else { 0 };
+        let quic = self.quic.as_ref().map_or(0, |quic| quic.held());
+        size_of::<Self>() + self.legs.capacity() * size_of::<Leg>() + recent + quic
     }
 }

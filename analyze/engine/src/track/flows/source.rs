@@ -26,19 +26,8 @@ impl Source<'_> {
         wire::tcp::options(header)
     }
 
+    /// What a SYN announces.
     pub(crate) fn hello(&self, packet: &Packet) -> Hello {
-        let options = self.options(packet);
-        let scale = options.window_scale.map_or(0xff, u32::from);
-        let shape = u32::from(packet.window) << 16 | scale << 8 | u32::from(options.sack_permitted);
-        let tsval = packet.bits.has_timestamps().then_some(packet.tsval);
-        Hello {
-            isn: packet.seq,
-            tsval,
-            shape,
-            mss: options.mss,
-            window_scale: options.window_scale,
-            may_sack: options.sack_permitted,
-            seen: true,
-        }
+        Hello::of(packet, &self.options(packet))
     }
 }

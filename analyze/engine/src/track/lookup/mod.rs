@@ -113,6 +113,8 @@ pub struct Untold {
     pub ambiguous: u64,
     /// Rounds before the end, because so many questions were there.
     pub rounds: u64,
+    /// Queries of lookups that were told although they might have gone on, because there was no room.
+    pub early: u64,
 }
 
 /// Questions on their way to lookups.
@@ -169,11 +171,14 @@ impl Lookups {
 
     /// Whether a round is due.
     pub(crate) fn is_full(&self) -> bool {
-        let bytes = self.queries.len() * 2 * size_of::<Query>() + self.texts.bytes() + self.addrs.bytes();
-        self.queries.len() >= LEAST && bytes >= self.room
+        self.queries.len() >= LEAST && self.bytes() >= self.room
     }
 
-    /// Tells all lookups but those that may go on.
+    fn bytes(&self) -> usize {
+        self.queries.len() * 2 * size_of::<Query>() + self.texts.bytes() + self.addrs.bytes()
+    }
+
+    /// Tells all lookups but those that may go on; these too, where they leave too little room.
     pub(crate) fn tell_some(&mut self, listener: &mut impl Listener) {
         let unit = self.queries.last().map_or(0, |query| query.unit);
         let newest = self.until.get(&unit).copied().unwrap_or_default();
@@ -181,6 +186,11 @@ impl Lookups {
         let cut = newest - KEEP_NS.min(newest.saturating_sub(oldest) / 8);
         self.untold.rounds += 1;
         self.tell(Some(cut), listener);
+        // A round looks at all that is there, so that many rounds which tell little would take for ever.
+        if self.queries.len() >= LEAST / 2 && self.bytes() >= self.room / 2 {
+            self.untold.early += self.queries.len() as u64;
+            self.tell(None, listener);
+        }
     }
 
     /// Tells all that is left.

@@ -96,7 +96,7 @@ impl Ledger {
 impl Half {
     fn new(of: End, packet: &Packet, sender: End, handshake: &Handshake) -> Self {
         let known = if of == sender { packet.seq } else { packet.ack };
-        let scales = handshake.hello.map(|hello| hello.window_scale);
+        let scales = handshake.hello.map(|hello| hello.window_scale());
         // Scaling holds where both ends offered it (RFC 7323 2.2).
         let scale = match scales {
             _ if !handshake.is_whole() => None,

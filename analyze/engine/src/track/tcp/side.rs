@@ -152,9 +152,9 @@ pub(crate) fn ended(
     watch: Option<Box<Watch>>,
     ledger: &mut Ledger,
 ) -> ([TcpSide; 2], Vec<Told>) {
-    let others: Vec<_> = cold.legs.iter_mut().map(|leg| leg.watch.take()).collect();
+    let others: Vec<_> = cold.legs_mut().iter_mut().map(|leg| leg.watch.take()).collect();
     let first = (watch, &hot.lanes, &cold.rare, hot.point, hot.tunnel);
-    let others = others.into_iter().zip(&cold.legs);
+    let others = others.into_iter().zip(cold.legs());
     let others = others.map(|(watch, leg)| (watch, &leg.lanes, &leg.rare, leg.point, leg.tunnel));
     let mut legs: SmallVec<[Ended<'_>; 1]> = SmallVec::new();
     for (watch, lanes, rare, point, tunnel) in std::iter::once(first).chain(others) {
@@ -172,13 +172,13 @@ fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) ->
     let at = end as usize;
     let mut side = TcpSide { unanswered_probes: u32::MAX, ..TcpSide::default() };
     // Places behind a drop see no more probes.
-    let probes = legs.iter().map(|leg| leg.rare[at].keepalives).max().unwrap_or_default();
+    let probes = legs.iter().map(|leg| leg.rare[at].counts().keepalives).max().unwrap_or_default();
     for leg in legs.iter() {
         let half = &leg.watch.halves[at];
         side.in_flight_max = side.in_flight_max.max(half.in_flight_max);
         side.data_packets = side.data_packets.max(half.packets);
         // A bridge that translates shows probes under one address and answers under another.
-        if leg.lanes.iter().all(|lane| lane.packets > 0) && leg.rare[at].keepalives >= probes {
+        if leg.lanes.iter().all(|lane| lane.packets > 0) && leg.rare[at].counts().keepalives >= probes {
             side.unanswered_probes = side.unanswered_probes.min(half.asks);
         }
         side.delivered_len = side.delivered_len.max(half.delivered_len);

@@ -52,13 +52,13 @@ impl pipeline::Collect for Facts {
     type Error = std::convert::Infallible;
 
     fn chunk(&mut self, work: &Work, events: &mut Events) -> Result<(), Self::Error> {
-        self.end(events)?;
+        self.part(events)?;
         self.packets += work.shards.iter().map(Vec::len).sum::<usize>();
         self.most_open = self.most_open.max(self.packets - self.flows.len().min(self.packets));
         Ok(())
     }
 
-    fn end(&mut self, events: &mut Events) -> Result<(), Self::Error> {
+    fn part(&mut self, events: &mut Events) -> Result<(), Self::Error> {
         for (_, event) in events.drain(..) {
             match event {
                 Event::Flow(flow) => self.flows.push(*flow),
@@ -97,7 +97,7 @@ pub(crate) fn track_file(file: Vec<u8>, memory: u64) -> Facts {
     let Ok(finished) = pipeline::run(
         Box::new(reader),
         ingest,
-        Memory { trackers: memory, compat: None, passages: None },
+        Memory { flows: memory, dns: memory / 8, compat: None, passages: None },
         1,
         &mut facts,
     );
