@@ -1,7 +1,7 @@
 //! The first stage: frames of a batch to packets, in order. Everything that depends on the order of all frames is here:
 //! capture points, tunnels, reassembly, restriction, counts by layer and by second.
 
-use crate::packet::{Kind, Packet};
+use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::decoded::Decoded;
 use crate::track::dns::{DnsRef, is_dns_port, shard_of_id};
 use crate::track::fragments::{Fragmented, Inside, Key as FragmentKey, Reassembler, Seen};
@@ -185,9 +185,9 @@ impl Ingest {
             if outer.src > outer.dst {
                 packet.bits.set_from_b();
             }
-            if packet.flags.is_syn() && !packet.bits.is_reassembled() {
+            if packet.flags.any(TcpFlags::SYN) && !packet.bits.is_reassembled() {
                 let frame = work.chunk.batch.frame(&record);
-                self.tunnels.check(packet.tunnel, outer, frame, packet.direction, id);
+                self.tunnels.check(&packet, outer, frame, id);
             }
         }
         self.now_ns = record.ts_ns;

@@ -7,7 +7,7 @@ use crate::packet::TCP;
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
     code: "APP005",
@@ -15,11 +15,13 @@ pub(super) const ABOUT: About = About {
     title: "an established connection goes unanswered",
     severity: Severity::Error,
     what: "One end of an established connection stops answering: data is sent again on the retransmission timer, or \
-           keep-alive probes are repeated, and nothing comes back until the sender gives up or the capture ends.",
+           keep-alive probes are repeated, and nothing comes back until the sender gives up or the capture ends. Or what \
+           comes back shows that the other end hears nothing any more.",
     why: "The host behind the address is gone, or the way to it is. Linux keeps trying for up to 15 minutes; the \
           application hangs as long.",
     how: "Four or more resends of the same segment over three seconds or more, or three keep-alive probes in a row, and not \
-          one packet from the other end since.",
+          one packet from the other end since: it went silent. Where packets of it do come and acknowledge nothing, it \
+          went deaf: one direction of the way is lost, and the other works.",
     false_positives: "A closed window is answered, a black hole for large packets lets small ones pass, a capture that does \
                       not see the other direction proves nothing: these are left out.",
     fix: "Find out what became of the silent host at that time: pod killed or moved, node lost, route or policy changed. \
@@ -34,7 +36,16 @@ const LONG_NS: i64 = 3_000_000_000;
 /// Keep-alive probes in a row.
 const PROBES: u32 = 3;
 
-/// Connections of one silent end.
+/// How an end of a connection waits for the other in vain.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// Whether it is the originator who waits.
+    by_orig: bool,
+    /// Whether the other end still sends.
+    deaf: bool,
+}
+
+/// Connections of one end that went silent, or deaf.
 #[derive(Clone, Debug, Default)]
 struct Silent {
     connections: u64,
@@ -46,12 +57,14 @@ struct Silent {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let mut silent: BTreeMap<Endpoint, Silent> = BTreeMap::new();
+    let mut silent: BTreeMap<(Endpoint, bool), Silent> = BTreeMap::new();
     for (orig, resp, flows) in connections(world) {
         // Where flags were cut off nothing is known of what follows what.
         let readable = |flow: &&Flow| !flow.history.as_str().is_empty();
         let two_way = || flows.iter().copied().filter(|flow| flow.is_two_way()).filter(readable);
-        let Some((flow, by_orig)) = two_way().find_map(|flow| Some((flow, goes_unanswered(flow)?))) else { continue };
+        // A place that sees both ends send knows more than those behind the loss.
+        let waits = two_way().filter_map(|flow| Some((flow, goes_unanswered(flow)?)));
+        let Some((flow, Wait { by_orig, deaf })) = waits.min_by_key(|(_, wait)| !wait.deaf) else { continue };
         if two_way().any(|other| goes_unanswered(other).is_none() && saw(other, flow, by_orig)) {
             continue;
         }
@@ -60,10 +73,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             ["NAT007", "NAT002", "MTU001", "MTU003", "MTU004"].iter().any(|code| has_finding(world, code, to.addr));
         if !known {
             let to = if by_orig { to } else { Endpoint { port: 0, ..to } };
-            silent.entry(to).or_default().add(flow, by_orig, from);
+            silent.entry((to, deaf)).or_default().add(flow, by_orig, from);
         }
     }
-    silent.iter().map(|(to, silent)| judge(*to, silent, world)).collect()
+    silent.iter().map(|((to, deaf), silent)| judge(*to, *deaf, silent, world)).collect()
 }
 
 /// Whether another place saw what goes unanswered here. One that did not knows nothing of it, such as that of a pod which
@@ -75,8 +88,8 @@ fn saw(other: &Flow, flow: &Flow, by_orig: bool) -> bool {
     side.sent.is_none_or(|sent| sent.wrapping_sub(stall.seq).cast_signed() > 0)
 }
 
-/// Whether an end of a connection waits for the other in vain; which: true is the originator.
-fn goes_unanswered(flow: &Flow) -> Option<bool> {
+/// Whether an end of a connection waits for the other in vain.
+fn goes_unanswered(flow: &Flow) -> Option<Wait> {
     let open = flow.is_two_way() && flow.from_resp.packets > flow.from_resp.syns && !flow.is_half_open();
     if !open || flow.proto != TCP {
         return None;
@@ -88,13 +101,13 @@ fn goes_unanswered(flow: &Flow) -> Option<bool> {
         let arrives = stall.ip_len <= side.tcp.delivered_len + headers || stall.ip_len < SMALL;
         let peer = if stall.by_orig { &flow.from_resp } else { &flow.from_orig };
         let long = stall.last_ns - stall.first_ns >= LONG_NS;
-        stall.resent >= RESENDS && long && !stall.peer_lives && arrives && !peer.zero_window
+        stall.resent >= RESENDS && long && arrives && !peer.zero_window
     });
     let probes = |side: u32| side >= PROBES;
     match resent {
-        Some(stall) => Some(stall.by_orig),
-        None if probes(flow.from_orig.tcp.unanswered_probes) => Some(true),
-        None if probes(flow.from_resp.tcp.unanswered_probes) => Some(false),
+        Some(stall) => Some(Wait { by_orig: stall.by_orig, deaf: stall.peer_lives }),
+        None if probes(flow.from_orig.tcp.unanswered_probes) => Some(Wait { by_orig: true, deaf: false }),
+        None if probes(flow.from_resp.tcp.unanswered_probes) => Some(Wait { by_orig: false, deaf: false }),
         None => None,
     }
 }
@@ -119,10 +132,11 @@ impl Silent {
     }
 }
 
-fn judge(to: Endpoint, silent: &Silent, world: &World<'_>) -> Finding {
+fn judge(to: Endpoint, deaf: bool, silent: &Silent, world: &World<'_>) -> Finding {
     let name = if to.port == 0 { to.addr.to_string() } else { to.to_string() };
     let what = count_of(silent.connections, "established connection");
-    let mut finding = Finding::of(&ABOUT, format!("{name} went silent in {what}"));
+    let how = if deaf { "hears nothing any more" } else { "went silent" };
+    let mut finding = Finding::of(&ABOUT, format!("{name} {how} in {what}"));
     finding.confidence = 0.8;
     finding.about(if to.port == 0 { Role::Client } else { Role::Server }, &name);
     silent.from.iter().take(4).for_each(|from| finding.about(Role::Endpoint, &from.addr));
@@ -133,15 +147,36 @@ fn judge(to: Endpoint, silent: &Silent, world: &World<'_>) -> Finding {
     finding.span(first, last);
     let family = to.addr.family();
     finding.cite(world, silent.frames.iter().copied(), &format!("{family}.addr == {} && tcp", to.addr));
-    finding.explanation = format!(
-        "{what} from {} to {name} worked, then got nothing back any more: {} and {} went unanswered until the end. The host \
-         is gone, or what passes packets to it has stopped doing so.",
-        some_of(silent.from.iter().map(|from| from.addr).collect::<std::collections::BTreeSet<_>>(), 3),
-        count_of(silent.resends, "resend"),
-        count_of(silent.probes, "keep-alive probe"),
-    );
+    finding.explanation = explain(&name, deaf, silent);
     finding.rule_out("APP003", "the window was open");
     finding.rule_out("MTU001", "segments of that size had been acknowledged before, or are small");
     finding.capture_next = Some(format!("on the host of {}: whether the segments still arrive there", to.addr));
+    if deaf {
+        ONE_WAY.clone_into(&mut finding.fix.text);
+        finding.capture_next = Some(format!("on the way to {}: where the segments are seen last", to.addr));
+    }
     finding
+}
+
+/// What to do where one direction is lost.
+const ONE_WAY: &str = "Find out what changed at that time for packets of this one direction: network policies and host \
+                       firewalls at both ends (also rules that drop packets in state INVALID), routes, and where \
+                       connections are tracked on a way that the other direction does not take.";
+
+fn explain(name: &str, deaf: bool, silent: &Silent) -> String {
+    let what = count_of(silent.connections, "established connection");
+    let from = some_of(silent.from.iter().map(|from| from.addr).collect::<BTreeSet<_>>(), 3);
+    let resends = count_of(silent.resends, "resend");
+    if deaf {
+        return format!(
+            "{what} between {from} and {name} worked. Then {resends} from there were not acknowledged, while {name} went on \
+             sending: its packets pass, and those to it are dropped on the way, by a policy, a firewall or a route of one \
+             direction."
+        );
+    }
+    format!(
+        "{what} from {from} to {name} worked, then got nothing back any more: {resends} and {} went unanswered until the \
+         end. The host is gone, or what passes packets to it has stopped doing so.",
+        count_of(silent.probes, "keep-alive probe"),
+    )
 }

@@ -6,7 +6,7 @@ use crate::Addr;
 use crate::packet::{TCP, UDP, is_fresh};
 use crate::time::{union, widen};
 use crate::track::event::{Echo, Flow, Side};
-use crate::track::tunnels::Way;
+use crate::track::tunnels::{Macs, Way};
 use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
@@ -35,6 +35,8 @@ pub(crate) struct Inside {
     pub(crate) servers: BTreeSet<Endpoint>,
     /// Connections that came about.
     pub(crate) complete: u64,
+    /// When the last of these began.
+    pub(crate) complete_ns: Option<i64>,
     /// Of these, those whose SYN had to be sent again, by originators behind `a` and behind `b`.
     pub(crate) late: [u64; 2],
     /// Connections both of whose directions were seen in one direction of the tunnel or the other.
@@ -100,7 +102,9 @@ impl Inside {
             // Only a handshake proves that answers arrive at the other end.
             Outcome::Established if flow.proto == TCP => {
                 // A SYN-ACK that was sent last may still be lost.
-                self.complete += u64::from(flow.from_orig.packets > flow.from_orig.syns);
+                let is_complete = flow.from_orig.packets > flow.from_orig.syns;
+                self.complete += u64::from(is_complete);
+                self.complete_ns = self.complete_ns.max(is_complete.then_some(flow.first_ns));
                 self.late[usize::from(!from_a)] += u64::from(flow.from_orig.syns > 1);
                 return;
             }
@@ -142,6 +146,7 @@ impl Inside {
         self.came_back += other.came_back;
         self.stuck += other.stuck;
         self.complete += other.complete;
+        self.complete_ns = self.complete_ns.max(other.complete_ns);
         self.late = [self.late[0] + other.late[0], self.late[1] + other.late[1]];
         self.both_ways += other.both_ways;
         self.from_a += other.from_a;
@@ -195,6 +200,8 @@ pub(super) struct View {
     pub(super) inside: Inside,
     /// Identifiers of the frames from `a` to `b`, and from `b` to `a`.
     pub(super) ids: (BTreeSet<u32>, BTreeSet<u32>),
+    /// Link addresses inside, of the tunnel with most frames.
+    pub(super) macs: Macs,
 }
 
 /// What each unit saw of a pair.
@@ -210,6 +217,10 @@ pub(super) fn views(world: &World<'_>) -> BTreeMap<Pair, Units> {
         view.ba.add(usage.ba);
         view.ids.0.extend(tunnel.id.filter(|_| usage.ab.frames > 0));
         view.ids.1.extend(tunnel.id.filter(|_| usage.ba.frames > 0));
+        let frames = |macs: &Macs| macs.a.frames + macs.b.frames;
+        if frames(&usage.macs) > frames(&view.macs) {
+            view.macs = usage.macs;
+        }
         if let Some(inside) = world.facts.overlay.inside(id) {
             view.inside.merge(inside);
         }

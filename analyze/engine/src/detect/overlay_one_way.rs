@@ -39,7 +39,9 @@ struct Loss {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
-    let lost = pairs.iter().filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs)?)));
+    let known = |pair: &Pair| world.found(&["OVL004"]).any(|of| of.names(&pair.a) && of.names(&pair.b));
+    let unknown = pairs.iter().filter(|(pair, _)| !known(pair));
+    let lost = unknown.filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs)?)));
     lost.map(|(pair, units, loss)| judge(pair, units, &loss, world)).collect()
 }
 

@@ -3,11 +3,16 @@
 use super::event::FrameId;
 use super::few::Few;
 use crate::Addr;
+use crate::packet::Packet;
 use crate::time::widen;
 use crate::wire::{Outer, TunnelKind, udp};
 use foldhash::fast::RandomState;
 use kcap_file::Direction;
 use std::collections::HashMap;
+
+mod macs;
+
+pub use macs::{EndMacs, Mac, Macs};
 
 /// A tunnel: two ends and an identifier, both directions together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -43,6 +48,8 @@ pub struct TunnelUse {
     pub handshakes: Option<Box<Handshakes>>,
     /// Checksums of its packets, where they have any.
     pub sums: Option<Box<Sums>>,
+    /// Link addresses inside.
+    pub macs: Macs,
 }
 
 /// UDP checksums of outer packets that open connections, by who sent them.
@@ -200,14 +207,19 @@ impl Tunnels {
         parent
     }
 
-    /// Checks a frame of a tunnel, which [`Self::enter`] gave, that opens a connection. What is sent has no checksum yet.
+    /// Looks closer at a frame of the packet's tunnel, which [`Self::enter`] gave, that opens a connection or grants
+    /// one. What is sent has no checksum yet.
     #[cold]
-    pub(crate) fn check(&mut self, id: u32, outer: &Outer, frame: &[u8], direction: Direction, at: FrameId) {
-        let Some(right) = udp::has_right_sum(outer, frame).filter(|_| direction != Direction::Out) else { return };
-        let (Some(tunnel), Some(usage)) = (self.list.get(id as usize), self.uses.get_mut(id as usize)) else { return };
+    pub(crate) fn check(&mut self, packet: &Packet, outer: &Outer, frame: &[u8], at: FrameId) {
+        let id = packet.tunnel as usize;
+        let (Some(tunnel), Some(usage)) = (self.list.get(id), self.uses.get_mut(id)) else { return };
+        let from_a = outer.src == tunnel.a;
+        usage.macs.take(outer, frame, from_a, packet.ts_ns, at);
+        let sum = || udp::has_right_sum(outer, frame).filter(|_| packet.direction != Direction::Out);
+        let Some(right) = packet.flags.is_syn().then(sum).flatten() else { return };
         let sums = usage.sums.get_or_insert_default();
-        let of = if outer.src == tunnel.a { &mut sums.a } else { &mut sums.b };
-        of.take(right, direction, at);
+        let of = if from_a { &mut sums.a } else { &mut sums.b };
+        of.take(right, packet.direction, at);
     }
 
     fn id(&mut self, outer: &Outer, parent: u32, unit: u32, frame: FrameId) -> u32 {

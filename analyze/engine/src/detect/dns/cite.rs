@@ -82,7 +82,9 @@ pub(super) fn by_server<'a>(queries: impl Iterator<Item = &'a Query>) -> BTreeMa
 /// Whether something that was found before loses packets of all kinds, of these among others.
 pub(super) fn is_symptom(queries: &[Query], world: &World<'_>) -> bool {
     let asked = || queries.iter().take(NAMED).flat_map(|query| [query.client.addr, query.server.addr]);
-    world.found(&["NAT005", "OVL001", "OVL002"]).any(|finding| asked().any(|addr| world.concerns(finding, addr)))
+    world
+        .found(&["NAT005", "OVL001", "OVL002", "OVL003", "OVL004"])
+        .any(|finding| asked().any(|addr| world.concerns(finding, addr)))
 }
 
 /// Queries by who has to do with whom, in the order of the first of each.
