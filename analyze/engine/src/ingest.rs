@@ -185,7 +185,8 @@ impl Ingest {
             if outer.src > outer.dst {
                 packet.bits.set_from_b();
             }
-            if packet.flags.any(TcpFlags::SYN) && !packet.bits.is_reassembled() {
+            let tells = packet.flags.any(TcpFlags::SYN) || packet.flags == TcpFlags::default();
+            if tells && !packet.bits.is_reassembled() {
                 let frame = work.chunk.batch.frame(&record);
                 self.tunnels.check(&packet, outer, frame, id);
             }

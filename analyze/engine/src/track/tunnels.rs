@@ -207,9 +207,8 @@ impl Tunnels {
         parent
     }
 
-    /// Looks closer at a frame of the packet's tunnel, which [`Self::enter`] gave, that opens a connection or grants
-    /// one. What is sent has no checksum yet.
-    #[cold]
+    /// Looks closer at a frame of the packet's tunnel, which [`Self::enter`] gave: of segments those with a SYN, and those
+    /// that were cut before their flags. What is sent has no checksum yet.
     pub(crate) fn check(&mut self, packet: &Packet, outer: &Outer, frame: &[u8], at: FrameId) {
         let id = packet.tunnel as usize;
         let (Some(tunnel), Some(usage)) = (self.list.get(id), self.uses.get_mut(id)) else { return };

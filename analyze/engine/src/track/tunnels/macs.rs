@@ -4,7 +4,7 @@ use crate::track::FrameId;
 use crate::track::few::Few;
 use crate::wire::{Outer, TunnelKind};
 
-/// What the frames that open connections say of link addresses, by end of the tunnel.
+/// What frames say of link addresses, by end of the tunnel: SYNs and datagrams.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Macs {
     /// Of `a`.
