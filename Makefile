@@ -4,7 +4,10 @@ CARGO ?= cargo
 # Findings, tables and limits, shown on the bundled samples.
 DEMO := svc004-policy-drop ovl001-one-way healthy-any-interface
 
-.PHONY: demo test e2e loss lint ci bench audit icount agent
+# How long `make fuzz` tries each target.
+SECONDS_EACH ?= 60
+
+.PHONY: demo test e2e loss lint ci bench audit icount agent fuzz
 
 # Builds kcap and shows its report on three bundled samples.
 demo:
@@ -37,6 +40,7 @@ loss:
 lint:
 	@tests/setup.sh build
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) check -p kcap --no-default-features --quiet
@@ -60,6 +64,11 @@ icount:
 	@tests/setup.sh bench
 	$(CARGO) build --release -p kcap -p kcap-benches
 	target/release/icount
+
+# Feeds mutated bytes to what reads strangers' files; fails on a panic, an overflow, a hang or too much memory.
+fuzz:
+	@tests/setup.sh fuzz
+	@tests/fuzz/fuzz.sh $(SECONDS_EACH)
 
 # Known vulnerabilities of dependencies; needs the network.
 audit:

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Installs what building and testing need: libpcap's headers, and the tools that tests compare with.
 # `setup.sh build` is enough to build; `setup.sh test` adds the oracles; `setup.sh e2e` adds what a Kubernetes
-# is made of, but for Go; `setup.sh bench` adds the peers.
+# is made of, but for Go; `setup.sh bench` adds the peers, `setup.sh fuzz` what libFuzzer is built with.
 set -euo pipefail
 
 build=(gcc libpcap-dev make pkg-config)
 test=(bsdutils containerd containernetworking-plugins iproute2 python3 runc tcpdump tshark zstd)
 e2e=(busybox conntrack etcd-server iptables openssl procps util-linux)
 bench=(softflowd tcptrace valgrind)
+fuzz=(g++)
 
 case "${1:-test}" in
     build) wanted=("${build[@]}") ;;
     test) wanted=("${build[@]}" "${test[@]}") ;;
     e2e) wanted=("${build[@]}" "${test[@]}" "${e2e[@]}") ;;
     bench) wanted=("${build[@]}" "${test[@]}" "${bench[@]}") ;;
-    *) echo "usage: $0 build|test|e2e|bench" >&2; exit 2 ;;
+    fuzz) wanted=("${build[@]}" "${fuzz[@]}") ;;
+    *) echo "usage: $0 build|test|e2e|bench|fuzz" >&2; exit 2 ;;
 esac
 
 if ! command -v cargo >/dev/null; then

@@ -80,7 +80,8 @@ impl Conntrack {
                 }
                 processors += 1;
                 for (name, value) in counts {
-                    *counted.entry(name).or_default() += value;
+                    let sum = counted.entry(name).or_default();
+                    *sum = sum.saturating_add(value);
                 }
             } else if !line.starts_with("conntrack v") {
                 self.left_out += 1;
@@ -101,7 +102,7 @@ impl Conntrack {
     pub(crate) fn grew(&mut self, growth: BTreeMap<String, u64>) {
         for (name, by) in growth {
             let known = self.stats.entry(name).or_default();
-            known.last += by;
+            known.last = known.last.saturating_add(by);
             known.listings += 2;
         }
     }

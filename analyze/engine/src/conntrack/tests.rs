@@ -56,6 +56,8 @@ fn counters_are_summed_over_processors_and_told_as_growth() {
     let both = format!("{first}{}", first.replace("insert_failed=3", "insert_failed=13"));
     assert_eq!(read(&both).stat("insert_failed"), Some(10));
     assert_eq!(read(&both).stat("drop"), Some(0));
+    let full = format!("cpu=0 drop={0}\ncpu=1 drop={0}\n", u64::MAX);
+    assert_eq!(read(&full).stat("drop"), Some(u64::MAX));
     let proc = "entries  searched found new invalid insert_failed drop\n0000000a 00 00 00 10 0000001f 02\n0000000a 00 00 00 00 00000001 00\n";
     assert_eq!(read(proc).stat("insert_failed"), Some(32));
     assert_eq!(read(proc).stat("invalid"), Some(16));

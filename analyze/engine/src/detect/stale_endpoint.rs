@@ -176,19 +176,21 @@ fn is_by_client(service: &Service, world: &World<'_>) -> bool {
 }
 
 /// Outcomes by client. Of all ways to deal out `f` failures among `n` draws, at most as many as each client has places for
-/// a first failure leave none that succeeds after one that failed.
+/// a first failure leave none that succeeds after one that failed; at most two for each leave none that has both.
 fn depends_on_client(clients: &[Vec<bool>]) -> bool {
     let since = |draws: &[bool]| draws.iter().position(|failed| *failed).unwrap_or(draws.len());
     let divided = clients.iter().all(|draws| draws[since(draws)..].iter().all(|failed| *failed));
     let n: usize = clients.iter().map(Vec::len).sum();
     let f = clients.iter().flatten().filter(|failed| **failed).count();
     let all: f64 = (0..f).map(|k| ((n - k) as f64 / (k + 1) as f64).ln()).sum();
-    let such: f64 = clients.iter().map(|draws| ((draws.len() + 1) as f64).ln()).sum();
+    let pure = clients.iter().all(|draws| draws.iter().all(|failed| *failed == draws[0]));
+    let places = |draws: &Vec<bool>| if pure { 2.0 } else { (draws.len() + 1) as f64 };
+    let such: f64 = clients.iter().map(|draws| places(draws).ln()).sum();
     divided && clients.len() > 1 && all - such > RARE.ln()
 }
 
 /// How many ways there are for each that may be chance.
-const RARE: f64 = 30.0;
+const RARE: f64 = 20.0;
 
 /// Whether failures and successes take turns about as often as they would by lot: in `n` draws of which `f` fail, runs
 /// of equal outcomes number `2 f (n - f) / n + 1` on average. A server that was away for a while makes two or three.
@@ -373,6 +375,8 @@ mod tests {
         let clients = |texts: &[&str]| texts.iter().map(|text| draws(text)).collect::<Vec<_>>();
         assert!(depends_on_client(&clients(&["..........xxxxxxxxxx", "...................."])));
         assert!(depends_on_client(&clients(&["xxxx", "................."])));
+        assert!(depends_on_client(&clients(&["xx", "............"])));
+        assert!(!depends_on_client(&clients(&["xx", "....."])));
         assert!(!depends_on_client(&clients(&["x", ".", "x", ".", ".", "x"])));
         assert!(!depends_on_client(&clients(&["..x.x..xx.", "..........", "...x...x.."])));
         assert!(!depends_on_client(&clients(&["....xxxx"])));
