@@ -53,8 +53,8 @@ impl Shares {
         Self {
             fragments: usize::try_from(part).unwrap_or(usize::MAX),
             ended: part * 2,
-            lookups: part * 2,
-            queries: part,
+            lookups: part,
+            queries: part / 2,
             trackers: Memory { flows, dns: part * 2, compat, passages },
         }
     }

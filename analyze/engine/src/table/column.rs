@@ -50,10 +50,10 @@ pub struct TableSpec {
 
 /// Cells of a batch of rows: enough to encode and compress well, few enough that all tables together stay in some tens of
 /// megabytes.
-const BATCH_CELLS: usize = 1 << 19;
+const BATCH_CELLS: usize = 1 << 18;
 
 /// Rows of batches of very wide and very narrow tables.
-const BATCH_ROWS: Range<usize> = 8 << 10..32 << 10;
+const BATCH_ROWS: Range<usize> = 4 << 10..16 << 10;
 
 impl TableSpec {
     /// Rows that are handed to a sink at a time, but for the last ones.

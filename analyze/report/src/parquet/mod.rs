@@ -30,7 +30,7 @@ pub(crate) const FORMAT: Format =
     Format { name: "parquet", suffix: "parquet", doc: "Parquet, zstd: for DuckDB, Spark, pandas, polars", create };
 
 /// Pages of a row group: enough rows that readers skip little, and dictionaries are written once for many.
-const PAGES: usize = 8;
+const PAGES: usize = 16;
 
 struct Writer {
     file: FileWriter<Output>,
