@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "the macro makes public items")]
 
 use divan::counter::ItemsCount;
-use kcap_analyze::table::{Rows, Sink, SinkError};
+use kcap_analyze::table::Null;
 use kcap_analyze::{Options, analyze};
 use kcap_file::{Batch, CaptureInfo, Direction, Interface, LinkType, Record, Source};
 use std::sync::Arc;
@@ -68,23 +68,10 @@ impl Source for Segments {
     }
 }
 
-/// Takes no table.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn wants(&self, _table: &str) -> bool {
-        false
-    }
-
-    fn write(&mut self, _rows: &mut Rows) -> Result<(), SinkError> {
-        Ok(())
-    }
-}
-
 #[divan::bench(args = [1, 1000, 100_000], sample_count = 10)]
 fn connections(bencher: divan::Bencher<'_, '_>, connections: u32) {
     bencher.counter(ItemsCount::new(PACKETS)).bench_local(|| {
         let options = Options { threads: 1, ..Options::default() };
-        analyze(Box::new(Segments::of(connections)), options, &mut Nowhere)
+        analyze(Box::new(Segments::of(connections)), options, &mut Null)
     });
 }

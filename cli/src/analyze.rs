@@ -14,10 +14,10 @@ use crate::{
 use anstream::eprintln;
 use kcap_analyze::{
     Report,
-    table::{Sink, SinkError, TABLES},
+    table::{Null, Sink, SinkError, TABLES},
 };
 use kcap_file::Inputs;
-use kcap_report::{Format, Layout, Null, TableDir, TableError};
+use kcap_report::{Format, Layout, TableDir, TableError};
 use source::Watched;
 use std::sync::PoisonError;
 

@@ -87,7 +87,7 @@ fn alone<C: Collect>(
     let mut events = Events::default();
     let mut unit = 0;
     while source.next_batch(&mut work.chunk.batch) {
-        if std::mem::replace(&mut unit, work.chunk.batch.unit) != work.chunk.batch.unit {
+        if begins_unit(&mut unit, &work) {
             finish(shards, collect)?;
         }
         ingest.take(&mut work, source.captures());
@@ -99,6 +99,11 @@ fn alone<C: Collect>(
         events.clear();
     }
     Ok((ingest, source.captures().to_vec()))
+}
+
+/// Whether a chunk is of another unit than the one before, which `unit` remembers.
+fn begins_unit(unit: &mut u32, work: &Work) -> bool {
+    std::mem::replace(unit, work.chunk.batch.unit) != work.chunk.batch.unit
 }
 
 fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
@@ -177,7 +182,7 @@ fn read(
 fn work(chunks: &Receiver<Arc<Work>>, mut shards: Vec<(usize, &mut Shard)>, done: &SyncSender<Tracked>) {
     let mut unit = 0;
     for work in chunks {
-        let ended = std::mem::replace(&mut unit, work.chunk.batch.unit) != work.chunk.batch.unit;
+        let ended = begins_unit(&mut unit, &work);
         let ends: &[fn(&mut Shard, &mut Events)] = if ended { &[Shard::end_flows, Shard::end_others] } else { &[] };
         let ends =
             ends.iter().map(|end| Tracked { work: None, events: each(&mut shards, |_, shard, to| end(shard, to)) });

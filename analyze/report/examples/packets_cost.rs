@@ -6,9 +6,9 @@
 
 use kcap_analyze::{
     Addr,
-    table::{Cell, Column, ColumnSpec, Label, Row, Rows, Sink, TableSpec, Time},
+    table::{Cell, Column, ColumnSpec, Label, Null, Row, Rows, Sink, TableSpec, Time},
 };
-use kcap_report::{Format, Layout, Null, TableDir};
+use kcap_report::{Format, Layout, TableDir};
 use std::{error::Error, path::Path, sync::Arc, time::Instant};
 
 macro_rules! row {

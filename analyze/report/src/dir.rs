@@ -160,16 +160,3 @@ fn claim(path: &Path, overwrite: bool) -> Result<(), TableError> {
     let empty = fs::read_dir(path).map_err(folder)?.next().is_none();
     if empty || overwrite { Ok(()) } else { Err(TableError::NotEmpty { path: path.to_owned() }) }
 }
-
-/// A sink that wants nothing.
-pub struct Null;
-
-impl Sink for Null {
-    fn wants(&self, _: &str) -> bool {
-        false
-    }
-
-    fn write(&mut self, _: &mut Rows) -> Result<(), SinkError> {
-        Ok(())
-    }
-}

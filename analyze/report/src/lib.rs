@@ -17,6 +17,6 @@ mod output;
 mod parquet;
 pub mod schema;
 
-pub use dir::{Layout, Null, TableDir};
+pub use dir::{Layout, TableDir};
 pub use error::TableError;
 pub use format::{FORMATS, Format};

@@ -3,10 +3,9 @@
 
 use super::MEMORY;
 use crate::exit::Failure;
-use kcap_analyze::table::SinkError;
+use kcap_analyze::table::{Null, SinkError};
 use kcap_analyze::{Options, Report};
 use kcap_node::{Feed, feed, give_up_privileges};
-use kcap_report::Null;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;

@@ -1,10 +1,10 @@
 //! `--stop-on`: each finished part is analysed together with those before it, while the capture goes on.
 
 use super::MEMORY;
+use kcap_analyze::table::Null;
 use kcap_analyze::{Options, Report};
 use kcap_file::Inputs;
 use kcap_node::give_up_all_but_reading;
-use kcap_report::Null;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;

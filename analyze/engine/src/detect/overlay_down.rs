@@ -28,15 +28,8 @@ pub(super) const ABOUT: About = About {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
-    let unknown = pairs.iter().filter(|(pair, _)| !is_known(**pair, world));
+    let unknown = pairs.iter().filter(|(pair, _)| !world.knows_pair(&["OVL001", "OVL004"], pair.a, pair.b));
     unknown.filter_map(|(pair, units)| judge(*pair, units, world)).collect()
-}
-
-/// Whether what is wrong between the two is a finding already.
-fn is_known(pair: Pair, world: &World<'_>) -> bool {
-    let ends = [pair.a.to_string(), pair.b.to_string()];
-    let about = |finding: &Finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address == *end));
-    world.findings.iter().any(|finding| matches!(finding.code, "OVL001" | "OVL004") && about(finding))
 }
 
 fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {

@@ -39,8 +39,7 @@ struct Loss {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
-    let known = |pair: &Pair| world.found(&["OVL004"]).any(|of| of.names(&pair.a) && of.names(&pair.b));
-    let unknown = pairs.iter().filter(|(pair, _)| !known(pair));
+    let unknown = pairs.iter().filter(|(pair, _)| !world.knows_pair(&["OVL004"], pair.a, pair.b));
     let lost = unknown.filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs)?)));
     lost.map(|(pair, units, loss)| judge(pair, units, &loss, world)).collect()
 }

@@ -58,15 +58,12 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         if dead.is_empty() {
             dead.extend(by_lot(service, world).or_else(|| among_neighbours(service, world)));
         }
-        dead.retain(|dead| !dead.failed.iter().all(|at| is_in_broken_tunnel(connection(world, *at), world)));
+        let in_tunnel =
+            |at: &u32| connection(world, *at).flows(kept(world)).any(|flow| world.is_in_broken_tunnel(flow));
+        dead.retain(|dead| !dead.failed.iter().all(in_tunnel));
         findings.extend(dead.iter().map(|dead| judge(service, dead, world)));
     }
     findings
-}
-
-/// Whether a connection passes a tunnel that is known to be broken.
-fn is_in_broken_tunnel(connection: &Connection, world: &World<'_>) -> bool {
-    connection.flows(kept(world)).flat_map(Flow::legs).any(|leg| world.is_broken(leg.tunnel))
 }
 
 /// Failures without an answer that are more than chance.

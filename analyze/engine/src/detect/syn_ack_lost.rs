@@ -46,7 +46,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for (orig, resp, flows) in connections(world) {
         let over = flows.iter().any(|flow| flow.from_orig.packets > flow.from_orig.syns);
         let half = flows.iter().find(|flow| flow.is_half_open() && is_answered(flow));
-        if let Some(flow) = half.filter(|flow| !over && !is_in_broken_tunnel(flow, world)) {
+        if let Some(flow) = half.filter(|flow| !over && !world.is_in_broken_tunnel(flow)) {
             let halves = servers.entry(resp).or_default();
             halves.add(orig, flow);
             halves.services.extend(flows.first().map(|flow| flow.resp));
@@ -58,10 +58,6 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// Whether the server answered what it got: every SYN here, or those of which answers came out of a tunnel and no further.
 fn is_answered(flow: &Flow) -> bool {
     flow.from_orig.syns > 1 && (!flow.syn_waited || is_next_to_orig(flow))
-}
-
-fn is_in_broken_tunnel(flow: &Flow, world: &World<'_>) -> bool {
-    flow.legs().any(|leg| world.is_broken(leg.tunnel))
 }
 
 impl Halves {

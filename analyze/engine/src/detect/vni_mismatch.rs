@@ -52,24 +52,27 @@ fn ends(views: &BTreeMap<Pair, Units>) -> Ends {
     ends
 }
 
+/// The end of a pair that is sent frames for another link address than it sends from, and that one.
+fn wrong(pair: Pair, view: &View, ends: &Ends) -> Option<(Addr, Mac, EndMacs)> {
+    let of = |addr| ends.get(&(pair.kind, addr)).copied();
+    let sides = [(pair.a, pair.b, view.macs.a), (pair.b, pair.a, view.macs.b)];
+    sides.into_iter().find_map(|(to, peer, macs)| {
+        let (own, right) = of(to)?;
+        let reached = right || of(peer).is_some_and(|(_, right)| right);
+        (macs.wanted? != own && reached).then_some((to, own, macs))
+    })
+}
+
 /// Frames for an end have a link address that it does not have.
 fn stale(pair: Pair, units: &Units, ends: &Ends, world: &World<'_>) -> Option<Finding> {
-    let is_right = |addr| ends.get(&(pair.kind, addr)).is_some_and(|(_, right)| *right);
-    let wrong = |(to, peer, macs): (Addr, Addr, EndMacs)| {
-        let (own, right) = *ends.get(&(pair.kind, to))?;
-        (macs.wanted? != own && (right || is_right(peer))).then_some((to, EndMacs { own: Some(own), ..macs }))
-    };
-    let wrong = |view: &View| {
-        let sides = [(pair.a, pair.b, view.macs.a), (pair.b, pair.a, view.macs.b)];
-        sides.into_iter().find_map(wrong)
-    };
-    let (end, macs) = units.values().filter_map(wrong).max_by_key(|(_, macs)| macs.frames)?;
+    let wrong = units.values().filter_map(|view| wrong(pair, view, ends));
+    let (end, own, macs) = wrong.max_by_key(|(.., macs)| macs.frames)?;
     let failed: u64 = units.values().map(|view| view.inside.silent + view.inside.half_open).max()?;
     let answered = units.values().any(|view| view.inside.complete_ns.is_some_and(|ns| ns >= macs.since_ns));
     if failed < ATTEMPTS || answered {
         return None;
     }
-    let (wanted, own) = (text(macs.wanted?), text(macs.own?));
+    let (wanted, own) = (text(macs.wanted?), text(own));
     let peer = if end == pair.a { pair.b } else { pair.a };
     let kind = pair.kind.name();
     let mut finding = Finding::of(&ABOUT, format!("{peer} sends {kind} for {end} to a wrong link address"));

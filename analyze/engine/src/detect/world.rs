@@ -189,8 +189,17 @@ impl World<'_> {
     /// Whether a tunnel was found broken, so that what fails inside is its symptom.
     pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
         let Some(tunnel) = self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) else { return false };
-        let mut broken = self.found(&["OVL001", "OVL002", "OVL003", "OVL004"]);
-        broken.any(|finding| finding.names(&tunnel.a) && finding.names(&tunnel.b))
+        self.knows_pair(&["OVL001", "OVL002", "OVL003", "OVL004"], tunnel.a, tunnel.b)
+    }
+
+    /// Whether a connection passes a tunnel that was found broken.
+    pub(crate) fn is_in_broken_tunnel(&self, flow: &Flow) -> bool {
+        flow.legs().any(|leg| self.is_broken(leg.tunnel))
+    }
+
+    /// Whether a finding of one of these kinds is about two addresses already.
+    pub(crate) fn knows_pair(&self, codes: &[&str], a: Addr, b: Addr) -> bool {
+        self.found(codes).any(|finding| finding.names(&a) && finding.names(&b))
     }
 
     /// A capture point by its name, and inside what kind of tunnel.

@@ -240,3 +240,16 @@ pub trait Sink {
     /// The rows cannot be written (full disk, closed pipe).
     fn write(&mut self, rows: &mut Rows) -> Result<(), SinkError>;
 }
+
+/// A sink that wants nothing.
+pub struct Null;
+
+impl Sink for Null {
+    fn wants(&self, _: &str) -> bool {
+        false
+    }
+
+    fn write(&mut self, _: &mut Rows) -> Result<(), SinkError> {
+        Ok(())
+    }
+}

@@ -74,7 +74,7 @@ pub use captures::CaptureRow;
 
 pub use cell::{Cell, Joined, Label, Time};
 pub use clocks::ClockRow;
-pub use column::{Column, ColumnSpec, ColumnType, Rows, Sink, SinkError, TableSpec};
+pub use column::{Column, ColumnSpec, ColumnType, Null, Rows, Sink, SinkError, TableSpec};
 pub use decode::DecodeRow;
 pub use dns_lookups::{DnsLookupRow, DnsWhatIfRow};
 pub use dns_transactions::DnsTransactionRow;

@@ -92,10 +92,13 @@ impl Hot {
         if !self.is_vantage(packet, end) {
             return;
         }
-        if cold.more().quic.is_none() && by_client {
-            cold.more_mut().quic = open(bytes, packet, source).map(Box::new);
+        if cold.more().quic.is_none()
+            && by_client
+            && let Some(opening) = open(bytes, packet, source)
+        {
+            cold.more_mut().quic = Some(Box::new(opening));
         }
-        let Some(opening) = &mut cold.more_mut().quic else {
+        let Some(opening) = cold.quic_mut() else {
             self.talk = 0;
             return;
         };

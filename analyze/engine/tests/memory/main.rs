@@ -2,7 +2,7 @@
 //! allocated are counted, not pages of the machine.
 #![cfg(test)]
 
-use kcap_analyze::table::{Rows, Sink, SinkError};
+use kcap_analyze::table::Null;
 use kcap_analyze::{Options, Report, analyze};
 use kcap_file::Reader;
 use kcap_samples::file::classic::{Classic, Flavour};
@@ -75,19 +75,6 @@ impl Read for Made {
     }
 }
 
-/// Wants no table.
-struct Nothing;
-
-impl Sink for Nothing {
-    fn wants(&self, _: &str) -> bool {
-        false
-    }
-
-    fn write(&mut self, _: &mut Rows) -> Result<(), SinkError> {
-        Ok(())
-    }
-}
-
 fn client(n: u32) -> (Ipv4Addr, u16) {
     (Ipv4Addr::new(10, 1, (n >> 8) as u8 & 15, n as u8), 1024 + (n >> 12) as u16)
 }
@@ -152,7 +139,7 @@ fn measured(exchange: Exchange, count: u32) -> (usize, Report) {
     let options = Options { memory: MEMORY as u64, ..Options::default() };
     let before = ALLOCATED.current_usage();
     ALLOCATED.reset_peak_usage();
-    let report = analyze(Box::new(made), options, &mut Nothing).expect("nothing is written");
+    let report = analyze(Box::new(made), options, &mut Null).expect("nothing is written");
     (ALLOCATED.peak_usage().saturating_sub(before), report)
 }
 

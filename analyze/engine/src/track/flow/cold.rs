@@ -122,7 +122,12 @@ impl Cold {
         self.more.as_mut().map_or(&mut [], |more| &mut more.legs)
     }
 
-    /// How it began, where it speaks QUIC, and which is told at its end.
+    /// How it began, where it speaks QUIC.
+    pub(crate) fn quic_mut(&mut self) -> Option<&mut Opening> {
+        self.more.as_mut()?.quic.as_deref_mut()
+    }
+
+    /// The same, to be told at its end.
     pub(crate) fn take_quic(&mut self) -> Option<Box<Opening>> {
         self.more.as_mut()?.quic.take()
     }
@@ -165,14 +170,10 @@ impl Cold {
     }
 
     pub(super) fn reset_by(&mut self, end: End, packet: &Packet, frame: FrameId, first_leg: bool) {
-        let count = u32::from(first_leg);
-        if let Some(reset) = &mut self.more_mut().reset {
-            reset.count += count;
-        } else {
-            let Packet { ts_ns: ns, ttl, point, tunnel, .. } = *packet;
-            let bare = !packet.flags.any(TcpFlags::ACK);
-            self.more_mut().reset = Some(ResetSeen { by: end, ns, ttl, point, tunnel, bare, frame, count });
-        }
+        let Packet { ts_ns: ns, ttl, point, tunnel, .. } = *packet;
+        let bare = !packet.flags.any(TcpFlags::ACK);
+        let first = ResetSeen { by: end, ns, ttl, point, tunnel, bare, frame, count: 0 };
+        self.more_mut().reset.get_or_insert(first).count += u32::from(first_leg);
     }
 }
 
