@@ -17,7 +17,7 @@ use kcap_analyze::{
     table::{Null, Sink, SinkError, TABLES},
 };
 use kcap_file::Inputs;
-use kcap_report::{Format, Layout, TableDir, TableError};
+use kcap_report::{Format, Layout, TableDir, TableError, behind};
 use source::Watched;
 use std::sync::PoisonError;
 
@@ -48,20 +48,17 @@ fn analyze(
     options: kcap_analyze::Options,
     tables: Option<TableDir>,
 ) -> Result<(Report, Option<TableDir>), Failure> {
-    let source = Box::new(source);
-    match tables {
-        Some(mut tables) => {
-            let report = run_engine(source, options, &mut tables)?;
-            Ok((report, Some(tables)))
-        }
-        None => Ok((run_engine(source, options, &mut Null)?, None)),
-    }
-}
-
-fn run_engine(source: Box<Watched>, options: kcap_analyze::Options, sink: &mut dyn Sink) -> Result<Report, Failure> {
-    kcap_analyze::analyze(source, options, sink).map_err(|SinkError { table, source }| {
+    let several = options.threads > 1;
+    let engine = |sink: &mut dyn Sink| kcap_analyze::analyze(Box::new(source), options, sink);
+    let (report, tables) = match tables {
+        Some(mut tables) if several => (behind(&mut tables, engine), Some(tables)),
+        Some(mut tables) => (engine(&mut tables), Some(tables)),
+        None => (engine(&mut Null), None),
+    };
+    let report = report.map_err(|SinkError { table, source }| {
         Failure::from(anyhow::Error::from_boxed(source).context(format!("write table {table}")))
-    })
+    })?;
+    Ok((report, tables))
 }
 
 fn open_tables(args: &TableArgs) -> Result<Option<TableDir>, Failure> {

@@ -1,4 +1,4 @@
-//! Threads: one reads and decodes, the others track, the caller's collects. What is computed never depends on their
+//! Threads: one reads and decodes, the others track, the caller's collects; of two, the caller's tracks as well. What is computed never depends on their
 //! number: shards are fixed, and what they say is put back in frame order chunk by chunk.
 
 use crate::ingest::{Ingest, Work};
@@ -7,8 +7,8 @@ use crate::track::flows::Source as Frames;
 use crate::track::key::SHARDS;
 use crate::track::shard::{LeftOut, Memory, Shard};
 use kcap_file::{CaptureInfo, Source};
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 /// What a collector does with the chunks, in order.
@@ -48,10 +48,10 @@ pub(crate) fn run<C: Collect>(
     collect: &mut C,
 ) -> Result<Finished, C::Error> {
     let mut shards: Vec<Shard> = (0..SHARDS).map(|_| Shard::new(memory)).collect();
-    let (ingest, captures) = if threads <= 1 {
-        alone(source, ingest, &mut shards, collect)?
-    } else {
-        together(source, ingest, &mut shards, threads, collect)?
+    let (ingest, captures) = match threads {
+        0 | 1 => alone(source, ingest, &mut shards, collect)?,
+        2 => beside(source, ingest, &mut shards, collect)?,
+        _ => together(source, ingest, &mut shards, threads - 2, collect)?,
     };
     finish(&mut shards, collect)?;
     let left_out = shards.iter().map(Shard::left_out).fold(LeftOut::default(), LeftOut::plus);
@@ -84,21 +84,63 @@ fn alone<C: Collect>(
     collect: &mut C,
 ) -> Result<Read, C::Error> {
     let mut work = Work::default();
-    let mut events = Events::default();
-    let mut unit = 0;
+    let mut caller = Caller::new(shards, collect);
     while source.next_batch(&mut work.chunk.batch) {
-        if begins_unit(&mut unit, &work) {
-            finish(shards, collect)?;
-        }
         ingest.take(&mut work, source.captures());
-        for (at, shard) in shards.iter_mut().enumerate() {
-            track(at, shard, &work, &mut events);
-        }
-        events.sort_by_key(|(at, _)| *at);
-        collect.chunk(&work, &mut events)?;
-        events.clear();
+        caller.take(&work)?;
     }
     Ok((ingest, source.captures().to_vec()))
+}
+
+/// One thread reads and decodes, the caller's does the rest: packets change caches once.
+fn beside<C: Collect>(
+    source: Box<dyn Source>,
+    ingest: Ingest,
+    shards: &mut [Shard],
+    collect: &mut C,
+) -> Result<Read, C::Error> {
+    let (mut recycle, recycled) = Recycle::new();
+    let (to_caller, from_reader) = sync_channel(IN_FLIGHT);
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || read(source, ingest, &recycled, |work| to_caller.send(work).is_ok()));
+        let mut caller = Caller::new(shards, collect);
+        let result = from_reader.iter().try_for_each(|work| {
+            caller.take(&work)?;
+            recycle.give(work);
+            Ok(())
+        });
+        // After an error nobody listens any more: closing both ends lets the reader stop.
+        drop((from_reader, recycle));
+        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        result.map(|()| read)
+    })
+}
+
+/// The caller's thread, where it tracks and collects.
+struct Caller<'a, C> {
+    shards: &'a mut [Shard],
+    collect: &'a mut C,
+    events: Events,
+    unit: u32,
+}
+
+impl<'a, C: Collect> Caller<'a, C> {
+    fn new(shards: &'a mut [Shard], collect: &'a mut C) -> Self {
+        Self { shards, collect, events: Events::default(), unit: 0 }
+    }
+
+    fn take(&mut self, work: &Work) -> Result<(), C::Error> {
+        if begins_unit(&mut self.unit, work) {
+            finish(self.shards, self.collect)?;
+        }
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            track(at, shard, work, &mut self.events);
+        }
+        self.events.sort_by_key(|(at, _)| *at);
+        self.collect.chunk(work, &mut self.events)?;
+        self.events.clear();
+        Ok(())
+    }
 }
 
 /// Whether a chunk is of another unit than the one before, which `unit` remembers.
@@ -114,7 +156,31 @@ fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
 }
 
 /// Chunks on their way at once; each is some hundred KiB.
-const IN_FLIGHT: usize = 6;
+const IN_FLIGHT: usize = 12;
+
+/// Chunks on their way back to the reader, half of all at a time: waking a thread costs as much as decoding a chunk's
+/// tenth.
+struct Recycle {
+    spent: Vec<Work>,
+    to_reader: Sender<Work>,
+}
+
+impl Recycle {
+    fn new() -> (Self, Receiver<Work>) {
+        let (to_reader, recycled) = channel();
+        for _ in 0..IN_FLIGHT {
+            let _ = to_reader.send(Work::default());
+        }
+        (Self { spent: Vec::new(), to_reader }, recycled)
+    }
+
+    fn give(&mut self, work: Work) {
+        self.spent.push(work);
+        if self.spent.len() >= IN_FLIGHT / 2 {
+            self.spent.drain(..).for_each(|work| drop(self.to_reader.send(work)));
+        }
+    }
+}
 
 /// What a worker made of a chunk, or what ended with a unit where there is none: the events of each of its shards.
 struct Tracked {
@@ -126,24 +192,25 @@ fn together<C: Collect>(
     source: Box<dyn Source>,
     ingest: Ingest,
     shards: &mut [Shard],
-    threads: usize,
+    workers: usize,
     collect: &mut C,
 ) -> Result<Read, C::Error> {
-    let workers = (threads - 1).min(shards.len());
-    let (recycle, recycled) = channel();
-    for _ in 0..IN_FLIGHT {
-        let _ = recycle.send(Work::default());
-    }
+    let workers = workers.min(shards.len());
+    let (mut recycle, recycled) = Recycle::new();
     thread::scope(|scope| {
         let (to_workers, from_reader): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel(IN_FLIGHT)).unzip();
-        let reader = scope.spawn(move || read(source, ingest, &recycled, &to_workers));
+        let send = move |work| {
+            let work = Arc::new(work);
+            to_workers.iter().all(|worker: &SyncSender<_>| worker.send(Arc::clone(&work)).is_ok())
+        };
+        let reader = scope.spawn(move || read(source, ingest, &recycled, send));
         let mut tracked = Vec::new();
         for (chunks, own) in from_reader.into_iter().zip(deal(shards, workers)) {
             let (done, results) = sync_channel(IN_FLIGHT);
             scope.spawn(move || work(&chunks, own, &done));
             tracked.push(results);
         }
-        let result = gather(&tracked, &recycle, collect);
+        let result = gather(&tracked, &mut recycle, collect);
         // After an error nobody listens any more: closing both ends lets the other threads stop.
         drop((tracked, recycle));
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -164,15 +231,14 @@ fn read(
     mut source: Box<dyn Source>,
     mut ingest: Ingest,
     recycled: &Receiver<Work>,
-    workers: &[SyncSender<Arc<Work>>],
+    mut send: impl FnMut(Work) -> bool,
 ) -> Read {
     while let Ok(mut work) = recycled.recv() {
         if !source.next_batch(&mut work.chunk.batch) {
             break;
         }
         ingest.take(&mut work, source.captures());
-        let work = Arc::new(work);
-        if workers.iter().any(|worker| worker.send(Arc::clone(&work)).is_err()) {
+        if !send(work) {
             break;
         }
     }
@@ -206,11 +272,7 @@ fn each(shards: &mut [(usize, &mut Shard)], what: impl Fn(usize, &mut Shard, &mu
 }
 
 /// Puts the chunks together again and hands them on in order.
-fn gather<C: Collect>(
-    tracked: &[Receiver<Tracked>],
-    recycle: &mpsc::Sender<Work>,
-    collect: &mut C,
-) -> Result<(), C::Error> {
+fn gather<C: Collect>(tracked: &[Receiver<Tracked>], recycle: &mut Recycle, collect: &mut C) -> Result<(), C::Error> {
     loop {
         let mut parts: Vec<(usize, Events)> = Vec::new();
         let mut whole = None;
@@ -226,7 +288,7 @@ fn gather<C: Collect>(
             continue;
         };
         collect.chunk(&work, &mut events)?;
-        let _ = recycle.send(Arc::into_inner(work).unwrap_or_default());
+        recycle.give(Arc::into_inner(work).unwrap_or_default());
     }
 }
 

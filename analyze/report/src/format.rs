@@ -25,7 +25,7 @@ impl Format {
 }
 
 /// One table's file while it is written. It does not depend on how its rows were batched.
-pub(crate) trait TableWriter {
+pub(crate) trait TableWriter: Send {
     /// Appends rows; what it leaves of them is no concern of anybody.
     fn write(&mut self, rows: &mut Rows) -> PolarsResult<()>;
 

@@ -32,7 +32,7 @@ pub(crate) struct Group {
 }
 
 /// What encodes whole row groups.
-pub(crate) trait GroupWriter {
+pub(crate) trait GroupWriter: Send {
     /// Appends a row group.
     fn write(&mut self, group: &Group) -> PolarsResult<()>;
 

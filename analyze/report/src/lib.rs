@@ -5,6 +5,7 @@
 //! Nothing here decides anything about traffic.
 
 mod arrow;
+mod behind;
 mod csv;
 mod dir;
 mod error;
@@ -17,6 +18,7 @@ mod output;
 mod parquet;
 pub mod schema;
 
+pub use behind::behind;
 pub use dir::{Layout, TableDir};
 pub use error::TableError;
 pub use format::{FORMATS, Format};

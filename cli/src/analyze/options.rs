@@ -6,12 +6,12 @@ use crate::{
 };
 use kcap_analyze::{Options, Restrict, wire::DecodeConfig};
 use kcap_file::{Batch, Inputs, Source as _};
-use std::path::PathBuf;
+use std::{path::PathBuf, thread};
 
 /// The engine's options.
 pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options, Failure> {
     Ok(Options {
-        threads: usize::from(args.threads),
+        threads: args.threads.map_or_else(threads, usize::from),
         memory: args.memory,
         decode: DecodeConfig { udp_tunnels: args.decode_as.iter().copied().map(Into::into).collect() },
         restrict: restrict(&args.restrict, &args.files, unsuited)?,
@@ -19,6 +19,12 @@ pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options
         names: known::names(args)?,
         conntrack: known::conntrack(args)?,
     })
+}
+
+/// More than two cost more than they save: what tracks is what takes time, and packets would change caches twice.
+fn threads() -> usize {
+    const MOST: usize = 2;
+    thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST))
 }
 
 fn restrict(args: &RestrictArgs, files: &[PathBuf], unsuited: &Unsuited) -> Result<Restrict, Failure> {

@@ -39,15 +39,14 @@ pub(crate) struct AnalyzeArgs {
     /// Believe what conntrack -L, -E or -S, or /proc/net/nf_conntrack, says about translations (repeatable)
     #[arg(long, value_name = "FILE", help_heading = "Analysis")]
     pub(crate) conntrack: Vec<PathBuf>,
-    /// Threads; the result does not depend on it
+    /// Threads, by default two where there are two processors; the result does not depend on it
     #[arg(
         long,
         value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=256),
-        default_value_t = 1,
         help_heading = "Analysis"
     )]
-    pub(crate) threads: u16,
+    pub(crate) threads: Option<u16>,
     /// Memory that connections and fragments may take; what does not fit is counted
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "512M", help_heading = "Analysis")]
     pub(crate) memory: u64,
