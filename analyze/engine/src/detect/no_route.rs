@@ -4,8 +4,9 @@ use super::services::Service;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::path::Connection;
 use crate::track::event::ArpUnanswered;
-use crate::track::{FrameId, IcmpError};
+use crate::track::{Endpoint, FrameId, IcmpError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -55,8 +56,30 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             signs.entry(arp.target).or_default().arps.push(arp);
         }
     }
-    signs.retain(|target, _| !alive.contains(target) && !is_stale(*target, world));
-    signs.iter().map(|(target, signs)| judge(*target, signs, world)).collect()
+    signs.retain(|target, signs| !alive.contains(target) && !is_stale(*target, world) && !is_dns_down(signs, world));
+    let fronts = fronts(&signs, world);
+    signs.retain(|target, _| !fronts.contains_key(target));
+    signs.iter().map(|(target, signs)| judge(*target, signs, &fronts, world)).collect()
+}
+
+/// Whether all that is known is that questions to a DNS server do not come to its host, which is told as that.
+fn is_dns_down(signs: &Signs<'_>, world: &World<'_>) -> bool {
+    let known = |server: Endpoint| world.knows(&["DNS017"], &server) || world.knows(&["DNS017"], &server.addr);
+    let told = |error: &&IcmpError| error.resp.port == 53 && error.icmp.is_host_unreachable() && known(error.resp);
+    !signs.errors.is_empty() && signs.errors.iter().all(told)
+}
+
+/// Addresses whose packets were sent on to another of the addresses, and that one: errors from behind DNAT name the
+/// address in front of it once they are translated back.
+fn fronts(signs: &BTreeMap<Addr, Signs<'_>>, world: &World<'_>) -> BTreeMap<Addr, Addr> {
+    let kept = &world.facts.servers.kept;
+    let behind = |error: &&IcmpError| {
+        let endpoints = kept.sent_to(error.resp).filter_map(Connection::endpoint).map(|endpoint| endpoint.addr);
+        endpoints.filter(|addr| *addr != error.resp.addr).find(|addr| signs.contains_key(addr))
+    };
+    let of =
+        |(target, signs): (&Addr, &Signs<'_>)| Some((*target, signs.errors.iter().copied().find_map(|e| behind(&e))?));
+    signs.iter().filter_map(of).collect()
 }
 
 /// Whether the address is known for an endpoint that is gone.
@@ -75,10 +98,13 @@ fn addresses(service: &Service) -> impl Iterator<Item = Addr> {
     std::iter::once(&service.server).chain(&service.behind).map(|server| server.addr)
 }
 
-fn judge(target: Addr, signs: &Signs<'_>, world: &World<'_>) -> Finding {
+fn judge(target: Addr, signs: &Signs<'_>, fronts: &BTreeMap<Addr, Addr>, world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("no way to {target}: {}", says(signs)));
     finding.confidence = if signs.errors.is_empty() { 0.75 } else { 0.9 };
     finding.about(Role::Server, &target);
+    for (front, _) in fronts.iter().filter(|(_, behind)| **behind == target) {
+        finding.about(Role::Service, front);
+    }
     let askers: BTreeSet<Addr> = signs.errors.iter().map(|error| error.orig.addr).collect();
     for client in &askers {
         finding.about(Role::Client, client);

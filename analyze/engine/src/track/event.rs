@@ -93,6 +93,11 @@ impl IcmpCode {
         matches!(code, (true, 3, 0 | 1 | 5 | 6 | 7 | 8 | 11 | 12) | (false, 1, 0 | 2 | 3))
     }
 
+    /// A router next to the destination knows the way and finds nobody there.
+    pub fn is_host_unreachable(self) -> bool {
+        matches!((self.v4, self.kind, self.code), (true, 3, 1) | (false, 1, 3))
+    }
+
     /// Somebody on the way forbids it.
     pub fn is_prohibited(self) -> bool {
         matches!((self.v4, self.kind, self.code), (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6))

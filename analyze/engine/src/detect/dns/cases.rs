@@ -2,7 +2,7 @@
 //! that takes precedence explains, found once.
 
 use super::{Query, conntrack_race, family, rate_limited};
-use crate::track::Endpoint;
+use crate::track::{Endpoint, MaybeNs};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,6 +16,8 @@ pub(super) struct OfServer {
     /// Those with any response code, and those that count as answered.
     pub(super) with_rcode: u64,
     pub(super) answered: u64,
+    /// When the last was asked that counts as answered.
+    pub(super) last_answered_ns: MaybeNs,
 }
 
 impl OfServer {
@@ -24,6 +26,9 @@ impl OfServer {
         self.attempts += u64::from(query.attempts);
         self.with_rcode += u64::from(query.rcode.is_some());
         self.answered += u64::from(query.is_answered());
+        if query.is_answered() {
+            self.last_answered_ns = self.last_answered_ns.get().max(Some(query.first_ns)).into();
+        }
     }
 }
 

@@ -73,8 +73,16 @@ pub(super) fn millis(ns: i64) -> i64 {
 /// Queries by the server that their clients address.
 pub(super) fn by_server<'a>(queries: impl Iterator<Item = &'a Query>) -> BTreeMap<Endpoint, Vec<Query>> {
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
+    let mut fronts: BTreeMap<Addr, Endpoint> = BTreeMap::new();
     for query in queries {
         servers.entry(query.server).or_default().push(*query);
+        fronts.extend(query.backend.map(|backend| (backend, query.server)));
+    }
+    // What was seen only behind the translation goes with what shows whose backend it is.
+    let behind: Vec<Endpoint> = servers.keys().filter(|server| fronts.contains_key(&server.addr)).copied().collect();
+    for server in behind {
+        let queries = servers.remove(&server).unwrap_or_default();
+        servers.entry(fronts[&server.addr]).or_default().extend(queries);
     }
     servers
 }

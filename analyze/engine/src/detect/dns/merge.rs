@@ -90,13 +90,13 @@ impl Group {
         for query in &self.all {
             let unit = units.entry(query.unit).or_default();
             *unit = (unit.0 + query.least_attempts, unit.1 + query.most_answers);
-            joined.backend = joined.backend.or(query.backend).or(Some(query.server.addr));
+            let behind = Some(query.server.addr).filter(|addr| *addr != joined.server.addr);
+            joined.backend = joined.backend.or(query.backend).or(behind);
             joined.tunnel = joined.tunnel.max(query.tunnel);
             joined.forwarded |= query.forwarded || query.ttl < joined.ttl || query.tunnel != self.near.tunnel;
             joined.rejected |= query.rejected;
             joined.story = joined.story.min(query.story);
         }
-        joined.backend = joined.backend.filter(|backend| *backend != joined.server.addr);
         for (attempts, answers) in units.into_values() {
             joined.least_attempts = joined.least_attempts.min(attempts);
             joined.most_answers = joined.most_answers.max(answers);

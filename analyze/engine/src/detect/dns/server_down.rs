@@ -1,3 +1,4 @@
+use super::cases::OfServer;
 use super::cite::{by_server, clients, names, server_filter};
 use super::{OverTcp, Query};
 use crate::Addr;
@@ -5,6 +6,7 @@ use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::rfc3339;
 use crate::track::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +47,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let backends: BTreeSet<Addr> = queries.iter().filter_map(|query| query.backend).collect();
     let errors = count_of(queries.len() as u64, "question");
     let mut finding = Finding::of(&ABOUT, format!("{server} is down for {errors}: ICMP unreachable"));
-    let answered = dns.of_server(server).answered as usize;
+    let answered = dns.of_server(server);
     if queries.len() < PATTERN {
         finding.severity = Severity::Warning;
     }
@@ -58,7 +60,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     }
     finding.counts.insert("queries", queries.iter().map(|query| i64::from(query.attempts)).sum());
     finding.counts.insert("icmp_errors", queries.len() as i64);
-    finding.counts.insert("answered", answered as i64);
+    finding.counts.insert("answered", answered.answered as i64);
     let stalled = queries.iter().filter(|query| query.attempts > 1 || !query.is_answered()).count();
     finding.counts.insert("stalled_queries", stalled as i64);
     finding.counts.insert("tcp_refused", over_tcp(server, world).refused as i64);
@@ -69,11 +71,16 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
         "kubectl -n kube-system get pods,endpointslices -l k8s-app=kube-dns -o wide".to_owned(),
         "kubectl -n kube-system describe pods -l k8s-app=kube-dns".to_owned(),
     ];
-    if backends.is_empty() && answered > 0 {
+    if backends.is_empty() && answers_still(queries, answered) {
         finding.capture_next =
             Some("on the client's node, all interfaces: which backend the refused questions go to".to_owned());
     }
     finding
+}
+
+/// Whether questions are answered after the first of these.
+fn answers_still(queries: &[Query], answered: OfServer) -> bool {
+    answered.last_answered_ns.get() > queries.iter().map(|query| query.first_ns).min()
 }
 
 fn explain(
@@ -81,7 +88,7 @@ fn explain(
     queries: &[Query],
     senders: &BTreeMap<(Addr, String), u64>,
     backends: &BTreeSet<Addr>,
-    answered: usize,
+    answered: OfServer,
     world: &World<'_>,
 ) -> String {
     let says = senders.iter().map(|((from, icmp), count)| format!("{from} sent {icmp} {count} times"));
@@ -89,9 +96,13 @@ fn explain(
         0 => String::new(),
         _ => format!(" Behind it these went to {}.", some_of(backends, 3)),
     };
-    let others = match answered {
-        0 => "No question to it was answered in these captures.".to_owned(),
-        n => format!("{} to it were answered: one of several backends is dead.", count_of(n as u64, "other question")),
+    let others = count_of(answered.answered, "other question");
+    let others = match answered.last_answered_ns.get() {
+        None => "No question to it was answered in these captures.".to_owned(),
+        Some(_) if answers_still(queries, answered) => {
+            format!("{others} to it were answered: one of several backends is dead.")
+        }
+        Some(last_ns) => format!("{others} to it were answered, the last of {}, and none since.", rfc3339(last_ns)),
     };
     format!(
         "{} from {} to {server} ({}) came back as ICMP errors: {}.{behind} {others}",
