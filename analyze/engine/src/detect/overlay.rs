@@ -39,6 +39,8 @@ pub(crate) struct Inside {
     pub(crate) complete_ns: Option<i64>,
     /// Of these, those whose SYN had to be sent again, by originators behind `a` and behind `b`.
     pub(crate) late: [u64; 2],
+    /// SYNs of attempts that failed or came about late, by originators behind `a` and behind `b`.
+    pub(crate) troubled_syns: [u64; 2],
     /// Connections both of whose directions were seen in one direction of the tunnel or the other.
     pub(crate) both_ways: u64,
     /// Failed attempts of originators behind `a`, and behind `b`.
@@ -105,12 +107,16 @@ impl Inside {
                 let is_complete = flow.from_orig.packets > flow.from_orig.syns;
                 self.complete += u64::from(is_complete);
                 self.complete_ns = self.complete_ns.max(is_complete.then_some(flow.first_ns));
-                self.late[usize::from(!from_a)] += u64::from(flow.from_orig.syns > 1);
+                if flow.syn_waited {
+                    self.late[usize::from(!from_a)] += 1;
+                    self.troubled_syns[usize::from(!from_a)] += flow.from_orig.syns;
+                }
                 return;
             }
             _ => return,
         }
         *(if from_a { &mut self.from_a } else { &mut self.from_b }) += 1;
+        self.troubled_syns[usize::from(!from_a)] += flow.from_orig.syns;
         self.note((flow.first_ns, flow.last_ns), flow.syns.iter().copied().chain([flow.first]));
     }
 
@@ -147,7 +153,9 @@ impl Inside {
         self.stuck += other.stuck;
         self.complete += other.complete;
         self.complete_ns = self.complete_ns.max(other.complete_ns);
-        self.late = [self.late[0] + other.late[0], self.late[1] + other.late[1]];
+        for (own, other) in [(&mut self.late, &other.late), (&mut self.troubled_syns, &other.troubled_syns)] {
+            *own = [own[0] + other[0], own[1] + other[1]];
+        }
         self.both_ways += other.both_ways;
         self.from_a += other.from_a;
         self.from_b += other.from_b;

@@ -16,10 +16,11 @@ pub(super) const ABOUT: About = About {
     why: "Connections through the tunnel hang, or come about after 63 s, when the sixth repetition takes another way \
           through the sender's rules. Mostly only connections to a ClusterIP or NodePort are hit, or those from the host.",
     how: "The outer checksum of frames that carry a SYN, where there is one and the whole datagram was captured. Said when \
-          SYNs with a wrong one had to be repeated or were never answered, and others of the same way have a right one, \
-          or the file says that the frames came in.",
+          SYNs with a wrong one had to be repeated or were never answered, all of them, and others of the same way have a \
+          right one, or the file says that the frames came in.",
     false_positives: "Where packets are sent, the network card still has to fill the checksum in: there all of them look \
-                      wrong, and connections work. A checksum of 0 means none.",
+                      wrong, and connections work; between machines of one host it may stay so up to the receiver. A \
+                      checksum of 0 means none.",
     fix: "Linux before 5.7 computes it wrong where a packet is masqueraded twice (ea64d8d6c675): update the kernel, let \
           kube-proxy not masquerade with --random-fully what is encapsulated already, or turn the offload off.",
     filter: "udp.checksum.status == \"Bad\"",
@@ -34,6 +35,8 @@ struct Way<'a> {
     /// Attempts through it that were never answered, and those that were after a repetition.
     failed: u64,
     late: u64,
+    /// SYNs of these attempts.
+    syns: u64,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -46,22 +49,26 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 }
 
 fn ways<'a>(tunnel: &Tunnel, [a, b]: [&'a Checked; 2], inside: &Inside) -> [Way<'a>; 2] {
-    let [late_a, late_b] = inside.late;
+    let ([late_a, late_b], [syns_a, syns_b]) = (inside.late, inside.troubled_syns);
     [
-        Way { from: tunnel.a, to: tunnel.b, sums: a, failed: inside.from_a, late: late_a },
-        Way { from: tunnel.b, to: tunnel.a, sums: b, failed: inside.from_b, late: late_b },
+        Way { from: tunnel.a, to: tunnel.b, sums: a, failed: inside.from_a, late: late_a, syns: syns_a },
+        Way { from: tunnel.b, to: tunnel.a, sums: b, failed: inside.from_b, late: late_b, syns: syns_b },
     ]
 }
 
+/// Interfaces of one host that may show an outer packet.
+const SHOWN: u64 = 2;
+
 impl Way<'_> {
+    /// Whether what is wrong does not pass: then no attempt that went well had such a SYN.
     fn is_dropped(&self) -> bool {
         let known = self.sums.right > 0 || self.sums.arrived_wrong >= ATTEMPTS;
-        known && self.sums.wrong >= ATTEMPTS && self.failed + self.late > 0
+        known && self.sums.wrong >= ATTEMPTS && self.failed + self.late > 0 && self.sums.wrong <= self.syns * SHOWN
     }
 }
 
 fn judge(way: &Way<'_>, world: &World<'_>) -> Finding {
-    let Way { from, to, sums, failed, late } = way;
+    let Way { from, to, sums, failed, late, .. } = way;
     let wrong = count_of(sums.wrong, "SYN");
     let mut finding = Finding::of(&ABOUT, format!("{wrong} from {from} reach {to} with a wrong checksum"));
     finding.confidence = if sums.right > 0 { 0.9 } else { 0.8 };

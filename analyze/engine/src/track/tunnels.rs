@@ -214,7 +214,7 @@ impl Tunnels {
         let (Some(tunnel), Some(usage)) = (self.list.get(id), self.uses.get_mut(id)) else { return };
         let from_a = outer.src == tunnel.a;
         usage.macs.take(outer, frame, from_a, packet.ts_ns, at);
-        let sum = || udp::has_right_sum(outer, frame).filter(|_| packet.direction != Direction::Out);
+        let sum = || udp::has_right_sum(outer, frame, packet).filter(|_| packet.direction != Direction::Out);
         let Some(right) = packet.flags.is_syn().then(sum).flatten() else { return };
         let sums = usage.sums.get_or_insert_default();
         let of = if from_a { &mut sums.a } else { &mut sums.b };

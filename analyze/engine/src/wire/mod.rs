@@ -7,6 +7,7 @@
 mod ah;
 pub mod app;
 pub mod arp;
+mod checksum;
 mod decode_as;
 pub mod dns;
 mod erspan;

@@ -1,5 +1,6 @@
 //! TCP (RFC 9293) and its options (RFC 7323 timestamps and window scale, RFC 2018 SACK).
 
+use super::checksum::Ends;
 use super::layers::Layer;
 use super::walk::{Step, Walk};
 use super::{Next, Stop, udp};
@@ -29,6 +30,14 @@ const LINUX_TIMESTAMPS: [u8; 4] = [NO_OPERATION, NO_OPERATION, TIMESTAMPS, 10];
 
 /// Largest window scale (RFC 7323 2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
+
+/// Whether the checksum of a segment that `datagram` ends with is still to come.
+pub(super) fn is_sum_to_come(packet: &Packet, datagram: &[u8]) -> bool {
+    let len = u32::from(packet.l4_header_len).saturating_add(packet.payload_len);
+    let segment = datagram.len().checked_sub(len as usize).and_then(|start| datagram.get(start..));
+    let Some(&[a, b]) = segment.and_then(|segment| segment.get(16..18)) else { return false };
+    Ends { src: packet.src, dst: packet.dst, proto: PROTOCOL }.is_to_come(len as u16, [a, b])
+}
 
 #[inline]
 pub(super) fn decode(walk: &mut Walk<'_>) -> Step {

@@ -1,11 +1,11 @@
 //! UDP (RFC 768) and the tunnels in it.
 
+use super::checksum::Ends;
 use super::layers::{Layer, Outer};
 use super::walk::{Step, Walk};
 use super::{Next, Stop, decode_as, tcp, undecoded, vxlan, wireguard};
-use crate::packet::Kind;
+use crate::packet::{Kind, Packet};
 use etherparse::UdpHeaderSlice;
-use etherparse::checksum::Sum16BitWords;
 
 /// Ports below are assigned to servers; the kernel takes no tunnel's source port from them
 /// (`udp_flow_src_port`, include/net/udp.h).
@@ -101,14 +101,14 @@ pub(super) fn by_shape(walk: &mut Walk<'_>) -> Step {
     undecoded::udp(walk)
 }
 
-/// Whether the checksum of a tunnel's outer datagram is right (RFC 768, RFC 8200 8.1). Nothing where it has none, or is
-/// not there as a whole.
-pub(crate) fn has_right_sum(outer: &Outer, frame: &[u8]) -> Option<bool> {
+/// Whether the checksum of a tunnel's outer datagram is right, where it carries a TCP segment. Nothing where it has none, is
+/// not there as a whole, or either checksum is still to come: the outer one is made for what the inner one is to be.
+pub(crate) fn has_right_sum(outer: &Outer, frame: &[u8], inner: &Packet) -> Option<bool> {
     let datagram = frame.get(outer.l4_offset as usize..).filter(|_| outer.port != 0)?;
     let &[_, _, _, _, a, b, c, d] = datagram.first_chunk()?;
     let len = u16::from_be_bytes([a, b]);
     let datagram = datagram.get(..len.into()).filter(|_| [c, d] != [0, 0])?;
-    let mut sum = Sum16BitWords::new().add_slice(datagram).add_2bytes(len.to_be_bytes()).add_2bytes([0, PROTOCOL]);
-    // The ffff that an IPv4 address is mapped with counts as nothing in this sum.
-    Some(sum.add_16bytes(outer.src.0).add_16bytes(outer.dst.0).ones_complement() == 0)
+    let ends = Ends { src: outer.src, dst: outer.dst, proto: PROTOCOL };
+    let is_to_come = ends.is_to_come(len, [c, d]) || tcp::is_sum_to_come(inner, datagram);
+    (!is_to_come).then(|| ends.is_right(datagram))
 }

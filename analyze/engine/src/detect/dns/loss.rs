@@ -25,7 +25,8 @@ pub(crate) const ABOUT: About = About {
           several places saw the query, one that did not get as far as others is lost on the way, an answer that was seen \
           elsewhere is lost on its way back, and for the rest the server was silent, or the place is not known.",
     false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to anybody \
-                      may have them filtered away: that alone is information only. Ports pinned to a dead backend, one \
+                      may have them filtered away: that alone is information only, as is what no client asked again \
+                      when resolvers do: the capture may have lost the answer. Ports pinned to a dead backend, one \
                       family that is never answered, the race of pairs and probes of dead servers are other findings.",
     fix: "Capture at the client, its node and the server at once: where a query or an answer is seen last is before the \
           drop. NodeLocal DNSCache, which asks upstream over TCP, shortens what a loss costs.",
@@ -47,7 +48,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let races = conntrack_race::cases(world).chain(family::cases(world)).chain(stale_backend::cases(world));
     let more = upstream::cases(world).iter().chain(rate_limited::cases(world));
     let of_others: Vec<&Query> = blocked::cases(world).iter().chain(races).chain(more).collect();
-    let explained: BTreeSet<(u64, i64)> = of_others.iter().map(|query| (query.identity, query.first_ns)).collect();
+    let explained: Named = of_others.iter().map(|query| (query.identity, query.first_ns)).collect();
     let troubled: BTreeSet<Option<u32>> = of_others.iter().map(|query| group(query, world)).collect();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
     let (slowest, ends_ns, rejections) = (slowest(world), ends_ns(world), rejections(world));
@@ -66,12 +67,61 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             servers.entry(query.server).or_default().push(*query);
         }
     }
-    let direct = servers.iter().map(|(server, queries)| judge(*server, queries, world));
+    let unheeded = unheeded(world);
+    for queries in servers.values_mut() {
+        forget(queries, &unheeded);
+    }
+    let direct = servers.iter().map(|(server, queries)| judge(*server, queries, &unheeded, world));
     let is_new = |server: &Endpoint, queries: &[Query]| {
         !servers.contains_key(server) && queries.iter().all(|query| !troubled.contains(&group(query, world)))
     };
     let again = asked_again(world).into_iter().filter(|(server, queries)| is_new(server, queries));
     direct.chain(again.map(|(server, queries)| judge_again(server, &queries, world))).collect()
+}
+
+/// Queries by identity and time.
+type Named = BTreeSet<(u64, i64)>;
+
+/// Leaves out what no client minds, but where nothing else is known.
+fn forget(queries: &mut Vec<Query>, unheeded: &Named) {
+    let heeded = |query: &Query| !unheeded.contains(&(query.identity, query.first_ns));
+    if queries.iter().any(heeded) {
+        queries.retain(heeded);
+    }
+}
+
+/// Questions without an answer whose clients did not ask again when resolvers do, and went on at once as who has an
+/// answer does, or whose capture is known to have lost packets: the answer came, and is what was not captured.
+fn unheeded(world: &World<'_>) -> Named {
+    let has_holes = world.facts.flows.missing_flows > 0;
+    let ends_ns = ends_ns(world);
+    let mut unheeded = Named::new();
+    for of_client in world.facts.dns.clients() {
+        let mut next: HashMap<(u64, u16), i64, RandomState> = HashMap::default();
+        for (at, query) in of_client.iter().enumerate().rev() {
+            let again_ns = next.insert((query.name, query.qtype), query.first_ns);
+            if query.is_silent() && query.attempts == 1 && (has_holes || goes_on(query, &of_client[at + 1..])) {
+                let seen_to_ns = ends_ns.get(&query.unit).copied().unwrap_or_default();
+                let waited_ns = again_ns.unwrap_or(seen_to_ns).saturating_sub(query.last_ns);
+                let least_ns = if again_ns.is_some() { *RESOLVER_NS.start() } else { 0 };
+                if !(least_ns..=*RESOLVER_NS.end()).contains(&waited_ns) {
+                    unheeded.insert((query.identity, query.first_ns));
+                }
+            }
+        }
+    }
+    unheeded
+}
+
+/// Queries this soon after another are of the same lookup, which did not wait for the other's answer; and this soon its
+/// next comes where it got one.
+const AT_ONCE_NS: i64 = 2_000_000;
+const SOON_NS: i64 = 1_000_000_000;
+
+/// Whether a client asks something else soon, but not at the same time. `later` are its next queries.
+fn goes_on(query: &Query, later: &[Query]) -> bool {
+    let after_ns = |next: &Query| next.first_ns.saturating_sub(query.last_ns);
+    later.iter().map(after_ns).find(|ns| *ns > AT_ONCE_NS).is_some_and(|ns| ns <= SOON_NS)
 }
 
 /// Numbers that come more than once.
@@ -225,7 +275,7 @@ impl Lost {
     }
 }
 
-fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
+fn judge(server: Endpoint, queries: &[Query], unheeded: &Named, world: &World<'_>) -> Finding {
     let dns = &world.facts.dns;
     let all = dns.of_server(server).attempts + dns.folded_of(server);
     let lost = Lost::of(queries);
@@ -234,9 +284,12 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
     let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
     let visible = queries.iter().any(|query| dns.sees_answers(query));
+    let is_few = u64::from(lost.attempts) * DROPPED <= all;
     // Of what the capture itself lost as much may be missing.
-    let dropped = world.found(&["CAP001"]).next().is_some() && u64::from(lost.attempts) * DROPPED <= all;
-    finding.severity = match (visible && !dropped && !is_symptom(queries, world), few) {
+    let dropped = world.found(&["CAP001"]).next().is_some() && is_few;
+    let minded = queries.iter().any(|query| !unheeded.contains(&(query.identity, query.first_ns)))
+        || !is_few && world.facts.flows.missing_flows == 0;
+    finding.severity = match (visible && minded && !dropped && !is_symptom(queries, world), few) {
         (false, _) => Severity::Info,
         (true, true) => Severity::Warning,
         (true, false) => ABOUT.severity,
@@ -253,9 +306,10 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     finding.counts.insert("stalled_lookups", stalled as i64);
     finding.counts.insert("failed_queries", queries.iter().filter(|query| query.is_silent()).count() as i64);
     finding.explanation = explain(server, queries, lost, stalled, world);
-    if !visible {
-        finding.limits.push("no answer to anybody is seen at this point: a capture filter may hide them".to_owned());
-    }
+    let filtered = "no answer to anybody is seen at this point: a capture filter may hide them";
+    let missing = "no client asked again, so the answers may have come: they are not in the capture";
+    let limits = [(!visible, filtered), (!minded, missing)].into_iter().filter(|(holds, _)| *holds);
+    finding.limits.extend(limits.map(|(_, why)| why.to_owned()));
     finding.rule_out("DNS003", "not everything that the client asks or does is lost");
     finding.rule_out("DNS005", "the losses are not one of each pair from one port");
     finding.fix.commands = vec!["conntrack -S".to_owned(), "nstat -az UdpInErrors UdpRcvbufErrors".to_owned()];
