@@ -5,7 +5,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::FrameId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
     code: "NET001",
@@ -39,8 +39,24 @@ const FEW: u64 = 3;
 const LONG_NS: i64 = 1_000_000_000;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let groups = groups(world, |lossy| lossy.losses.lost() > 0 && is_loss(lossy, world));
-    groups.iter().map(|group| judge(group, world)).collect()
+    let lossy = groups(world, |lossy| lossy.losses.lost() > 0 && is_loss(lossy, world));
+    let overtaken = groups(world, |lossy| lossy.losses.near.sum.overtaken > 0);
+    let mut needless: BTreeMap<(Addr, Addr), u64> = BTreeMap::new();
+    for (pair, count) in overtaken.iter().flat_map(|group| group.pairs(|lossy| lossy.losses.near.sum.overtaken.into()))
+    {
+        *needless.entry(pair).or_default() += count;
+    }
+    lossy.iter().map(|group| judge(group, &needless, world)).collect()
+}
+
+/// Whether segments are rather overtaken than lost: their sender heard of gaps, hardly ever of nothing, and of as many
+/// resends as half of these it is proven that they were for nothing. Of the last ones of a connection no proof comes.
+fn is_overtaken(group: &Group<'_>, lost: u64, needless: &BTreeMap<(Addr, Addr), u64>) -> bool {
+    let pairs: BTreeSet<(Addr, Addr)> = group.lossy.iter().map(|lossy| (lossy.from.addr, lossy.to.addr)).collect();
+    let proven: u64 = pairs.iter().filter_map(|pair| needless.get(pair)).sum();
+    let timed_out = group.near(|sum| sum.by_rto);
+    let between = group.sum(|lossy| (lossy.losses.before() + lossy.losses.between()).into());
+    proven * 2 >= lost && timed_out.max(between) * 10 <= proven
 }
 
 /// Whether chance explains it, and not something that is another finding's matter.
@@ -58,12 +74,13 @@ fn has_size_finding(lossy: &Lossy, world: &World<'_>) -> bool {
     ["MTU001", "MTU003", "MTU004"].iter().any(about)
 }
 
-fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
+fn judge(group: &Group<'_>, needless: &BTreeMap<(Addr, Addr), u64>, world: &World<'_>) -> Finding {
     let lost = group.sum(|lossy| lossy.losses.lost().into());
     let pairs = group.pairs(|lossy| lossy.losses.lost().into());
     let mut finding = Finding::of(&ABOUT, title(&segments(group, lost), &pairs));
     let longest_ns = group.lossy.iter().map(|lossy| lossy.losses.near.sum.longest_ns).max().unwrap_or(0);
-    if lost < FEW && longest_ns < LONG_NS {
+    let overtaken = is_overtaken(group, lost, needless);
+    if overtaken || lost < FEW && longest_ns < LONG_NS {
         finding.severity = Severity::Info;
     }
     count(&mut finding, group, lost, longest_ns);
@@ -73,6 +90,9 @@ fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     finding.cite(world, frames(group), &Group::filter(&pairs));
     finding.explanation = explain(group, world, lost, &pairs, longest_ns);
     limit(&mut finding, group);
+    if overtaken {
+        finding.limits.push("as many resends were for nothing: these may have been too, told by nobody".to_owned());
+    }
     finding.rule_out("NET002", "late segments are told by IP identification, timestamp and time, and are not counted");
     finding.rule_out("MTU001", "segments as long as the lost ones arrive too");
     finding.fix.commands = vec![

@@ -134,6 +134,8 @@ pub(crate) struct Resend {
     pub(crate) start: u32,
     pub(crate) end: u32,
     pub(crate) tsval: u32,
+    /// Timestamp of the transmission before.
+    pub(crate) tsval_before: u32,
     pub(crate) ip_id: u16,
     /// Segments with payload it stands for; 0 where it has none.
     pub(crate) segments: u16,

@@ -86,8 +86,10 @@ impl Losses {
     pub fn between(&self) -> u32 {
         // What passed both and was acknowledged at one of them only is no loss between them.
         let differ = self.near.sum.again.saturating_sub(self.far.sum.again + self.far.sum.unanswered);
-        // Where the network makes two of one, a late copy comes again only at places behind, and had arrived.
-        if self.near.sum.duplicates == 0 { differ } else { differ.min(self.near.sum.downstream()) }
+        // What is known to have arrived before passed both places twice, or was made two of behind the first. Where the
+        // network does that, a late copy looks like a resend whose acknowledgement was lost.
+        let unheard = if self.near.sum.duplicates == 0 { self.near.sum.unheard } else { 0 };
+        differ.min(self.near.sum.downstream() + unheard)
     }
 
     /// Segments lost behind the place nearest to the receiver.

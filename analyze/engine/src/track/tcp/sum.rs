@@ -12,6 +12,8 @@ pub struct Sum {
     pub unanswered: u32,
     /// Of those sent again, needless ones.
     pub spurious: u32,
+    /// Of the needless ones, those that the receiver asked for though they had only been overtaken.
+    pub overtaken: u32,
     /// Of the needless ones, those that may have been lost as well, as acknowledgements of them were.
     pub unheard: u32,
     /// Segments lost before they came here.
@@ -87,6 +89,7 @@ impl Sum {
                 self.again += segments;
                 self.spurious += segments;
                 self.unheard += if resend.proof == Some(Proof::AckLost) { segments } else { 0 };
+                self.overtaken += if resend.trigger == Trigger::RackOrFast { segments } else { 0 };
             }
             Verdict::Reordered => self.reordered += segments,
             Verdict::Duplicate => self.duplicates += segments,

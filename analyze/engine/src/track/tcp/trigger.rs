@@ -148,9 +148,14 @@ impl Half {
     fn repeat_range(&mut self, resend: Resend, packet: &Packet, range: Range, context: &Context<'_>) -> Resend {
         let before = self.before(range.start);
         let gap_ns = before.map(|before| packet.ts_ns.saturating_sub(before.ns));
-        let resend = Resend { original: before.map(|before| before.frame), gap_ns, ..resend };
+        let tsval_before = before.map_or(packet.tsval, |before| before.tsval);
+        let resend = Resend { original: before.map(|before| before.frame), gap_ns, tsval_before, ..resend };
         if before.is_some_and(|before| is_copy(packet, &resend, &before)) {
             return Resend { verdict: Verdict::Duplicate, ..resend };
+        }
+        if let Some(proof) = before.and_then(|before| self.was_sent_before(packet, &before)) {
+            self.trouble().came_late(range.start, proof);
+            return Resend { verdict: Verdict::Reordered, proof: Some(proof), acknowledged: true, ..resend };
         }
         let trigger = match before {
             Some(before) if before.was_too_long(&resend, context.handshake.segment_len(packet)) => Trigger::Pmtu,
@@ -177,6 +182,16 @@ impl Half {
             };
         }
         Resend { trigger, verdict: Verdict::LostDownstream, ..resend }
+    }
+
+    /// Whether a segment was sent before the one that brought its bytes here first, and what shows that.
+    fn was_sent_before(&self, packet: &Packet, before: &Before) -> Option<Proof> {
+        if packet.bits.has_timestamps() && packet.tsval != before.tsval {
+            return after(before.tsval, packet.tsval).then_some(Proof::Timestamp);
+        }
+        let ids = packet.ip_id != 0 && before.ip_id != 0 && self.sent.ids_count_up();
+        let back = (packet.ip_id.wrapping_sub(before.ip_id) as i16) < 0;
+        (ids && back).then_some(Proof::IpId)
     }
 
     fn before(&self, seq: u32) -> Option<Before> {

@@ -4,6 +4,7 @@ use super::resend::{Proof, Resend, Trigger, Verdict};
 use super::sum::Sum;
 use crate::packet::Packet;
 use crate::track::lane::after;
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// A range that a later segment jumped over, and that segment.
@@ -139,7 +140,12 @@ impl Trouble {
             return;
         }
         let first = self.pending.iter().find(|resend| resend.waits()).map(|resend| resend.tsval);
-        let older = matches!((first, echo()), (Some(first), Some(echo)) if after(first, echo));
+        let echo = echo();
+        let older = matches!((first, echo), (Some(first), Some(echo)) if after(first, echo));
+        // An acknowledgement that echoes the resend's timestamp answers it, however soon it comes.
+        let answers = |resend: &Resend| {
+            resend.tsval != resend.tsval_before && echo.is_some_and(|echo| !after(resend.tsval, echo))
+        };
         let early_ns = rtt_ns.filter(|&ns| ns >= MEASURABLE_NS).unwrap_or(0) / 2;
         let last_ns = self.pending.iter().filter(|resend| answered(resend)).map(|resend| resend.ns).max();
         let at_once_ns = rtt_ns.unwrap_or(0) + HELD_BACK_NS;
@@ -149,7 +155,7 @@ impl Trouble {
             self.waiting -= 1;
             if older {
                 resend.excuse(Proof::Eifel);
-            } else if packet.ts_ns - resend.ns < early_ns {
+            } else if packet.ts_ns - resend.ns < early_ns && !answers(resend) {
                 resend.excuse(Proof::EarlyAck);
             } else if late {
                 resend.excuse_unheard();
@@ -181,17 +187,34 @@ impl Trouble {
         self.timeout = None;
     }
 
-    /// The receiver says that it had this range already. One copy is excused for each such report, the latest first.
+    /// The receiver says that it had these bytes already: several segments where it merged them (GRO). Of each one copy is
+    /// excused for each such report, the latest first.
     pub(crate) fn received_twice(&mut self, start: u32, end: u32) {
+        let mut excused: SmallVec<[u32; 8]> = SmallVec::new();
         let meant = |resend: &&mut Resend| {
             let needless = matches!(resend.verdict, Verdict::LostDownstream | Verdict::LostUpstream);
             needless && after(end, resend.start) && after(resend.end, start)
         };
-        let mut twice = self.pending.iter_mut().rev().filter(meant);
-        let Some(resend) = twice.next() else { return };
-        resend.excuse(Proof::Dsack);
-        // It had arrived before, and what was said then was lost: nothing tells how often.
-        twice.for_each(Resend::excuse_unheard);
+        for resend in self.pending.iter_mut().rev().filter(meant) {
+            let inside = !after(start, resend.start) && !after(resend.end, end);
+            if excused.contains(&resend.start) || !excused.is_empty() && !inside {
+                // It had arrived before, and what was said then was lost: nothing tells how often.
+                resend.excuse_unheard();
+            } else {
+                excused.push(resend.start);
+                resend.excuse(Proof::Dsack);
+            }
+        }
+    }
+
+    /// The transmission before the one that filled a hole comes after it: it had not been lost, and this shows it.
+    pub(crate) fn came_late(&mut self, seq: u32, proof: Proof) {
+        let covers = |resend: &&mut Resend| !after(resend.start, seq) && after(resend.end, seq);
+        let filled =
+            self.pending.iter_mut().rev().filter(|resend| resend.verdict == Verdict::LostUpstream).find(covers);
+        if let Some(resend) = filled {
+            resend.excuse(proof);
+        }
     }
 
     /// Bytes held.
@@ -214,9 +237,12 @@ impl Resend {
 
     /// It was needless, and this shows it.
     fn excuse(&mut self, proof: Proof) {
-        if matches!(self.verdict, Verdict::LostDownstream)
-            || (self.verdict == Verdict::LostUpstream && proof == Proof::Dsack)
-        {
+        let excusable = match self.verdict {
+            Verdict::LostDownstream => true,
+            Verdict::LostUpstream => matches!(proof, Proof::Dsack | Proof::IpId | Proof::Timestamp),
+            _ => false,
+        };
+        if excusable {
             (self.verdict, self.proof) = (Verdict::Spurious, Some(proof));
         }
     }

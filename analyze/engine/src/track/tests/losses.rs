@@ -1,6 +1,8 @@
 //! Which direction lost what (RFC 9293 4.2, 5681 3.2, 2883).
 
 use super::dsl::run;
+use crate::track::tcp::side::{Losses, View};
+use crate::track::tcp::sum::Sum;
 
 const OPENED: &str = "0.000 > S\n0.001 < SA\n0.002 > A\n";
 
@@ -51,6 +53,28 @@ fn a_copy_that_was_told_of_says_that_acknowledgements_were_lost() {
 }
 
 #[test]
+fn one_report_of_what_came_twice_may_be_of_several_resends() {
+    let table = "0.010 > PA len=100
+        0.011 > PA len=100
+        0.220 > PA len=100 seq=1
+        0.221 > PA len=100 seq=101
+        0.222 < A ack=201
+        0.223 < A ack=201 sack=1-201";
+    assert_eq!(judged(table), ["orig spurious dsack"; 2]);
+}
+
+#[test]
+fn an_original_that_comes_behind_its_resend_had_not_been_lost() {
+    let table = "0.010 > PA len=100 id=10
+        0.012 > PA len=100 seq=201 id=12
+        0.013 < A ack=101 sack=201-301
+        0.016 > PA len=100 seq=101 id=13
+        0.017 > PA len=100 seq=101 id=11
+        0.018 < A ack=301";
+    assert_eq!(judged(table), ["orig spurious ip_id", "orig reordered ip_id"]);
+}
+
+#[test]
 fn an_acknowledgement_shows_that_data_before_it_was_lost() {
     let table = "0.010 > PA len=100 id=10
         0.011 < A ack=101 id=20 seq=301
@@ -77,4 +101,17 @@ fn data_that_passes_elsewhere_is_not_lost() {
         0.300 < PA len=100 seq=301
         0.301 > A ack=401";
     assert!(judged(table).is_empty());
+}
+
+#[test]
+fn what_one_place_saw_twice_and_is_known_to_have_arrived_was_not_lost_between() {
+    let at = |again, spurious, unheard| {
+        let mut sum = Sum::default();
+        (sum.again, sum.spurious, sum.unheard) = (again, spurious, unheard);
+        View { sum, span: (1, 2), answered: true, ..View::default() }
+    };
+    let between = |near: View| Losses::at(&near).with(&Losses::at(&at(0, 0, 0))).between();
+    assert_eq!(between(at(3, 0, 0)), 3, "sent again at one place, seen once at the other");
+    assert_eq!(between(at(3, 3, 0)), 0, "made two of by the network behind the other place");
+    assert_eq!(between(at(3, 3, 2)), 2, "only their acknowledgements are known to be lost");
 }
