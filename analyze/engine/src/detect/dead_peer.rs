@@ -68,6 +68,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         if two_way().any(|other| goes_unanswered(other).is_none() && saw(other, flow, by_orig)) {
             continue;
         }
+        if flows.iter().any(|flow| world.is_in_broken_tunnel(flow)) {
+            continue;
+        }
         let (from, to) = if by_orig { (orig, resp) } else { (resp, orig) };
         let known =
             ["NAT007", "NAT002", "MTU001", "MTU003", "MTU004"].iter().any(|code| has_finding(world, code, to.addr));

@@ -21,8 +21,8 @@ pub(super) const ABOUT: About = About {
     how: "ICMP net or host unreachable (ICMPv6 no route, address unreachable) about packets to an address with which \
           nobody speaks in this capture; or three or more ARP requests for it without an answer while connection \
           attempts to it stay unanswered.",
-    false_positives: "An address that others reach is not this: there one path or moment differs. ARP requests alone, as \
-                      scans make them, are not enough. Attempts at a service of which other endpoints answer are a stale \
+    false_positives: "An address that others reach is not this: there one path or moment differs. ARP requests alone, or a \
+                      ping or two, as scans make them, are not enough. Attempts at a service of which other endpoints answer are a stale \
                       endpoint.",
     fix: "See whether the address still belongs to a pod or node; if it does, find the route that is missing on the \
           host that says unreachable.",
@@ -36,6 +36,10 @@ struct Signs<'a> {
     errors: Vec<&'a IcmpError>,
     arps: Vec<&'a ArpUnanswered>,
 }
+
+/// IP protocol numbers (IANA).
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 
 /// ARP requests until Linux gives up (`mcast_solicit`).
 const ARP_TRIES: u32 = 3;
@@ -51,6 +55,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for ((_, target), errors) in &world.facts.no_route {
         signs.entry(*target).or_default().errors.extend(errors);
     }
+    signs.retain(|_, signs| is_wanted(signs));
     for arp in &world.facts.silent_arp {
         if arp.requests >= ARP_TRIES && (silent.contains(&arp.target) || signs.contains_key(&arp.target)) {
             signs.entry(arp.target).or_default().arps.push(arp);
@@ -60,6 +65,16 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let fronts = fronts(&signs, world);
     signs.retain(|target, _| !fronts.contains_key(target));
     signs.iter().map(|(target, signs)| judge(*target, signs, &fronts, world)).collect()
+}
+
+/// Pings at one address before somebody is taken to want it: who looks for what is there sends each one or two.
+const PINGS: usize = 3;
+
+/// Whether somebody wants to reach the address, and does not only look whether there is anybody.
+fn is_wanted(signs: &Signs<'_>) -> bool {
+    let is_ping = |error: &&&IcmpError| matches!(error.proto, ICMP | ICMPV6);
+    let pings = signs.errors.iter().filter(is_ping).count();
+    pings < signs.errors.len() || pings >= PINGS
 }
 
 /// Whether all that is known is that questions to a DNS server do not come to its host, which is told as that.

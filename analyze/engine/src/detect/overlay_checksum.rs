@@ -60,10 +60,13 @@ fn ways<'a>(tunnel: &Tunnel, [a, b]: [&'a Checked; 2], inside: &Inside) -> [Way<
 const SHOWN: u64 = 2;
 
 impl Way<'_> {
-    /// Whether what is wrong does not pass: then no attempt that went well had such a SYN.
+    /// Whether what is wrong does not pass: then no attempt that went well had such a SYN, and most of those of the others
+    /// are wrong. Bits that flip on the way spare the repetition.
     fn is_dropped(&self) -> bool {
-        let known = self.sums.right > 0 || self.sums.arrived_wrong >= ATTEMPTS;
-        known && self.sums.wrong >= ATTEMPTS && self.failed + self.late > 0 && self.sums.wrong <= self.syns * SHOWN
+        let Checked { right, wrong, arrived_wrong, .. } = *self.sums;
+        let known = right > 0 || arrived_wrong >= ATTEMPTS;
+        let explained = wrong <= self.syns * SHOWN && wrong * 3 >= self.syns * 2;
+        known && wrong >= ATTEMPTS && self.failed + self.late > 0 && explained
     }
 }
 

@@ -2,10 +2,11 @@ use super::About;
 use super::evidence::{count_of, some_of};
 use super::overlay::{OneWay, Pair, Units, View, views};
 use super::world::World;
+use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::time::union;
 use crate::track::Endpoint;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
     code: "OVL002",
@@ -69,7 +70,7 @@ fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], wo
     for server in &servers {
         finding.about(Role::Server, server);
     }
-    let sum = |count: fn(&OneWay) -> u64| ways.iter().map(|(_, _, way)| count(way)).sum::<u64>() as i64;
+    let sum = |count: fn(&OneWay) -> u64| by_end(ways, count).values().sum::<u64>() as i64;
     finding.counts.insert("frames", sum(|way| way.sent));
     finding.counts.insert("unanswered", sum(|way| way.silent));
     let spans = ways.iter().filter_map(|(_, view, _)| view.inside.span_ns);
@@ -90,6 +91,16 @@ fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], wo
     ));
 }
 
+/// A count for each end: where several captures show what it sends, of the one that shows most.
+fn by_end(ways: &[(u32, &View, OneWay)], count: fn(&OneWay) -> u64) -> BTreeMap<Addr, u64> {
+    let mut ends = BTreeMap::new();
+    for (_, _, way) in ways {
+        let known: &mut u64 = ends.entry(way.near).or_default();
+        *known = count(way).max(*known);
+    }
+    ends
+}
+
 /// What shows that the capture would see the other direction: the other end itself, or others that are heard.
 fn witness(unit: u32, way: &OneWay, world: &World<'_>) -> Option<String> {
     let facts = &world.facts;
@@ -104,12 +115,14 @@ fn witness(unit: u32, way: &OneWay, world: &World<'_>) -> Option<String> {
         let others = count_of(others, "connection");
         return Some(format!("{others} elsewhere show both directions"));
     }
-    (!facts.speakers.is_empty()).then(|| "neighbours are heard, so the capture sees both directions".to_owned())
+    // What is captured may be only what the host itself sends.
+    let heard = facts.speakers.iter().any(|(of, speaker)| *of == unit && *speaker != way.near);
+    heard.then(|| "neighbours are heard, so the capture sees both directions".to_owned())
 }
 
 fn explain(pair: Pair, ways: &[(u32, &View, OneWay)], worst: &OneWay, both: bool, witness: &str) -> String {
-    let sent: Vec<String> =
-        ways.iter().map(|(_, _, way)| format!("{} from {}", count_of(way.sent, "frame"), way.near)).collect();
+    let sent = by_end(ways, |way| way.sent).into_iter();
+    let sent = sent.map(|(near, count)| format!("{} from {near}", count_of(count, "frame")));
     let silent = count_of(worst.silent, "attempt");
     let when = worst.since_ns.map_or_else(String::new, |since| format!(" after {}", crate::time::rfc3339(since)));
     let what = if both {

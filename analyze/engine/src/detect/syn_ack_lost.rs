@@ -8,6 +8,7 @@ use crate::finding::{Finding, Role, Severity};
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
@@ -43,16 +44,27 @@ struct Halves {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut servers: BTreeMap<Endpoint, Halves> = BTreeMap::new();
+    let whole = LazyCell::new(|| whole(world));
     for (orig, resp, flows) in connections(world) {
         let over = flows.iter().any(|flow| flow.from_orig.packets > flow.from_orig.syns);
         let half = flows.iter().find(|flow| flow.is_half_open() && is_answered(flow));
-        if let Some(flow) = half.filter(|flow| !over && !world.is_in_broken_tunnel(flow)) {
+        let half = half.filter(|flow| !over && !world.is_in_broken_tunnel(flow));
+        if let Some(flow) = half.filter(|flow| whole.contains(&flow.unit) || flow.from_orig.syns > CHANCE) {
             let halves = servers.entry(resp).or_default();
             halves.add(orig, flow);
             halves.services.extend(flows.first().map(|flow| flow.resp));
         }
     }
     servers.iter().map(|(server, halves)| judge(*server, halves, world)).collect()
+}
+
+/// SYNs that chance may cost a connection that came about after all.
+const CHANCE: u64 = 3;
+
+/// Units that have segments besides SYN, FIN and RST: a filter for those hides how handshakes end.
+fn whole(world: &World<'_>) -> BTreeSet<u32> {
+    let flows = connections(world).flat_map(|(_, _, flows)| flows);
+    flows.filter(|flow| flow.history.as_str().contains(['a', 'A', 'd', 'D'])).map(|flow| flow.unit).collect()
 }
 
 /// Whether the server answered what it got: every SYN here, or those of which answers came out of a tunnel and no further.

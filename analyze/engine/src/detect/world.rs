@@ -67,6 +67,8 @@ pub(crate) struct FlowFacts {
     pub(crate) missed_bytes: u64,
     pub(crate) payload_bytes: u64,
     pub(crate) missing_flows: u64,
+    /// Units that lack such bytes.
+    pub(crate) holes: BTreeSet<u32>,
     pub(crate) evicted: u64,
     /// Connections that speak QUIC, those of them that got no answer, and with how many datagrams they asked for one.
     pub(crate) quic: u64,
@@ -167,6 +169,7 @@ impl FlowFacts {
         let missed = flow.from_orig.missed_bytes + flow.from_resp.missed_bytes;
         self.missed_bytes += missed;
         self.missing_flows += u64::from(missed > 0);
+        self.holes.extend((missed > 0).then_some(flow.unit));
         self.payload_bytes += flow.from_orig.payload_bytes + flow.from_resp.payload_bytes;
     }
 }

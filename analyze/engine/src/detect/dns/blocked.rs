@@ -28,8 +28,6 @@ pub(crate) const ABOUT: About = About {
 
 /// Attempts before silence is called blocked: fewer are lost by chance.
 const PATTERN: u32 = 3;
-/// Other traffic flows where so many times as many connections show both directions as were not answered at once.
-const MOSTLY: u64 = 4;
 
 const POLICY: &str = "\
 apiVersion: networking.k8s.io/v1
@@ -64,8 +62,7 @@ pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
 
 fn is_blocked(queries: &[Query], world: &World<'_>, folded: &BTreeSet<Addr>) -> bool {
     let Some(client) = queries.first().map(|query| query.client.addr) else { return false };
-    let other = world.facts.dns.elsewhere.get(&client);
-    let flows = other.is_some_and(|other| other.two_way > other.stalled * MOSTLY);
+    let flows = world.facts.dns.hears_others(client);
     let nothing = queries.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
     let left = queries.iter().any(|query| query.forwarded);
     let attempts: u32 = queries.iter().map(|query| query.unanswered).sum();

@@ -24,8 +24,8 @@ pub(crate) const ABOUT: About = About {
     how: "Attempts without an answer by the time the client asked again, or for 5 s, at a point that shows answers. Where \
           several places saw the query, one that did not get as far as others is lost on the way, an answer that was seen \
           elsewhere is lost on its way back, and for the rest the server was silent, or the place is not known.",
-    false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to anybody \
-                      may have them filtered away: that alone is information only, as is what no client asked again \
+    false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to anybody, \
+                      nor other traffic both ways, may have them filtered away: that alone is information only, as is what no client asked again \
                       when resolvers do: the capture may have lost the answer. Ports pinned to a dead backend, one \
                       family that is never answered, the race of pairs and probes of dead servers are other findings.",
     fix: "Capture at the client, its node and the server at once: where a query or an answer is seen last is before the \
@@ -93,14 +93,17 @@ fn forget(queries: &mut Vec<Query>, unheeded: &Named) {
 /// Questions without an answer whose clients did not ask again when resolvers do, and went on at once as who has an
 /// answer does, or whose capture is known to have lost packets: the answer came, and is what was not captured.
 fn unheeded(world: &World<'_>) -> Named {
-    let has_holes = world.facts.flows.missing_flows > 0;
+    let holes = &world.facts.flows.holes;
     let ends_ns = ends_ns(world);
     let mut unheeded = Named::new();
     for of_client in world.facts.dns.clients() {
         let mut next: HashMap<(u64, u16), i64, RandomState> = HashMap::default();
         for (at, query) in of_client.iter().enumerate().rev() {
             let again_ns = next.insert((query.name, query.qtype), query.first_ns);
-            if query.is_silent() && query.attempts == 1 && (has_holes || goes_on(query, &of_client[at + 1..])) {
+            if query.is_silent()
+                && query.attempts == 1
+                && (holes.contains(&query.unit) || goes_on(query, &of_client[at + 1..]))
+            {
                 let seen_to_ns = ends_ns.get(&query.unit).copied().unwrap_or_default();
                 let waited_ns = again_ns.unwrap_or(seen_to_ns).saturating_sub(query.last_ns);
                 let least_ns = if again_ns.is_some() { *RESOLVER_NS.start() } else { 0 };
@@ -283,12 +286,12 @@ fn judge(server: Endpoint, queries: &[Query], unheeded: &Named, world: &World<'_
     let stalled = lookups(queries, dns);
     let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
     let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
-    let visible = queries.iter().any(|query| dns.sees_answers(query));
+    let visible = queries.iter().any(|query| dns.sees_answers(query) || dns.hears_others(query.client.addr));
     let is_few = u64::from(lost.attempts) * DROPPED <= all;
     // Of what the capture itself lost as much may be missing.
     let dropped = world.found(&["CAP001"]).next().is_some() && is_few;
     let minded = queries.iter().any(|query| !unheeded.contains(&(query.identity, query.first_ns)))
-        || !is_few && world.facts.flows.missing_flows == 0;
+        || !is_few && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit));
     finding.severity = match (visible && minded && !dropped && !is_symptom(queries, world), few) {
         (false, _) => Severity::Info,
         (true, true) => Severity::Warning,

@@ -103,6 +103,9 @@ pub(crate) struct Elsewhere {
     rtt_ns: (i64, i64),
 }
 
+/// Other traffic flows where so many times as many connections show both directions as were not answered at once.
+const MOSTLY: u64 = 4;
+
 impl Elsewhere {
     /// Mean time from SYN to SYN-ACK.
     pub(super) fn mean_rtt_ns(&self) -> Option<i64> {
@@ -306,7 +309,12 @@ impl Dns {
         self.stories.get(query.story as usize)
     }
 
-    /// Whether answers can be seen where a query was: some were, or none of the client's other traffic is one-way.
+    /// Whether a client's other traffic has both directions here, nearly all of it, so that answers would be seen too.
+    pub(super) fn hears_others(&self, client: Addr) -> bool {
+        self.elsewhere.get(&client).is_some_and(|other| other.two_way > other.stalled * MOSTLY)
+    }
+
+    /// Whether answers can be seen where a query was, as some were.
     pub(super) fn sees_answers(&self, query: &Query) -> bool {
         self.answering.has(query.point)
     }
