@@ -46,10 +46,12 @@ impl Rare {
     #[cold]
     pub(crate) fn note_resent(&mut self, packet: &Packet, peer: &Lane, frame: FrameId) {
         let trouble = self.trouble_mut();
-        let waits = |old: &Resent| peer.acked().is_none_or(|acked| !after(acked, old.seq));
+        let waits = |seq: u32| peer.acked().is_none_or(|acked| !after(acked, seq));
+        // A tail loss probe sends the last segment again before the one that is waited for (RFC 8985 7).
+        let is_nearer = |old: &Resent| after(old.seq, packet.seq) && waits(packet.seq);
         match &mut trouble.resent {
             Some(old) if old.seq == packet.seq => old.again(packet, frame),
-            Some(old) if waits(old) => {}
+            Some(old) if waits(old.seq) && !is_nearer(old) => {}
             resent => {
                 let mut new = Resent {
                     seq: packet.seq,
