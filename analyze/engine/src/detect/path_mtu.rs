@@ -252,8 +252,8 @@ impl Stalled {
         } else {
             ((flow.resp, &flow.from_resp), (flow.orig, &flow.from_orig))
         };
-        // A receiver that sends its own data again lacks the small acknowledgements too: nothing arrives.
-        if receiver.1.zero_window || receiver.1.retransmitted_packets > 0 {
+        // A receiver that sends its own data or FIN again lacks the small acknowledgements too: nothing arrives.
+        if receiver.1.zero_window || receiver.1.retransmitted_packets > 0 || stall.peer_repeats {
             return None;
         }
         let certain = resent_size(stall, sender.1).or_else(|| hidden_size(flow, stall, sender.1));

@@ -250,6 +250,23 @@ fn an_old_copy_hides_no_stall() {
     assert_eq!((stall.resent, stall.seq), (3, 1101));
 }
 
+/// A peer that repeats its FIN lacks small acknowledgements as well.
+#[test]
+fn a_fin_sent_again_tells_that_nothing_arrives() {
+    let stopped = "0.000 > S\n0.010 < SA\n0.011 > A
+         0.020 > A len=1448
+         0.230 > A seq=1 len=1448
+         0.650 > A seq=1 len=1448
+         1.500 > A seq=1 len=1448
+         5.000 < FA ack=1 seq=1\n";
+    let repeats = |more: &str| {
+        let facts = check(&format!("{stopped}{more}expect orig.retransmitted=3"));
+        facts.flows[0].stall.as_deref().expect("a stall").peer_repeats
+    };
+    assert!(repeats("5.300 < FA ack=1 seq=1\n"));
+    assert!(!repeats("5.001 > A seq=1449 ack=2\n"));
+}
+
 #[test]
 fn an_empty_segment_ahead_of_all_shows_what_never_came() {
     let facts = check(
