@@ -5,12 +5,13 @@ use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::decoded::Decoded;
 use crate::track::dns::{DnsRef, is_dns_port, shard_of_id};
 use crate::track::fragments::{Fragmented, Inside, Key as FragmentKey, Reassembler, Seen};
-use crate::track::icmp::quoted;
+use crate::track::icmp::{concerned, quoted};
 use crate::track::key::{NEIGHBOUR_SHARD, SHARDS, shard_of};
 use crate::track::lane::sample;
 use crate::track::points::{Point, Points};
 use crate::track::tunnels::{Tunnel, Tunnels};
 use crate::track::{Endpoint, FrameId};
+use crate::wire::icmp::Quote;
 use crate::wire::{self, DecodeConfig, Fragment, Layers};
 use crate::{Chunk, Restrict};
 use kcap_file::{CaptureInfo, LinkType, Record};
@@ -288,15 +289,10 @@ fn is_discovery(packet: &Packet, chunk: &Chunk) -> bool {
 
 /// The shard of the connection that an ICMP error is about.
 fn error_shard(packet: &Packet, chunk: &Chunk) -> usize {
-    quoted_by(packet, chunk).map_or(0, |quoted| shard_of(&quoted))
+    quote_of(packet, chunk).map_or(0, |quote| shard_of(&concerned(&quote)))
 }
 
-/// The packet that an ICMP error is about.
-fn quoted_by(packet: &Packet, chunk: &Chunk) -> Option<Packet> {
-    quote_of(packet, chunk).map(|quote| quoted(&quote))
-}
-
-fn quote_of(packet: &Packet, chunk: &Chunk) -> Option<wire::icmp::Quote> {
+fn quote_of(packet: &Packet, chunk: &Chunk) -> Option<Quote> {
     wire::icmp::quote(chunk.bytes(packet.l4_offset, packet.l4_caplen), packet.src.is_v4())
 }
 
@@ -335,9 +331,10 @@ impl Restrict {
             && self.frames.as_mut().is_none_or(|filter| filter.accepts(link, frame, record.orig_len))
     }
 
-    /// An ICMP error belongs to the packet that it quotes as well.
+    /// An ICMP error belongs to the packet that it quotes as well, and to what that carries.
     fn accepts_packet(&self, packet: &Packet, chunk: &Chunk) -> bool {
-        let about = || quoted_by(packet, chunk).is_some_and(|quoted| self.is_of(&quoted));
+        let quotes = |quote: &Quote| self.is_of(&quoted(quote)) || self.is_of(&concerned(quote));
+        let about = || quote_of(packet, chunk).is_some_and(|quote| quotes(&quote));
         self.is_of(packet) || packet.kind == Kind::IcmpError && about()
     }
 

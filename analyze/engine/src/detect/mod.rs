@@ -46,6 +46,7 @@ mod overlay_fragmentation;
 mod overlay_one_way;
 mod packet_duplication;
 mod packet_loss;
+mod passed;
 mod path_mtu;
 mod pmtu_not_translated;
 mod port_reuse;

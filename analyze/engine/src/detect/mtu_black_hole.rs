@@ -5,6 +5,7 @@ use super::stall_groups::{Group, Known, groups};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::rfc3339;
 use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
@@ -19,9 +20,9 @@ pub(super) const ABOUT: About = About {
           never sent.",
     how: "Where the segments are seen: the first unacknowledged segment is sent three or more times and never \
           acknowledged, while the peer lives and lacks no small packet, or while further connections begin and stop at \
-          the same size. Where they are not: the sender's next empty \
-          segment or FIN is ahead of all that arrived by at least three full segments, none of which ever came. In \
-          neither case did anything as big pass between the two.",
+          the same size. Where they are not: what arrives of the sender is ahead of at least three full segments, none of \
+          which ever came, or of one or two in three connections. In neither case did anything as big pass between the \
+          two since.",
     false_positives: "Random loss hits all sizes and is repaired by the second or third attempt. A closed window stops \
                       any size. A dead peer or a lost path acknowledges small packets no more either. Segmentation \
                       offload shows packets longer than the path takes: sizes are those of segments sent again, or of \
@@ -101,8 +102,8 @@ fn count(finding: &mut Finding, group: &Group<'_>, world: &World<'_>) {
     finding.counts.insert("resent_segments", group.resent() as i64);
     finding.counts.insert("missing_bytes", group.missing() as i64);
     finding.counts.insert("packet_bytes", group.size().into());
-    finding.counts.insert("largest_passed", group.passed(world).largest.into());
-    finding.counts.insert("connections_ok", group.passed(world).connections as i64);
+    finding.counts.insert("largest_passed", group.largest_passed(world).into());
+    finding.counts.insert("connections_ok", group.connections_ok(world) as i64);
     let guess = group.path_mtu(world);
     for (name, value) in [("mss", group.mss()), ("path_mtu", guess)] {
         if let Some(value) = value {
@@ -129,12 +130,12 @@ fn proof(group: &Group<'_>) -> String {
 }
 
 fn passes(group: &Group<'_>, world: &World<'_>) -> String {
-    let passed = group.passed(world);
-    let known = match passed.connections {
-        0 => String::new(),
-        n => {
+    let known = match (group.passed_until_ns(world), group.connections_ok(world)) {
+        (Some(ns), _) => format!("Packets as big passed until {}. ", rfc3339(ns)),
+        (None, 0) => String::new(),
+        (None, n) => {
             let others = count_of(n, "other connection");
-            format!("Packets of up to {} bytes pass in {others}. ", passed.largest)
+            format!("Packets of up to {} bytes pass in {others}. ", group.largest_passed(world))
         }
     };
     match group.path_mtu(world) {

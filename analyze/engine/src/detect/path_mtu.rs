@@ -1,5 +1,6 @@
 //! What the sizes of packets tell of paths: what passed, what never did, and what ICMP says.
 
+use super::passed::Passed;
 use crate::Addr;
 use crate::packet::{TCP, is_fresh};
 use crate::time::widen;
@@ -19,12 +20,7 @@ pub(crate) struct Path {
 /// A connection that stopped because its big segments do not arrive.
 #[derive(Clone, Debug)]
 pub(crate) struct Stalled {
-    /// Whether this alone shows that size is the reason; else ICMP must say so, or another connection.
-    pub(crate) certain: bool,
-    /// Whether all of that is shown but that the peer lives.
-    pub(crate) unheard: bool,
-    /// Whether smaller segments of the sender had been acknowledged.
-    pub(crate) had_acknowledged: bool,
+    pub(crate) sign: Sign,
     pub(crate) path: Path,
     pub(crate) server: Endpoint,
     pub(crate) client: Endpoint,
@@ -37,13 +33,21 @@ pub(crate) struct Stalled {
     pub(crate) span_ns: (i64, i64),
 }
 
-/// What passed one way between two addresses.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Passed {
-    /// Bytes of the biggest IP packet of connections whose every byte was acknowledged.
-    pub(crate) largest: u32,
-    pub(crate) connections: u64,
-    pub(crate) last_ns: i64,
+/// What a connection that stopped shows of the reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sign {
+    /// A big segment that is sent again and again, or several that never came here, while the peer lives: size.
+    Size,
+    /// A big segment that is sent again and again after small ones were acknowledged, but the peer may have died.
+    Unheard,
+    /// The same, with nothing before it but a handshake that the peer finished.
+    First,
+    /// A big segment that is sent again and again while the peer lives, where as big ones passed in the same connection.
+    Later,
+    /// One or two big segments that never came here, though a smaller one behind them did.
+    Few,
+    /// Nothing but that it stopped.
+    Stop,
 }
 
 /// ICMP errors that packets of one path are too big.
@@ -91,6 +95,8 @@ pub(crate) struct TunnelSizes {
 #[derive(Debug, Default)]
 pub(crate) struct PathMtu {
     pub(crate) stalled: Vec<Stalled>,
+    /// When small segments were sent again and again and never acknowledged: a way that takes nothing.
+    cut: Vec<(Path, (i64, i64))>,
     passed: HashMap<Path, Passed, RandomState>,
     pub(crate) too_big: BTreeMap<Path, TooBig>,
     pub(crate) adapted: BTreeMap<Path, Adapted>,
@@ -114,7 +120,7 @@ impl PathMtu {
             return;
         }
         if let Some(stalled) = Stalled::of(flow) {
-            if self.stalled.len() < MAX_STALLED { self.stalled.push(stalled) } else { self.left_out += 1 }
+            self.stall(stalled);
         }
         let (orig, resp) = (flow.orig.addr, flow.resp.addr);
         self.pass(Path { from: orig, to: resp }, flow, &flow.from_orig);
@@ -126,6 +132,18 @@ impl PathMtu {
             }
             0 => {}
             tunnel => self.inside(tunnel, flow),
+        }
+    }
+
+    fn stall(&mut self, one: Stalled) {
+        let least = least(one.path.from);
+        let is_small = one.stall.resent >= RESENT && one.stall.ip_len <= least;
+        if self.stalled.len() + self.cut.len() >= MAX_STALLED {
+            self.left_out += 1;
+        } else if is_small {
+            self.cut.push((one.path, (one.stall.first_ns, one.stall.last_ns)));
+        } else if one.size > least {
+            self.stalled.push(one);
         }
     }
 
@@ -167,10 +185,7 @@ impl PathMtu {
         }
         let largest = real_size(flow, side);
         self.full_size_passed |= full_size(flow).is_some_and(|full| largest + 2 * TIMESTAMPS >= full);
-        let passed = self.passed.entry(path).or_default();
-        passed.largest = passed.largest.max(largest);
-        passed.connections += 1;
-        passed.last_ns = passed.last_ns.max(flow.last_ns);
+        self.passed.entry(path).or_default().add(largest, flow.last_ns);
         if let Some(full) = full_size(flow).filter(|full| is_adapted(side, *full)) {
             let new = Adapted {
                 size: side.largest_packet.into(),
@@ -194,8 +209,20 @@ impl PathMtu {
     }
 
     /// What passed one way between two addresses.
-    pub(crate) fn passed(&self, path: Path) -> Passed {
-        self.passed.get(&path).copied().unwrap_or_default()
+    pub(crate) fn passed(&self, path: Path) -> Option<&Passed> {
+        self.passed.get(&path)
+    }
+
+    /// Bytes of the biggest packet that may have passed one way at a time or later.
+    pub(crate) fn largest_since(&self, path: Path, ns: i64) -> u32 {
+        self.passed(path).map_or(0, |passed| passed.largest_since(ns))
+    }
+
+    /// Whether small segments did not arrive either while a connection waited.
+    pub(crate) fn is_cut(&self, one: &Stalled) -> bool {
+        let (first_ns, last_ns) = (one.since_ns(), one.span_ns.1);
+        let meanwhile = |(from_ns, to_ns): (i64, i64)| from_ns <= last_ns && to_ns >= first_ns;
+        self.cut.iter().any(|(path, span_ns)| *path == one.path && meanwhile(*span_ns))
     }
 }
 
@@ -238,6 +265,9 @@ const HIDDEN: u32 = 3;
 /// Time in which a lost segment would have been sent again more than once (RTO 0.2 s, doubled).
 const PATIENCE_NS: i64 = 1_000_000_000;
 
+/// Time in which a SYN-ACK without an answer was sent again (RFC 6298 2.1: after a second), and came.
+const SYN_ACK_AGAIN_NS: i64 = 2 * PATIENCE_NS;
+
 /// Smallest packets that any path must pass (RFC 791, RFC 8200 5).
 fn least(addr: Addr) -> u32 {
     if addr.is_v4() { 576 } else { 1280 }
@@ -252,21 +282,14 @@ impl Stalled {
         } else {
             ((flow.resp, &flow.from_resp), (flow.orig, &flow.from_orig))
         };
-        // A receiver that sends its own data again lacks the small acknowledgements too: nothing arrives.
-        if receiver.1.zero_window || receiver.1.retransmitted_packets > 0 {
+        // A receiver that sends its own data or FIN again lacks the small acknowledgements too: nothing arrives.
+        if receiver.1.zero_window || receiver.1.retransmitted_packets > 0 || stall.peer_repeats {
             return None;
         }
-        let certain = resent_size(stall, sender.1).or_else(|| hidden_size(flow, stall, sender.1));
-        let unheard = resent_size_unheard(stall, sender.1).filter(|_| certain.is_none());
+        let (sign, size) = Sign::of(flow, stall, sender.1, receiver.1);
         let waited = flow.last_ns.saturating_sub(flow.first_ns);
-        if certain.is_none() && waited < PATIENCE_NS {
-            return None;
-        }
-        let size = certain.or(unheard).or(full_size(flow)).unwrap_or(stall.ip_len);
-        (size > least(sender.0.addr)).then(|| Self {
-            certain: certain.is_some(),
-            unheard: unheard.is_some(),
-            had_acknowledged: sender.1.isn.is_some_and(|isn| stall.seq.wrapping_sub(isn) > 1),
+        (sign == Sign::Size || waited >= PATIENCE_NS).then(|| Self {
+            sign,
             path: Path { from: sender.0.addr, to: receiver.0.addr },
             server: flow.resp,
             client: flow.orig,
@@ -277,32 +300,71 @@ impl Stalled {
             span_ns: (flow.first_ns, flow.last_ns),
         })
     }
-}
 
-/// The size of a segment that was sent again and again, unless as big ones passed before.
-fn resent_size(stall: &Stall, sender: &Side) -> Option<u32> {
-    resent_size_unheard(stall, sender).filter(|_| stall.peer_lives)
-}
-
-/// The same, where the peer may have died: it has nothing to send while it waits for the rest of an upload.
-fn resent_size_unheard(stall: &Stall, sender: &Side) -> Option<u32> {
-    if stall.resent < RESENT {
-        return None;
+    /// When the first big segment is known to have been lost.
+    pub(crate) fn since_ns(&self) -> i64 {
+        if self.stall.resent > 0 { self.stall.first_ns } else { self.span_ns.0 }
     }
+}
+
+impl Sign {
+    /// What a connection shows, and bytes of the packets that do not arrive.
+    fn of(flow: &Flow, stall: &Stall, sender: &Side, receiver: &Side) -> (Self, u32) {
+        if is_big(stall, sender) {
+            return (Self::of_resent(flow, stall, sender, receiver), stall.ip_len);
+        }
+        if stall.resent >= RESENT && stall.peer_lives {
+            return (Self::Later, stall.ip_len);
+        }
+        let full = full_size(flow);
+        let hidden = full.and_then(|full| Self::of_hidden(flow, stall, sender, full));
+        (hidden.unwrap_or(Self::Stop), full.unwrap_or(stall.ip_len))
+    }
+
+    fn of_resent(flow: &Flow, stall: &Stall, sender: &Side, receiver: &Side) -> Self {
+        let had_acknowledged = sender.isn.is_some_and(|isn| stall.seq.wrapping_sub(isn) > 1);
+        match () {
+            () if stall.peer_lives => Self::Size,
+            () if had_acknowledged => Self::Unheard,
+            () if is_open(flow, stall, sender, receiver) => Self::First,
+            () => Self::Stop,
+        }
+    }
+
+    /// What segments show that never came here although the sender has sent them, unless as big ones did come.
+    fn of_hidden(flow: &Flow, stall: &Stall, sender: &Side, full: u32) -> Option<Self> {
+        let headers = if flow.orig.addr.is_v4() { 40 } else { 60 };
+        let segment = full.checked_sub(headers + TIMESTAMPS)?;
+        let waited = flow.last_ns.saturating_sub(flow.first_ns);
+        let big_ones_came = u32::from(sender.largest_packet) + 2 * TIMESTAMPS >= full;
+        if waited < PATIENCE_NS || stall.resent > 0 || big_ones_came || stall.missing < segment {
+            return None;
+        }
+        Some(if stall.missing >= HIDDEN * segment { Self::Size } else { Self::Few })
+    }
+
+    /// Whether a connection that stops with the other sign says more of the same.
+    pub(crate) fn is_backed_by(self, other: Self) -> bool {
+        match self {
+            Self::Unheard | Self::First => matches!(other, Self::Unheard | Self::First),
+            Self::Later => other == Self::Size,
+            Self::Few => other == Self::Few,
+            Self::Size | Self::Stop => false,
+        }
+    }
+}
+
+/// Whether a segment was sent again and again, unless as big ones passed before.
+fn is_big(stall: &Stall, sender: &Side) -> bool {
     let acked = sender.isn.map_or(0, |isn| stall.seq.wrapping_sub(isn.wrapping_add(1)));
     let usual = u64::from(acked) / sender.packets.saturating_sub(stall.resent.into()).max(1);
-    (usual * 2 < u64::from(stall.ip_len)).then_some(stall.ip_len)
+    stall.resent >= RESENT && usual * 2 < u64::from(stall.ip_len)
 }
 
-/// The size of segments that never came here although the sender has sent them, unless as big ones did come.
-fn hidden_size(flow: &Flow, stall: &Stall, sender: &Side) -> Option<u32> {
-    let full = full_size(flow)?;
-    let headers = if flow.orig.addr.is_v4() { 40 } else { 60 };
-    let segment = full.checked_sub(headers + TIMESTAMPS)?;
-    let waited = flow.last_ns.saturating_sub(flow.first_ns);
-    let big_ones_came = u32::from(sender.largest_packet) + 2 * TIMESTAMPS >= full;
-    let hidden = stall.missing >= HIDDEN * segment && waited >= PATIENCE_NS && stall.resent == 0;
-    (hidden && !big_ones_came).then_some(full)
+/// Whether both ends finished the handshake: a server that lacks its last segment repeats its SYN-ACK meanwhile.
+fn is_open(flow: &Flow, stall: &Stall, sender: &Side, receiver: &Side) -> bool {
+    let waited = stall.last_ns.saturating_sub(flow.first_ns);
+    sender.isn.and(receiver.isn).is_some() && receiver.syns <= 1 && waited >= SYN_ACK_AGAIN_NS
 }
 
 impl TooBig {

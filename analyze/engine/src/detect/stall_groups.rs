@@ -1,6 +1,6 @@
 //! Stalled connections that have one cause: those that share an end, or the tunnel they pass.
 
-use super::path_mtu::{Passed, Path, Stalled, TooBig};
+use super::path_mtu::{Path, Sign, Stalled, TooBig};
 use super::ties;
 use super::world::World;
 use crate::Addr;
@@ -57,30 +57,46 @@ fn tunnels<'a>(one: &'a Stalled, world: &World<'a>) -> impl Iterator<Item = Ends
     known.map(|tunnel| (tunnel.kind, tunnel.a, tunnel.b))
 }
 
-/// Whether nothing as big passed the same way, and the connection itself or ICMP shows that size is the reason.
+/// Whether nothing as big passed the same way since, and the connection itself or ICMP shows that size is the reason.
 fn is_plausible(one: &Stalled, world: &World<'_>) -> bool {
     let facts = &world.facts.path_mtu;
     let told = |path: &Path| facts.too_big.contains_key(path);
     let outer = || tunnels(one, world).any(|(_, a, b)| both_ways(a, b).iter().any(told));
-    let shown = || {
-        one.certain || told(&one.path) || outer() || (one.unheard && one.had_acknowledged && is_repeated(one, world))
-    };
-    facts.passed(one.path).largest < one.size && shown()
+    let shown = || one.sign == Sign::Size || told(&one.path) || outer() || is_repeated(one, world);
+    let fails = facts.largest_since(one.path, one.since_ns()) < one.size;
+    fails && !facts.is_cut(one) && small_pass(one, world) && shown()
 }
 
-/// Whether other connections of the same two show that it is size that stops this one: each began, had small segments
-/// acknowledged, and stopped at a big one, one of them while this one waited, or so many that it is no chance.
+/// Whether small packets passed after the last as big, if any as big did: else nothing may pass any more. A connection
+/// that begins and then stops shows it.
+fn small_pass(one: &Stalled, world: &World<'_>) -> bool {
+    let facts = &world.facts.path_mtu;
+    let big_after = |ns| facts.largest_since(one.path, ns) >= one.size;
+    let shows = |other: &Stalled| other.path == one.path && !big_after(other.span_ns.0);
+    !big_after(i64::MIN) || facts.stalled.iter().any(shows)
+}
+
+/// Whether other connections of the sender for the same service show that it is size that stops this one: each began, and
+/// stopped at a big segment. That small ones pass is shown by one that begins while another waits, and where some were
+/// acknowledged before, by so many that it is no chance.
 fn is_repeated(one: &Stalled, world: &World<'_>) -> bool {
     let alike = |other: &&Stalled| {
-        let same_way = other.unheard && other.path == one.path && other.server == one.server;
-        same_way && other.had_acknowledged && other.stall.seq != one.stall.seq
+        let same_way = other.path.from == one.path.from && other.server.port == one.server.port;
+        same_way && one.sign.is_backed_by(other.sign) && other.stall.seq != one.stall.seq
     };
     let others: BTreeMap<u32, &Stalled> =
         world.facts.path_mtu.stalled.iter().filter(alike).map(|other| (other.stall.seq, other)).collect();
-    let meanwhile = one.stall.first_ns..one.stall.last_ns;
-    let began =
-        others.values().any(|other| meanwhile.contains(&other.span_ns.0) && meanwhile.contains(&other.stall.first_ns));
-    began || others.len() >= REPEATED
+    let began = |first: &Stalled| {
+        let meanwhile = first.stall.first_ns..first.stall.last_ns;
+        others.values().any(|other| meanwhile.contains(&other.span_ns.0) && meanwhile.contains(&other.stall.first_ns))
+    };
+    match one.sign {
+        Sign::Unheard => began(one) || others.len() >= REPEATED,
+        Sign::First => others.len() >= REPEATED && (began(one) || others.values().any(|other| began(other))),
+        Sign::Later => others.values().any(|other| one.stall.last_ns >= other.since_ns()),
+        Sign::Few => others.len() >= REPEATED,
+        Sign::Size | Sign::Stop => false,
+    }
 }
 
 /// Other connections that stop at the same size before it is no chance.
@@ -157,16 +173,28 @@ impl<'a> Group<'a> {
         self.stalled.iter().map(|one| one.client.addr).collect()
     }
 
-    /// What passed the same ways.
-    pub(crate) fn passed(&self, world: &World<'_>) -> Passed {
-        let paths: BTreeSet<Path> = self.stalled.iter().map(|one| one.path).collect();
-        let passed = paths.into_iter().map(|path| world.facts.path_mtu.passed(path));
-        let add = |a: Passed, b: Passed| Passed {
-            largest: a.largest.max(b.largest),
-            connections: a.connections.max(b.connections),
-            last_ns: a.last_ns.max(b.last_ns),
-        };
-        passed.fold(Passed::default(), add)
+    /// Connections of the same ways whose every byte arrived.
+    pub(crate) fn connections_ok(&self, world: &World<'_>) -> u64 {
+        let passed = self.paths().into_iter().filter_map(|path| world.facts.path_mtu.passed(path));
+        passed.map(|passed| passed.connections).max().unwrap_or_default()
+    }
+
+    /// Bytes of the biggest packet that passed the same ways; since the first of them stopped, if as big ones did before.
+    pub(crate) fn largest_passed(&self, world: &World<'_>) -> u32 {
+        let stopped_ns = || self.stalled.iter().map(|one| one.since_ns()).min();
+        let since_ns = self.passed_until_ns(world).and_then(|_| stopped_ns()).unwrap_or(i64::MIN);
+        let largest = |path| world.facts.path_mtu.largest_since(path, since_ns);
+        self.paths().into_iter().map(largest).max().unwrap_or_default()
+    }
+
+    /// When the last connection ended in which packets as big passed.
+    pub(crate) fn passed_until_ns(&self, world: &World<'_>) -> Option<i64> {
+        let passed = self.paths().into_iter().filter_map(|path| world.facts.path_mtu.passed(path));
+        passed.filter_map(|passed| passed.last_ns(self.size())).max()
+    }
+
+    fn paths(&self) -> BTreeSet<Path> {
+        self.stalled.iter().map(|one| one.path).collect()
     }
 
     /// The MSS that made the segments so big: what the receiver asked for, the sender permitting.
@@ -185,7 +213,7 @@ impl<'a> Group<'a> {
         let overhead = self.tunnels.iter().filter_map(|(kind, a, _)| overhead(*kind, *a)).max()?;
         let underlay = self.outer.map_or(STANDARD_MTU, |errors| errors.mtu);
         let fits = underlay.checked_sub(overhead)?;
-        let passed = self.passed(world).largest;
+        let passed = self.largest_passed(world);
         (fits < self.size() && fits >= passed).then_some(fits)
     }
 

@@ -101,6 +101,8 @@ impl Passing<'_> {
         let taken = lane.take(packet, gap_ns, Told { ack, out_of_window }, rare);
         if taken.is_again() && packet.payload_len > 0 {
             rare.note_resent(packet, &lanes[end.other() as usize], self.source.frame(packet));
+        } else if taken.is_again() {
+            rare.note_fin_again();
         } else if let Taken::Ahead { .. } = taken {
             rare.note_skipped(packet, self.source.frame(packet));
         }

@@ -11,7 +11,17 @@ use std::collections::{HashMap, VecDeque};
 
 /// The packet that an ICMP error quotes, as far as a connection is looked up by it.
 pub(crate) fn quoted(quote: &Quote) -> Packet {
-    let Quoted { src, dst, src_port, dst_port, proto, .. } = quote.packet;
+    head(&quote.packet)
+}
+
+/// The packet of a connection that an ICMP error is about: where a tunnel's is quoted, what is inside, because the outer
+/// packet is of no connection.
+pub(crate) fn concerned(quote: &Quote) -> Packet {
+    head(&quote.inner.unwrap_or(quote.packet))
+}
+
+fn head(quoted: &Quoted) -> Packet {
+    let &Quoted { src, dst, src_port, dst_port, proto, .. } = quoted;
     Packet { src, dst, src_port, dst_port, proto, ..Packet::default() }
 }
 
@@ -85,11 +95,11 @@ impl Errors {
 
 /// Writes the error down at the connection it is about, if there is one.
 fn mark(flows: &mut Flows, quote: &Quote, icmp: IcmpCode, packet: &Packet, frame: FrameId) -> bool {
+    if icmp.is_too_big() {
+        note_too_big(flows, quote, packet.ts_ns);
+    }
     let Some((slot, _)) = flows.find(&quoted(quote)) else { return false };
     let Some(cold) = flows.cold(slot) else { return false };
-    if icmp.is_too_big() {
-        cold.handshake.too_big_ns = Some(packet.ts_ns).into();
-    }
     let known = &mut cold.more_mut().icmp;
     match known {
         Some(seen) => seen.count += 1,
@@ -99,6 +109,15 @@ fn mark(flows: &mut Flows, quote: &Quote, icmp: IcmpCode, packet: &Packet, frame
     }
     flows.charge(slot as usize);
     true
+}
+
+/// Notes when a connection's packet was too big for its way, or the tunnel's packet that it was in: the tunnel's end tells
+/// who sent the one inside (RFC 2003 5.1), and what is sent again for that is not lost.
+fn note_too_big(flows: &mut Flows, quote: &Quote, ns: i64) {
+    let slot = flows.find(&concerned(quote)).map(|(slot, _)| slot);
+    if let Some(cold) = slot.and_then(|slot| flows.cold(slot)) {
+        cold.handshake.too_big_ns = Some(ns).into();
+    }
 }
 
 /// Pings waiting for their reply.

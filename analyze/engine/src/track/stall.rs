@@ -15,6 +15,8 @@ use crate::packet::Packet;
 pub(crate) struct Trouble {
     resent: Option<Resent>,
     skipped: Option<Skipped>,
+    /// Whether a FIN without data was sent again.
+    fin_again: bool,
 }
 
 /// The segment that is sent again because its first byte is never acknowledged.
@@ -46,10 +48,12 @@ impl Rare {
     #[cold]
     pub(crate) fn note_resent(&mut self, packet: &Packet, peer: &Lane, frame: FrameId) {
         let trouble = self.trouble_mut();
-        let waits = |old: &Resent| peer.acked().is_none_or(|acked| !after(acked, old.seq));
+        let waits = |seq: u32| peer.acked().is_none_or(|acked| !after(acked, seq));
+        // A tail loss probe sends the last segment again before the one that is waited for (RFC 8985 7).
+        let is_nearer = |old: &Resent| after(old.seq, packet.seq) && waits(packet.seq);
         match &mut trouble.resent {
             Some(old) if old.seq == packet.seq => old.again(packet, frame),
-            Some(old) if waits(old) => {}
+            Some(old) if waits(old.seq) && !is_nearer(old) => {}
             resent => {
                 let mut new = Resent {
                     seq: packet.seq,
@@ -62,6 +66,12 @@ impl Rare {
                 *resent = Some(new);
             }
         }
+    }
+
+    /// Notes a FIN without data that was sent again.
+    #[cold]
+    pub(crate) fn note_fin_again(&mut self) {
+        self.trouble_mut().fin_again = true;
     }
 
     /// Notes a segment without payload that is ahead of everything seen (see [`Lane::skips`]).
@@ -130,6 +140,7 @@ fn stall_of(end: End, places: &[Place<'_>], cold: &Cold) -> Option<Stall> {
             }
             None => stall.unseen_at.push((place.point, place.tunnel)),
         }
+        stall.peer_repeats |= place.rare[peer].trouble().is_some_and(|trouble| trouble.fin_again);
         stall.miss(rare, rare.missing_after(&place.lanes[at], acked));
     }
     (stall.resent > 0 || stall.missing > 0).then_some(stall)

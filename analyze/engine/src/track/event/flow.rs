@@ -170,6 +170,8 @@ pub struct Stall {
     pub frames: Few<FrameId, 4>,
     /// Whether the peer sent anything after that.
     pub peer_lives: bool,
+    /// Whether the peer sent its FIN again, as who lacks the acknowledgement does.
+    pub peer_repeats: bool,
     /// Bytes from there on that never came to the place that misses most of them, though later ones did.
     pub missing: u32,
     /// The segment without payload that shows it, if one does.

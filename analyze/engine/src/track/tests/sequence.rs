@@ -210,6 +210,63 @@ fn a_segment_that_is_never_acknowledged_stalls_its_side() {
     assert_eq!((stall.resent, stall.missing, stall.ip_len), (3, 0, 1448 + 20 + 20));
 }
 
+/// The tail that a loss probe sends again hides nothing of the segment that is waited for, neither before nor after it.
+#[test]
+fn a_tail_loss_probe_is_no_stall() {
+    let facts = check(
+        "0.000 > S\n0.010 < SA\n0.011 > A
+         0.020 > A len=1448
+         0.021 > A len=200
+         0.060 > A seq=1449 len=200
+         0.061 < A ack=1
+         0.270 > A seq=1 len=1448
+         0.690 > A seq=1 len=1448
+         0.700 > A seq=1449 len=200
+         1.540 > A seq=1 len=1448
+         5.000 < FA ack=1
+         expect orig.retransmitted=5",
+    );
+    let stall = facts.flows[0].stall.as_deref().expect("its first segment is never acknowledged");
+    assert_eq!((stall.resent, stall.ip_len), (3, 1448 + 20 + 20));
+    assert!(stall.peer_lives);
+}
+
+/// What was acknowledged and comes once more is nearer to the beginning, and nobody waits for it.
+#[test]
+fn an_old_copy_hides_no_stall() {
+    let facts = check(
+        "0.000 > S\n0.010 < SA\n0.011 > A
+         0.020 > A len=100
+         0.030 < A
+         0.040 > A len=1448
+         0.250 > A seq=101 len=1448
+         0.300 > A seq=1 len=100
+         0.670 > A seq=101 len=1448
+         1.500 > A seq=101 len=1448
+         5.000 < FA ack=101
+         expect orig.retransmitted=4",
+    );
+    let stall = facts.flows[0].stall.as_deref().expect("its second segment is never acknowledged");
+    assert_eq!((stall.resent, stall.seq), (3, 1101));
+}
+
+/// A peer that repeats its FIN lacks small acknowledgements as well.
+#[test]
+fn a_fin_sent_again_tells_that_nothing_arrives() {
+    let stopped = "0.000 > S\n0.010 < SA\n0.011 > A
+         0.020 > A len=1448
+         0.230 > A seq=1 len=1448
+         0.650 > A seq=1 len=1448
+         1.500 > A seq=1 len=1448
+         5.000 < FA ack=1 seq=1\n";
+    let repeats = |more: &str| {
+        let facts = check(&format!("{stopped}{more}expect orig.retransmitted=3"));
+        facts.flows[0].stall.as_deref().expect("a stall").peer_repeats
+    };
+    assert!(repeats("5.300 < FA ack=1 seq=1\n"));
+    assert!(!repeats("5.001 > A seq=1449 ack=2\n"));
+}
+
 #[test]
 fn an_empty_segment_ahead_of_all_shows_what_never_came() {
     let facts = check(
