@@ -23,9 +23,8 @@ pub(super) const ABOUT: About = About {
           came; and the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as \
           none was before. Where the translation was seen, the address is the endpoint's, whose siblings may go on. Where \
           no request was lost: five connections or more, over 3 s or longer, are refused, none was before, and none is \
-          accepted again; or three or more are never answered, and those that were open get no \
-          answer any more either. One endpoint of several went down if its failures begin where many successes before are \
-          no chance.",
+          accepted again; or three or more are never answered, and those that were open get no answer any more either; \
+          or fewer, while two or more that were open still send 3 s later and get no answer. One endpoint of several went down if its failures begin where many successes before are no chance.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
                       (APP002), a forgotten translation (NAT002), a restart: after these, new connections succeed.",
     fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \
