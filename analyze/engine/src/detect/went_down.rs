@@ -126,10 +126,10 @@ impl How {
     fn told(failed: &[Attempt], service: &Service) -> Option<Self> {
         let of_these = |orig: Endpoint| failed.iter().any(|at| at.orig == orig);
         let mut failures = service.attempts.failures.iter().filter(|failure| of_these(failure.orig));
-        let rejection = failures.find_map(|failure| failure.rejection)?;
+        let (rejection, passed_on) = failures.find_map(|failure| Some((failure.rejection?, failure.passed_on)))?;
         let by_itself = addresses(service).any(|at| at.addr == rejection.from);
         Some(match (rejection.icmp.v4, rejection.icmp.kind, rejection.icmp.code) {
-            _ if rejection.icmp.is_port_unreachable() && !by_itself => Self::Empty,
+            _ if rejection.icmp.is_port_unreachable() && !by_itself && !passed_on => Self::Empty,
             (true, 3, 0) | (false, 1, 0) => Self::NoRoute,
             _ if rejection.icmp.is_no_route() => Self::Gone,
             _ => Self::Forbidden,
