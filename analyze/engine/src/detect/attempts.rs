@@ -142,6 +142,8 @@ pub(crate) struct Failure {
     pub(crate) frames: Vec<FrameId>,
     pub(crate) reset_ttl: Option<u8>,
     pub(crate) rejection: Option<Rejection>,
+    /// Whether the client's node had passed it on: it was seen translated or in a tunnel.
+    pub(crate) passed_on: bool,
     pub(crate) span_ns: (i64, i64),
 }
 
@@ -179,6 +181,7 @@ impl Failure {
         let rejection = flows().find_map(|flow| flow.rejection).filter(|_| outcome == Outcome::Rejected);
         let reset = flows().filter_map(|flow| flow.reset).find(|reset| !reset.by_orig);
         let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
+        let encapsulated = || flows().flat_map(Flow::legs).any(|leg| leg.tunnel != 0);
         Self {
             orig: connection.front().orig,
             outcome,
@@ -186,6 +189,7 @@ impl Failure {
             frames: flows().flat_map(failed_frames).collect(),
             reset_ttl: reset.map(|reset| reset.ttl),
             rejection,
+            passed_on: connection.endpoint().is_some() || encapsulated(),
             span_ns: union(spans).unwrap_or_default(),
         }
     }

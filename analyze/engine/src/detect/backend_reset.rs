@@ -4,10 +4,10 @@ use super::turns::TurnService;
 use super::world::World;
 use super::{About, Outcome, went_down};
 use crate::Addr;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Role, Severity};
 use crate::path::Connection;
-use crate::track::{Endpoint, FrameId, Turn};
-use std::collections::BTreeSet;
+use crate::track::{Endpoint, Fate, FrameId, Goodbye, Turn};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
     code: "SVC008",
@@ -21,10 +21,10 @@ pub(super) const ABOUT: About = About {
           requests. Clients see resets and 502.",
     how: "A FIN or reset of the server acknowledges a request, follows its acknowledgement, or meets it, and no answer \
           came; and the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as \
-          none was before. Where no request was lost: five connections or more, over 3 s or longer, are refused, none \
-          was before, and none is accepted again; or three or more are never answered, and those that were open get no \
-          answer any more either. One endpoint of several went down if its failures begin where many successes before are \
-          no chance.",
+          none was before. Where the translation was seen, the address is the endpoint's, whose siblings may go on. Where \
+          no request was lost: five connections or more, over 3 s or longer, are refused, none was before, and none is \
+          accepted again; or three or more are never answered, and those that were open get no answer any more either; \
+          or fewer, while two or more that were open still send 3 s later and get no answer. One endpoint of several went down if its failures begin where many successes before are no chance.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
                       (APP002), a forgotten translation (NAT002), a restart: after these, new connections succeed.",
     fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \
@@ -52,12 +52,21 @@ pub(super) struct Attempt {
     pub(super) outcome: Outcome,
 }
 
+/// A service of which something went down.
+struct Down<'a> {
+    service: &'a TurnService,
+    /// The endpoints that did, where the translation was seen.
+    endpoints: BTreeSet<Endpoint>,
+    /// The requests that were lost with it.
+    lost: Vec<&'a Turn>,
+    failed: Vec<Attempt>,
+}
+
 fn find(world: &World<'_>) -> Vec<Finding> {
     let lost = |service: &&TurnService| service.facts.dropped.count + service.facts.races.count > 0;
     let services = world.facts.turns.services().iter().filter(lost);
-    let down = |service| Some((service, after(service, world)?));
     let mut findings: Vec<Finding> =
-        services.filter_map(down).map(|(service, failed)| judge(service, &failed, world)).collect();
+        services.filter_map(|service| down(service, world)).map(|down| judge(&down, world)).collect();
     findings.extend(went_down::find(world, &findings));
     findings
 }
@@ -67,11 +76,48 @@ fn lost(service: &TurnService) -> impl Iterator<Item = &Turn> {
     service.facts.dropped.turns.iter().chain(&service.facts.races.turns)
 }
 
+/// The endpoints that lost requests and take no connections after, or the service as a whole.
+fn down<'a>(service: &'a TurnService, world: &World<'_>) -> Option<Down<'a>> {
+    let mut by_endpoint: BTreeMap<Option<Endpoint>, Vec<&Turn>> = BTreeMap::new();
+    for turn in lost(service) {
+        by_endpoint.entry(endpoint(service, turn, world)).or_default().push(turn);
+    }
+    let known: BTreeSet<Endpoint> = by_endpoint.keys().flatten().copied().collect();
+    let mut down = Down { service, endpoints: BTreeSet::new(), lost: Vec::new(), failed: Vec::new() };
+    for (endpoint, lost) in by_endpoint.iter().filter_map(|(endpoint, lost)| Some(((*endpoint)?, lost))) {
+        if let Some(failed) = after(lost, &attempts([endpoint].iter(), world)) {
+            down.endpoints.insert(endpoint);
+            down.lost.extend(lost);
+            down.failed.extend(failed);
+        }
+    }
+    if down.failed.is_empty() {
+        // What became of connections to endpoints that lost nothing does not matter.
+        let may_be = |connection: &Connection| {
+            by_endpoint.contains_key(&None) || connection.endpoint().is_none_or(|at| known.contains(&at))
+        };
+        down.lost = lost(service).collect();
+        down.failed = after(&down.lost, &attempts_where(service.endpoints(), may_be, world))?;
+    }
+    down.failed.sort_unstable();
+    Some(down)
+}
+
+/// The endpoint that a request was sent to, where that was seen.
+fn endpoint(service: &TurnService, turn: &Turn, world: &World<'_>) -> Option<Endpoint> {
+    let kept = &world.facts.servers.kept;
+    let is_its = |connection: &&Connection| {
+        let same = connection.stages.iter().any(|stage| (stage.orig, stage.resp) == (turn.client, turn.server));
+        same && connection.flows(kept).any(|flow| (flow.first_ns..=flow.last_ns).contains(&turn.asked_ns))
+    };
+    let translated = kept.sent_to(turn.server).find(is_its).and_then(Connection::endpoint);
+    translated.or_else(|| Some(turn.server).filter(|at| *at != service.server))
+}
+
 /// Attempts to connect that failed after requests had been lost, where none had failed before.
-fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
-    let drops = || lost(service).filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns);
+fn after(lost: &[&Turn], attempts: &[Attempt]) -> Option<Vec<Attempt>> {
+    let drops = || lost.iter().filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns);
     let first = drops().min()?;
-    let attempts = attempts(service.endpoints(), world);
     let follows = |at: &&Attempt| {
         at.outcome.is_failure() && drops().any(|drop| (drop - BEFORE_NS..drop + AFTER_NS).contains(&at.ns))
     };
@@ -84,9 +130,18 @@ fn after(service: &TurnService, world: &World<'_>) -> Option<Vec<Attempt>> {
 
 /// All attempts to connect to addresses of a service, in order.
 pub(super) fn attempts<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, world: &World<'_>) -> Vec<Attempt> {
+    attempts_where(endpoints, |_| true, world)
+}
+
+/// Those of them that are asked for.
+fn attempts_where<'a>(
+    endpoints: impl Iterator<Item = &'a Endpoint>,
+    wanted: impl Fn(&Connection) -> bool,
+    world: &World<'_>,
+) -> Vec<Attempt> {
     let kept = &world.facts.servers.kept;
     let attempt = |connection: &Connection| {
-        let flow = connection.flows(kept).find(|flow| flow.from_orig.isn.is_some())?;
+        let flow = connection.flows(kept).find(|flow| flow.from_orig.isn.is_some()).filter(|_| wanted(connection))?;
         Some(Attempt {
             ns: flow.first_ns,
             frame: flow.first,
@@ -101,47 +156,94 @@ pub(super) fn attempts<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, world:
     attempts
 }
 
-fn judge(service: &TurnService, failed: &[Attempt], world: &World<'_>) -> Finding {
-    let (server, dropped, races) = (service.server, &service.facts.dropped, &service.facts.races);
-    let what = count_of(dropped.count + races.count, "request");
-    let mut finding = Finding::of(&ABOUT, format!("{server} went down with {what} unanswered"));
-    let clients: BTreeSet<_> =
-        lost(service).map(|turn| turn.client.addr).chain(failed.iter().map(|failed| failed.orig.addr)).collect();
-    service.introduce(&mut finding, &clients);
+impl Down<'_> {
+    /// What it is called in a title.
+    fn name(&self) -> String {
+        let server = self.service.server;
+        match self.endpoints.iter().collect::<Vec<_>>().as_slice() {
+            [] => server.to_string(),
+            [one] if **one == server => server.to_string(),
+            [one] => format!("endpoint {one} of {server}"),
+            several => format!("{} endpoints of {server}", several.len()),
+        }
+    }
+
+    /// Requests that were lost with it. Seen from near and far, one may be both dropped and on its way.
+    fn count(&self) -> u64 {
+        let (dropped, races) = (&self.service.facts.dropped, &self.service.facts.races);
+        let kept: BTreeSet<u64> = self.lost.iter().map(|turn| turn.identity).collect();
+        let all = lost(self.service).count();
+        let twice = (self.lost.len() - kept.len()) as u64;
+        if self.lost.len() == all { dropped.count + races.count - twice } else { kept.len() as u64 }
+    }
+
+    /// All its addresses.
+    fn addresses(&self) -> impl Iterator<Item = &Endpoint> {
+        let of_service = self.service.endpoints().filter(|at| self.endpoints.is_empty() || **at == self.service.server);
+        of_service.chain(self.endpoints.iter().filter(|at| **at != self.service.server))
+    }
+
+    /// Says whom a finding about it is about.
+    fn introduce(&self, finding: &mut Finding, clients: &BTreeSet<Addr>) {
+        for at in self.addresses() {
+            finding.about(if *at == self.service.server { Role::Server } else { Role::Endpoint }, at);
+        }
+        for client in clients {
+            finding.about(Role::Client, client);
+        }
+    }
+
+    fn goodbyes(&self) -> impl Iterator<Item = Goodbye> {
+        self.lost.iter().filter_map(|turn| turn.server_goodbye)
+    }
+}
+
+fn judge(down: &Down<'_>, world: &World<'_>) -> Finding {
+    let failed = &down.failed;
+    let mut finding =
+        Finding::of(&ABOUT, format!("{} went down with {} unanswered", down.name(), count_of(down.count(), "request")));
+    let clients: BTreeSet<_> = down.lost.iter().map(|turn| turn.client.addr).collect();
+    let clients = clients.into_iter().chain(failed.iter().map(|failed| failed.orig.addr)).collect();
+    down.introduce(&mut finding, &clients);
     let silent = failed.iter().filter(|failed| failed.outcome == Outcome::Unanswered).count();
-    finding.counts.insert("dropped_requests", (dropped.count + races.count) as i64);
+    finding.counts.insert("dropped_requests", down.count() as i64);
     finding.counts.insert("failed_connects", failed.len() as i64);
     finding.counts.insert("silent_connects", silent as i64);
-    let goodbyes = || lost(service).filter_map(|turn| turn.server_goodbye);
-    let first = goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
+    let first = down.goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
     let last = failed.iter().map(|failed| failed.ns).max().unwrap_or(first);
     finding.span(first, last.max(first));
-    let frames = lost(service).flat_map(frames).chain(failed.iter().map(|failed| failed.frame));
-    finding.cite(world, frames, &servers_filter(service.endpoints()));
-    let resets = goodbyes().filter(|goodbye| goodbye.reset).count();
-    finding.explanation = format!(
-        "{what} from {} {} when it ended the connection ({}), without an answer. From {} after the first of them on, {} \
-         to it failed ({}): the process was gone, not busy.",
-        some_of(&clients, 3),
-        if dropped.count > 0 { "had reached the server" } else { "were on the way to the server" },
-        if resets > 0 { "with a reset" } else { "with FIN" },
-        millis(failed.first().map(|failed| failed.ns.saturating_sub(first).max(0))),
-        count_of(failed.len() as u64, "new connection"),
-        if silent > 0 { "not answered at all" } else { "refused" },
-    );
-    if dropped.count > 0 {
+    let frames = down.lost.iter().flat_map(|turn| frames(turn)).chain(failed.iter().map(|failed| failed.frame));
+    finding.cite(world, frames, &servers_filter(down.addresses()));
+    let reached = down.lost.iter().any(|turn| turn.fate == Fate::Dropped);
+    finding.explanation = explain(down, &clients, reached, silent > 0);
+    if reached {
         finding.rule_out("APP002", "the server had the requests: it acknowledged them");
     } else {
         finding.rule_out("APP002", "a server that closes idle connections accepts new ones; this one does not");
     }
     finding.rule_out("NAT002", "new connections fail too, which a forgotten translation does not explain");
-    finding.fix.commands = commands(service.behind.first().unwrap_or(&server).addr);
+    finding.fix.commands = commands(down.addresses().last().unwrap_or(&down.service.server).addr);
     finding.fix.yaml = Some(
         "spec:\n  terminationGracePeriodSeconds: 60\n  containers:\n  - name: APP\n    lifecycle:\n      preStop:\n        \
          sleep:\n          seconds: 10   # endpoints are updated before the server stops\n"
             .to_owned(),
     );
     finding
+}
+
+fn explain(down: &Down<'_>, clients: &BTreeSet<Addr>, reached: bool, silent: bool) -> String {
+    let first = down.goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
+    format!(
+        "{} from {} {} when it ended the connection ({}), without an answer. From {} after the first of them on, {} \
+         to it failed ({}): the process was gone, not busy.",
+        count_of(down.count(), "request"),
+        some_of(clients, 3),
+        if reached { "had reached the server" } else { "were on the way to the server" },
+        if down.goodbyes().any(|goodbye| goodbye.reset) { "with a reset" } else { "with FIN" },
+        millis(down.failed.first().map(|failed| failed.ns.saturating_sub(first).max(0))),
+        count_of(down.failed.len() as u64, "new connection"),
+        if silent { "not answered at all" } else { "refused" },
+    )
 }
 
 /// What tells why a server ended.

@@ -38,6 +38,8 @@ struct Case<'a> {
     lost: Vec<(&'a Connection, &'a Flow)>,
     /// Where they went on.
     elsewhere: BTreeSet<Endpoint>,
+    /// Where they are not forwarded to any more.
+    cut_off: BTreeSet<Endpoint>,
     survived: u64,
     /// Connections whose segments are not forwarded any more.
     silent: u64,
@@ -57,6 +59,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for group in stuck(world).into_iter().filter(Group::is_forgotten) {
         let case = cases.entry(group.service).or_default();
         case.silent += group.stuck.len() as u64;
+        case.cut_off.insert(group.endpoint);
         case.lost.extend(group.stuck.iter().map(|stuck| (stuck.connection, stuck.pre)));
     }
     for (service, case) in from_the_client(world) {
@@ -107,7 +110,7 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("{lost} to {service} forgotten by conntrack"));
     finding.confidence = if proven { 0.95 } else { 0.65 };
     finding.about(Role::Service, &service);
-    for endpoint in case.elsewhere.iter().take(8) {
+    for endpoint in case.elsewhere.union(&case.cut_off).take(8) {
         finding.about(Role::Endpoint, endpoint);
     }
     let clients: BTreeSet<_> = case.lost.iter().map(|(connection, _)| connection.front().orig.addr).collect();

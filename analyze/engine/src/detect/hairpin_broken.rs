@@ -4,7 +4,7 @@ use super::evidence::{count_of, some_of};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
-use crate::path::{Binding, Connection};
+use crate::path::{Binding, Connection, Kept, Stage};
 use crate::time::union;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
@@ -20,7 +20,7 @@ pub(super) const ABOUT: About = About {
           bridge does not send it back; without masquerading the pod drops a packet from its own address as martian. Only \
           the pod that draws itself fails, the others are well.",
     how: "A connection whose translated destination is its originator's own address gets no answer, while it is repeated \
-          like any SYN.",
+          like any SYN; or the SYN under that translation gets none, and its repetition is balanced anew and answered.",
     false_positives: "With masquerading the copy that arrives has the bridge's address as its source and is answered.",
     fix: "Turn hairpin mode on for the CNI's bridge ports (hairpinMode, or kubelet's promiscuous-bridge), and let \
           kube-proxy masquerade such traffic (clusterCIDR set, or --masquerade-all).",
@@ -36,21 +36,41 @@ struct Case<'a> {
     endpoints: BTreeSet<Endpoint>,
     /// Whether the source was translated.
     masked: bool,
+    /// Connections whose repeated SYN went elsewhere.
+    drawn_anew: u64,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut cases: BTreeMap<Endpoint, Case<'_>> = BTreeMap::new();
     for (_, connection, outcome) in world.facts.servers.outcomes() {
         let hairpin = Binding::of(connection).any(|binding| binding.is_hairpin());
-        if hairpin && matches!(outcome, Outcome::Unanswered | Outcome::HalfOpen) {
+        let fails = matches!(outcome, Outcome::Unanswered | Outcome::HalfOpen);
+        if hairpin && (fails || is_drawn_anew(connection, &world.facts.servers.kept)) {
             let case = cases.entry(connection.front().resp).or_default();
             case.failed.push(connection);
             case.pods.insert(connection.front().orig.addr);
-            case.endpoints.insert(connection.back().resp);
-            case.masked |= connection.back().orig.addr != connection.front().orig.addr;
+            let back = returned(connection).last().unwrap_or(connection.back());
+            case.endpoints.insert(back.resp);
+            case.masked |= back.orig.addr != connection.front().orig.addr;
+            case.drawn_anew += u64::from(!fails);
         }
     }
     cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
+}
+
+/// Where a connection is sent back to its originator.
+fn returned(connection: &Connection) -> impl Iterator<Item = &Stage> {
+    let front = connection.front();
+    connection.stages.iter().filter(|stage| stage.resp != front.resp && stage.resp.addr == front.orig.addr)
+}
+
+/// Whether nothing came of the way back to the originator, and the repeated SYN went to another endpoint, which answered:
+/// what is dropped on the node leaves no entry in conntrack, so the lot is drawn again.
+fn is_drawn_anew(connection: &Connection, kept: &Kept) -> bool {
+    let own = connection.front().orig.addr;
+    let answered = |stage: &Stage| stage.flows(kept).any(|flow| flow.from_resp.packets > 0);
+    let elsewhere = connection.stages.iter().skip(1).filter(|stage| stage.resp.addr != own);
+    !returned(connection).any(answered) && elsewhere.filter(|at| at.resp != connection.front().resp).any(answered)
 }
 
 fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
@@ -85,8 +105,9 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     };
     finding.explanation = format!(
         "{tries} of {pods} to {service} drew the pod itself as endpoint ({}). The SYN goes back to it {source}, and \
-         nothing is answered.",
+         nothing is answered.{}",
         some_of(&case.endpoints, 2),
+        if case.drawn_anew == 0 { "" } else { " Where the SYN was repeated, another endpoint was drawn and answered." },
     );
     finding.rule_out("SVC002", "the endpoint is the client itself");
     finding.rule_out("SVC004", "the destination is the client itself: only the way back to it is broken");

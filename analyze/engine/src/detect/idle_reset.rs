@@ -1,4 +1,5 @@
 use super::About;
+use super::backend_reset::attempts;
 use super::evidence::{count_of, some_of};
 use super::losses::{connections, has_finding};
 use super::world::World;
@@ -21,7 +22,8 @@ pub(super) const ABOUT: About = About {
           silence of two seconds or more; neither end had finished or reset the connection before. Or the data after the \
           silence is sent again and again and nothing comes back.",
     false_positives: "A server that closes idle connections says so with FIN: then this is a race, not forgetting. A host \
-                      that restarted answers the same way, but for all its connections at once.",
+                      that restarted answers the same way, but for all its connections at once. Where new connections \
+                      fail as well since, the server is gone (APP005).",
     fix: "Send TCP keep-alives more often than the shortest timeout on the way (60 s suits nearly all), let pools drop \
           connections that were idle for longer, or raise the timeout.",
     filter: "tcp.flags.reset == 1",
@@ -64,6 +66,8 @@ struct Forgotten {
     clients: Vec<crate::Addr>,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
+    /// When the first was not answered.
+    silent_ns: Option<i64>,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -81,9 +85,21 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     }
     let dead = servers.iter().filter(|(server, of)| {
         let many = of.gaps_ns.len() > 1 || of.gaps_ns.iter().any(|gap_ns| *gap_ns >= LONG_NS);
-        (many || of.resets > 0) && !of.gaps_ns.is_empty() && !has_finding(world, "NAT002", server.addr)
+        (many || of.resets > 0)
+            && !of.gaps_ns.is_empty()
+            && !is_gone(**server, of, world)
+            && !["NAT002", "NAT008"].iter().any(|code| has_finding(world, code, server.addr))
     });
     dead.map(|(server, forgotten)| judge(*server, forgotten, world)).collect()
+}
+
+/// Whether new connections fail as well from then on: the server is gone, and nobody forgot anything.
+fn is_gone(server: Endpoint, forgotten: &Forgotten, world: &World<'_>) -> bool {
+    let since_ns = forgotten.silent_ns.filter(|_| forgotten.resets == 0);
+    let Some(since_ns) = since_ns else { return false };
+    let mut later = attempts(std::iter::once(&server), world);
+    later.retain(|attempt| attempt.ns > since_ns);
+    later.iter().any(|attempt| attempt.outcome.is_failure()) && !later.iter().any(|at| at.outcome.is_granted())
 }
 
 /// How a connection died after a silence, if it did.
@@ -115,6 +131,8 @@ impl Forgotten {
             }
             Death::Silence => {
                 self.silent += 1;
+                let since_ns = flow.stall.as_deref().map(|stall| stall.first_ns);
+                self.silent_ns = self.silent_ns.into_iter().chain(since_ns).min();
                 self.frames.extend(flow.stall.iter().flat_map(|stall| stall.frames.as_slice().to_vec()));
             }
         }

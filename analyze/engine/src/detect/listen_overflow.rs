@@ -73,7 +73,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// Whether another cause is known for what fails at a server.
 fn is_explained(server: Endpoint, world: &World<'_>) -> bool {
-    ["SVC002", "NAT003", "NAT004", "NAT005", "SVC007"].iter().any(|code| has_finding(world, code, server.addr))
+    ["SVC002", "SVC011", "NAT003", "NAT004", "NAT005", "SVC007"]
+        .iter()
+        .any(|code| has_finding(world, code, server.addr))
 }
 
 /// Points where a server's packets have passed no router and its clients' have: next to the server, not to a client.

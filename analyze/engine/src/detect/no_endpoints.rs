@@ -17,10 +17,11 @@ pub(super) const ABOUT: About = About {
     why: "No pod stands behind the service: its selector matches none, or none is ready. Clients see \"connection \
           refused\" and look for a fault in the server, which was never asked.",
     how: "Every connection to an address and port ends in ICMP port unreachable (ICMPv6 1/4), which no TCP stack sends \
-          about a SYN, and the error's TTL says that the node itself made it: the rule that kube-proxy, and Cilium since \
-          1.15, makes for a service without ready endpoints.",
+          about a SYN, and the error's TTL says that the node itself made it, which passed none of the SYNs on, translated \
+          or into a tunnel: the rule that kube-proxy, and Cilium since 1.15, makes for a service without ready endpoints.",
     false_positives: "A firewall on the client's node that rejects with this code looks the same; that other clients \
-                      reach the address, or an error from farther away, is a firewall's or policy's (SVC005).",
+                      reach the address, or an error from farther away, is a firewall's or policy's (SVC005), or a dead endpoint's \
+                      (SVC002).",
     fix: "Compare the Service's selector with the labels of the pods, and see whether the pods are ready.",
     filter: "icmp.type == 3 && icmp.code == 3 || icmpv6.type == 1 && icmpv6.code == 4",
     judge: find,
@@ -35,11 +36,13 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     services.iter().filter_map(empty).collect()
 }
 
-/// Whether the client's own node says so, to everybody who asks.
-pub(super) fn is_local(failing: &Failing<'_>) -> bool {
+/// Whether the client's own node says so, to everybody who asks. An error that comes back through a tunnel has a TTL as
+/// fresh, and was made where the tunnel ends.
+fn is_local(failing: &Failing<'_>) -> bool {
     let local = |rejection: &Rejection| rejection.icmp.is_port_unreachable() && matches!(rejection.ttl, 64 | 255);
-    let mut rejections = failing.failures.iter().filter_map(|failure| failure.rejection).peekable();
-    failing.others == 0 && rejections.peek().is_some() && rejections.all(|rejection| local(&rejection))
+    let mut rejected = failing.failures.iter().filter_map(|at| Some((at.rejection?, at.passed_on))).peekable();
+    let any = rejected.peek().is_some();
+    failing.others == 0 && any && rejected.all(|(rejection, passed_on)| local(&rejection) && !passed_on)
 }
 
 fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding {

@@ -103,10 +103,11 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
     if others.is_empty() { Vec::new() } else { endpoints.into_iter().filter_map(dead).collect() }
 }
 
-/// Whether a firewall says no, which is no matter of endpoints.
+/// Whether a firewall says no, which is no matter of endpoints. "Port unreachable" is what the endpoint's node says where
+/// a rule of its own rejects what comes for it.
 fn is_prohibited(connection: &Connection, world: &World<'_>) -> bool {
     let mut rejections = connection.flows(kept(world)).filter_map(|flow| flow.rejection);
-    rejections.any(|rejection| !rejection.icmp.is_no_route())
+    rejections.any(|rejection| rejection.icmp.is_prohibited())
 }
 
 /// What most of these connections met.
@@ -300,18 +301,17 @@ fn frames(flow: &Flow) -> impl Iterator<Item = FrameId> {
 
 fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
     let tries = dead.failed.len() as u64;
-    let ttls: BTreeSet<u8> = dead
-        .failed
-        .iter()
-        .flat_map(|at| connection(world, *at).flows(kept(world)))
-        .filter_map(|flow| flow.reset)
-        .filter(|reset| !reset.by_orig)
-        .map(|reset| reset.ttl)
-        .take(8)
-        .collect();
+    let flows = || dead.failed.iter().flat_map(|at| connection(world, *at).flows(kept(world)));
+    let resets = flows().filter_map(|flow| flow.reset).filter(|reset| !reset.by_orig);
+    let ttls: BTreeSet<u8> = resets.map(|reset| reset.ttl).take(8).collect();
+    // A rule's error: no stack sends it about a SYN.
+    let by_rule = flows().filter_map(|flow| flow.rejection).any(|rejection| rejection.icmp.is_port_unreachable());
     let met = match dead.outcome {
         Outcome::Refused => {
             format!("met a reset (TTL {}): the address is alive and nobody listens there", some_of(&ttls, 3))
+        }
+        Outcome::Rejected if by_rule => {
+            "met ICMP \"port unreachable\", or nothing: a rule on the endpoint's node rejects them".to_owned()
         }
         Outcome::Rejected => "met ICMP \"unreachable\": no pod has the address any more".to_owned(),
         _ => "were never answered".to_owned(),

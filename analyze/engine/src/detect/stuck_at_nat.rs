@@ -5,7 +5,7 @@ use super::world::World;
 use crate::path::{Binding, Connection};
 use crate::track::Endpoint;
 use crate::track::event::{Flow, Side};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A connection that was forwarded to an endpoint up to some moment and not any longer.
 pub(super) struct Stuck<'a> {
@@ -24,6 +24,8 @@ pub(super) struct Group<'a> {
     /// New connections that the endpoint was given after the first got stuck, and that others were given.
     pub(super) given: u64,
     pub(super) given_others: u64,
+    /// Whether connections got stuck at all endpoints of the service, at each after a pause.
+    everywhere: bool,
 }
 
 /// Segments go on before the NAT at least this long after the last one behind it: a repetition or two.
@@ -32,13 +34,22 @@ const ON_NS: i64 = 200_000_000;
 /// All of them.
 pub(super) fn stuck<'a>(world: &'a World<'a>) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<(Endpoint, Endpoint), Vec<Stuck<'_>>> = BTreeMap::new();
+    let mut endpoints: BTreeSet<(Endpoint, Endpoint)> = BTreeSet::new();
     for (_, connection, outcome) in world.facts.servers.outcomes() {
         let Some(endpoint) = connection.endpoint().filter(|_| outcome == Outcome::Established) else { continue };
+        let pair = (connection.front().resp, endpoint);
+        endpoints.insert(pair);
         if let Some(stuck) = is_stuck(connection, world) {
-            groups.entry((connection.front().resp, endpoint)).or_default().push(stuck);
+            groups.entry(pair).or_default().push(stuck);
         }
     }
-    groups.into_iter().map(|((service, endpoint), stuck)| group(service, endpoint, stuck, world)).collect()
+    let idle = |pair: &(Endpoint, Endpoint)| groups.get(pair).is_some_and(|all| all.iter().all(Stuck::was_idle));
+    let busy: BTreeSet<Endpoint> = endpoints.iter().filter(|pair| !idle(pair)).map(|(service, _)| *service).collect();
+    let group = |((service, endpoint), stuck)| Group {
+        everywhere: !busy.contains(&service),
+        ..group(service, endpoint, stuck, world)
+    };
+    groups.into_iter().map(group).collect()
 }
 
 fn is_stuck<'a>(connection: &'a Connection, world: &'a World<'a>) -> Option<Stuck<'a>> {
@@ -68,7 +79,7 @@ fn group<'a>(service: Endpoint, endpoint: Endpoint, stuck: Vec<Stuck<'a>>, world
     };
     let given = begun(stuck_ns).filter(|to| *to == endpoint).count() as u64;
     let given_others = begun(forwarded_ns).filter(|to| *to != endpoint).count() as u64;
-    Group { service, endpoint, stuck, given, given_others }
+    Group { service, endpoint, stuck, given, given_others, everywhere: false }
 }
 
 impl Group<'_> {
@@ -76,22 +87,21 @@ impl Group<'_> {
     /// broke off in the middle.
     pub(super) fn is_removed(&self) -> bool {
         let broke_off = self.stuck.len() > 1 && !self.stuck.iter().all(Stuck::was_idle);
-        self.given == 0 && (self.given_others > 0 || broke_off)
+        !self.is_forgotten() && (self.given_others > 0 || broke_off)
     }
 
-    /// Whether the node forgot the connections: they were idle, or their endpoint gets new ones.
+    /// Whether the node forgot the connections: they were idle, those of all endpoints alike, or their endpoint gets new
+    /// ones.
     pub(super) fn is_forgotten(&self) -> bool {
-        self.given > 0 || self.given_others == 0 && self.stuck.iter().all(Stuck::was_idle)
+        let no_other = self.given_others == 0 || self.everywhere;
+        self.given > 0 || no_other && self.stuck.iter().all(Stuck::was_idle)
     }
 }
 
 impl Stuck<'_> {
-    /// Whether nothing was sent for a while before the first segment that was not forwarded: repetitions, which double
-    /// from 200 ms on, do not fill the time.
+    /// Whether the first segment that was not forwarded is the one that ended a pause.
     fn was_idle(&self) -> bool {
-        let repetitions = self.pre.from_orig.retransmitted_packets.min(10);
-        let lasted_ns = self.pre.last_ns.saturating_sub(self.post.last_ns);
-        lasted_ns.saturating_sub(ON_NS << repetitions) > IDLE_NS
+        self.pre.idle.is_some_and(|idle| idle.gap_ns >= IDLE_NS && idle.until_ns > self.post.last_ns)
     }
 }
 

@@ -5,6 +5,7 @@ use super::times::Times;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role};
+use crate::path::Kept as Connections;
 use crate::track::index::Index;
 use crate::track::prefetch::prefetch_all;
 use crate::track::{Endpoint, Fate, Resent, Turn};
@@ -41,8 +42,9 @@ impl Kept {
     /// Takes in other turns, or the same ones as seen elsewhere: each counts once.
     fn merge(&mut self, other: &Self, same: bool) {
         let known: BTreeSet<u64> = self.turns.iter().map(|turn| turn.identity).collect();
-        let new = other.turns.iter().filter(|turn| !known.contains(&turn.identity));
-        self.turns.extend(new.cloned());
+        let is_known = |turn: &&Turn| known.contains(&turn.identity);
+        let same = same || other.turns.iter().any(|turn| is_known(&turn));
+        self.turns.extend(other.turns.iter().filter(|turn| !is_known(turn)).cloned());
         let count = if same { self.count.max(other.count) } else { self.count + other.count };
         self.count = count.max(self.turns.len() as u64);
     }
@@ -94,9 +96,7 @@ const GOODBYE_BYTES: u32 = 40;
 impl ServerTurns {
     fn add(&mut self, turn: &Turn) {
         self.turns += 1;
-        if self.turns == 1 {
-            self.first_ns = turn.asked_ns;
-        }
+        self.first_ns = if self.turns == 1 { turn.asked_ns } else { self.first_ns.min(turn.asked_ns) };
         if self.identities.len() < IDENTITIES {
             self.identities.push(turn.identity);
         }
@@ -297,7 +297,7 @@ impl Turns {
     }
 
     /// Puts together what several files and both sides of translation saw, once all are read.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self, connections: &Connections) {
         let mut views: Vec<View> =
             self.servers.drain(..).map(|((server, unit), facts)| View { server, unit, facts }).collect();
         views.sort_unstable_by_key(|view| (view.server, view.unit));
@@ -309,7 +309,8 @@ impl Turns {
         let same_turn = turns.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| (pair[0].1, pair[1].1));
         let servers: Vec<Endpoint> = views.iter().map(|view| view.server).collect();
         let same_server = (1..servers.len()).filter(|at| servers[at - 1] == servers[*at]).map(|at| (at - 1, at));
-        self.services = ties::united(views, same_turn.chain(same_server)).into_iter().map(TurnService::of).collect();
+        let groups = ties::united(views, same_turn.chain(same_server));
+        self.services = groups.into_iter().map(|views| TurnService::of(views, connections)).collect();
     }
 
     /// Servers, once they are settled.
@@ -326,8 +327,10 @@ struct View {
 }
 
 impl TurnService {
-    fn of(mut views: Vec<View>) -> Self {
-        views.sort_by_key(|view| (view.facts.turns == 0, view.facts.first_ns, view.server));
+    fn of(mut views: Vec<View>, connections: &Connections) -> Self {
+        let hidden = behind(&views, connections);
+        let is_hidden = |view: &View| hidden.contains(&view.server);
+        views.sort_by_key(|view| (is_hidden(view), view.facts.turns == 0, view.facts.first_ns, view.server));
         let server = views.first().map(|view| view.server).unwrap_or_default();
         let troubled = views.iter().filter(|view| view.server != server && view.facts.is_troubled());
         let behind: BTreeSet<Endpoint> = troubled.map(|view| view.server).collect();
@@ -336,4 +339,13 @@ impl TurnService {
         views.for_each(|view| facts.merge(&view));
         Self { server, behind: behind.into_iter().collect(), facts }
     }
+}
+
+/// Those servers to which connections for another address were translated. Where several connections go on at a time,
+/// who saw a turn first tells nothing.
+fn behind(views: &[View], connections: &Connections) -> BTreeSet<Endpoint> {
+    let several = views.windows(2).any(|pair| pair[0].server != pair[1].server);
+    let servers = views.iter().map(|view| view.server).filter(|_| several);
+    let is_behind = |at: &Endpoint| connections.sent_to(*at).any(|connection| connection.front().resp != *at);
+    servers.filter(is_behind).collect()
 }

@@ -20,6 +20,9 @@ const REFUSED: usize = 5;
 const SILENT: usize = 3;
 /// A process that is only restarted listens again sooner.
 const DOWN_NS: i64 = 3_000_000_000;
+/// Open connections that fall silent show as much as [`SILENT`] new ones over [`DOWN_NS`]: an endpoint may be out of its
+/// service sooner.
+const CUT: usize = 2;
 
 /// What else may stop connections to a server; where it is known, it is no matter of the server's process.
 const KNOWN: &[&str] = &[
@@ -123,10 +126,10 @@ impl How {
     fn told(failed: &[Attempt], service: &Service) -> Option<Self> {
         let of_these = |orig: Endpoint| failed.iter().any(|at| at.orig == orig);
         let mut failures = service.attempts.failures.iter().filter(|failure| of_these(failure.orig));
-        let rejection = failures.find_map(|failure| failure.rejection)?;
+        let (rejection, passed_on) = failures.find_map(|failure| Some((failure.rejection?, failure.passed_on)))?;
         let by_itself = addresses(service).any(|at| at.addr == rejection.from);
         Some(match (rejection.icmp.v4, rejection.icmp.kind, rejection.icmp.code) {
-            _ if rejection.icmp.is_port_unreachable() && !by_itself => Self::Empty,
+            _ if rejection.icmp.is_port_unreachable() && !by_itself && !passed_on => Self::Empty,
             (true, 3, 0) | (false, 1, 0) => Self::NoRoute,
             _ if rejection.icmp.is_no_route() => Self::Gone,
             _ => Self::Forbidden,
@@ -144,6 +147,8 @@ struct Down {
     failed: Vec<Attempt>,
     /// Connections that were open when it began, and of which nothing was answered since.
     cut: usize,
+    /// Of these, those whose originator still sent [`DOWN_NS`] after that.
+    dead: usize,
     /// Connections that were open and went on.
     alive: usize,
     /// Connections whose requests the host took and the server never answered: it does not accept (SVC006).
@@ -173,14 +178,29 @@ impl Down {
         let refused = failed.iter().filter(|at| at.outcome == Outcome::Refused).count();
         let least = if refused == 0 { SILENT } else { REFUSED };
         let alike = refused == 0 || refused == failed.len();
-        if worked.len() < WORKED || !all_fail || !alike || failed.len() < least || last_ns - first_ns < DOWN_NS {
+        if worked.len() < WORKED || !all_fail || !alike {
             return None;
         }
+        let enough = failed.len() >= least && last_ns - first_ns >= DOWN_NS;
         let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let silent = failed.iter().all(|at| at.outcome == Outcome::Unanswered);
-        let mut down =
-            Self { how, of: of.to_vec(), worked, failed, cut: 0, alive: 0, unserved: 0, dealt_out, others: false };
+        let mut down = Self {
+            how,
+            of: of.to_vec(),
+            worked,
+            failed,
+            cut: 0,
+            dead: 0,
+            alive: 0,
+            unserved: 0,
+            dealt_out,
+            others: false,
+        };
         down.look_at_open(first_ns, world);
+        let silenced = refused == 0 && !dealt_out && down.dead >= CUT && down.alive == 0;
+        if !enough && !silenced {
+            return None;
+        }
         if down.unserved > 0 && world.found(&["SVC006"]).any(|finding| of.iter().any(|at| finding.names(at))) {
             return None;
         }
@@ -214,6 +234,7 @@ impl Down {
         let before = |flow: &&&Flow| flow.first_ns < first_ns;
         let count = |is_it: &dyn Fn(&Flow) -> bool| flows.values().filter(before).filter(|flow| is_it(flow)).count();
         self.cut = count(&|flow| is_cut(flow) && flow.last_ns >= first_ns - DOWN_NS);
+        self.dead = count(&|flow| is_cut(flow) && flow.last_ns >= first_ns.saturating_add(DOWN_NS));
         self.unserved = count(&|flow| flow.from_orig.all_acked && is_unserved(flow));
         self.alive = count(&|flow| !self.dealt_out && flow.from_orig.all_acked && flow.last_ns > first_ns + ALIVE_NS);
     }

@@ -93,7 +93,7 @@ impl Facts {
     /// Puts together what several units saw, once all are read.
     pub(crate) fn settle(&mut self) {
         self.dns.settle();
-        self.turns.settle();
+        self.turns.settle(&self.servers.kept);
     }
 
     /// Takes note of an event; of turns see [`Self::turn`].
