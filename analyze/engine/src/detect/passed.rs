@@ -48,7 +48,9 @@ mod tests {
 
     fn passed(ends: &[(i64, u32)]) -> Passed {
         let mut passed = Passed::default();
-        ends.iter().for_each(|(ns, bytes)| passed.add(*bytes, *ns));
+        for (ns, bytes) in ends {
+            passed.add(*bytes, *ns);
+        }
         passed
     }
 

@@ -245,6 +245,19 @@ fn ends_ns(world: &World<'_>) -> BTreeMap<u32, i64> {
     ends
 }
 
+/// No server answers later, nor does a resolver wait for it.
+const NEVER_NS: i64 = 10_000_000_000;
+
+/// Whether questions stay unanswered for good though other traffic of their clients passes here both ways.
+fn stays_silent(queries: &[Query], world: &World<'_>) -> bool {
+    let ends_ns = ends_ns(world);
+    let is_old = |query: &Query| {
+        ends_ns.get(&query.unit).is_some_and(|end_ns| end_ns.saturating_sub(query.first_ns) >= NEVER_NS)
+    };
+    let silent = |query: &&Query| query.is_silent() && is_old(query);
+    queries.iter().filter(silent).any(|query| world.facts.dns.hears_others(query.client.addr))
+}
+
 /// Where attempts were lost.
 #[derive(Clone, Copy, Default)]
 struct Lost {
@@ -286,7 +299,7 @@ fn judge(server: Endpoint, queries: &[Query], unheeded: &Named, world: &World<'_
     let stalled = lookups(queries, dns);
     let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
     let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
-    let visible = queries.iter().any(|query| dns.sees_answers(query) || dns.hears_others(query.client.addr));
+    let visible = queries.iter().any(|query| dns.sees_answers(query)) || stays_silent(queries, world);
     let is_few = u64::from(lost.attempts) * DROPPED <= all;
     // Of what the capture itself lost as much may be missing.
     let dropped = world.found(&["CAP001"]).next().is_some() && is_few;
