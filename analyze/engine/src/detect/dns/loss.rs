@@ -93,8 +93,7 @@ fn forget(queries: &mut Vec<Query>, unheeded: &Named) {
 /// Questions without an answer whose clients did not ask again when resolvers do, and went on at once as who has an
 /// answer does, or whose capture is known to have lost packets: the answer came, and is what was not captured.
 fn unheeded(world: &World<'_>) -> Named {
-    let holes = &world.facts.flows.holes;
-    let ends_ns = ends_ns(world);
+    let (holes, spans) = (&world.facts.flows.holes, world.unit_spans());
     let mut unheeded = Named::new();
     for of_client in world.facts.dns.clients() {
         let mut next: HashMap<(u64, u16), i64, RandomState> = HashMap::default();
@@ -104,7 +103,7 @@ fn unheeded(world: &World<'_>) -> Named {
                 && query.attempts == 1
                 && (holes.contains(&query.unit) || goes_on(query, &of_client[at + 1..]))
             {
-                let seen_to_ns = ends_ns.get(&query.unit).copied().unwrap_or_default();
+                let seen_to_ns = spans.get(&query.unit).map_or(i64::MIN, |(_, last_ns)| *last_ns);
                 let waited_ns = again_ns.unwrap_or(seen_to_ns).saturating_sub(query.last_ns);
                 let least_ns = if again_ns.is_some() { *RESOLVER_NS.start() } else { 0 };
                 if !(least_ns..=*RESOLVER_NS.end()).contains(&waited_ns) {
