@@ -11,7 +11,7 @@ pub(crate) struct Passed {
 }
 
 /// Sizes kept; of more, the oldest two become one that passed as late as the later and was as big as the bigger.
-const SIZES: usize = 16;
+const SIZES: usize = 4;
 
 impl Passed {
     /// Takes note of the biggest packet of a connection that ended.
