@@ -1,5 +1,5 @@
-//! Threads: one reads and decodes, the others track, the caller's collects; of two, the caller's tracks as well. What is computed never depends on their
-//! number: shards are fixed, and what they say is put back in frame order chunk by chunk.
+//! Threads: one reads and decodes, the others track, the caller's collects; of two, the caller's tracks as well. What is
+//! computed never depends on their number: shards are fixed, and what they say is put back in frame order chunk by chunk.
 
 use crate::ingest::{Ingest, Work};
 use crate::track::events::Events;

@@ -18,7 +18,8 @@ pub(super) const ABOUT: About = About {
     how: "Both sides of the translation are seen: bytes of the client that are repeated before it and absent behind it, \
           and no new connection of the service is given to that endpoint afterwards.",
     false_positives: "Where the endpoint is still given new connections, or where those of all endpoints stop, each at \
-                      the end of a pause, the node forgot them (NAT002). A dead endpoint shows the segments behind the translation, unanswered.",
+                      the end of a pause, the node forgot them (NAT002). A dead endpoint shows the segments behind the \
+                      translation, unanswered.",
     fix: "Let pods finish their connections before they go: a preStop hook longer than the endpoint's removal takes, and \
           a termination grace period that covers it; with IPVS see net.ipv4.vs.expire_nodest_conn.",
     filter: "tcp.analysis.retransmission",

@@ -4,7 +4,7 @@ use super::turns::TurnService;
 use super::world::World;
 use super::{About, Outcome, went_down};
 use crate::Addr;
-use crate::finding::{Finding, Role, Severity};
+use crate::finding::{Finding, Severity};
 use crate::path::Connection;
 use crate::track::{Endpoint, Fate, FrameId, Goodbye, Turn};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,9 @@ pub(super) const ABOUT: About = About {
           came; and the next SYN to the same address and port, within 30 s, is refused, rejected or never answered, as \
           none was before. Where the translation was seen, the address is the endpoint's, whose siblings may go on. Where \
           no request was lost: five connections or more, over 3 s or longer, are refused, none was before, and none is \
-          accepted again; or three or more are never answered, and those that were open get no answer any more either; \
-          or fewer, while two or more that were open still send 3 s later and get no answer. One endpoint of several went down if its failures begin where many successes before are no chance.",
+          accepted again; or three or more are never answered, and those that were open get no answer any more either; or \
+          fewer, while two or more that were open still send 3 s later and get no answer. One endpoint of several went \
+          down if its failures begin where many successes before are no chance.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
                       (APP002), a forgotten translation (NAT002), a restart: after these, new connections succeed.",
     fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \
@@ -183,16 +184,6 @@ impl Down<'_> {
         of_service.chain(self.endpoints.iter().filter(|at| **at != self.service.server))
     }
 
-    /// Says whom a finding about it is about.
-    fn introduce(&self, finding: &mut Finding, clients: &BTreeSet<Addr>) {
-        for at in self.addresses() {
-            finding.about(if *at == self.service.server { Role::Server } else { Role::Endpoint }, at);
-        }
-        for client in clients {
-            finding.about(Role::Client, client);
-        }
-    }
-
     fn goodbyes(&self) -> impl Iterator<Item = Goodbye> {
         self.lost.iter().filter_map(|turn| turn.server_goodbye)
     }
@@ -204,7 +195,7 @@ fn judge(down: &Down<'_>, world: &World<'_>) -> Finding {
         Finding::of(&ABOUT, format!("{} went down with {} unanswered", down.name(), count_of(down.count(), "request")));
     let clients: BTreeSet<_> = down.lost.iter().map(|turn| turn.client.addr).collect();
     let clients = clients.into_iter().chain(failed.iter().map(|failed| failed.orig.addr)).collect();
-    down.introduce(&mut finding, &clients);
+    down.service.introduce_as(&mut finding, down.addresses(), &clients);
     let silent = failed.iter().filter(|failed| failed.outcome == Outcome::Unanswered).count();
     finding.counts.insert("dropped_requests", down.count() as i64);
     finding.counts.insert("failed_connects", failed.len() as i64);

@@ -20,10 +20,10 @@ pub(super) const ABOUT: About = About {
     how: "TCP connections whose SYN met a reset from the addressed side without any SYN-ACK, and no connection to the \
           same address and port that was established. Connections that DNAT sent on to other addresses count with the \
           address that the client used.",
-    false_positives: "A service of which only some endpoints refuse is not this: there some connections succeed. A \
-                      reset after the handshake is not a refusal. A client that tries eight ports of an address or more, each once or \
-                      twice, looks which are open: that is information. One refused connection alone is a warning: it may \
-                      be a probe of something that starts.",
+    false_positives: "A service of which only some endpoints refuse is not this: there some connections succeed. A reset \
+                      after the handshake is not a refusal. A client that tries eight ports of an address or more, each \
+                      once or twice, looks which are open: that is information. One refused connection alone is a warning: \
+                      it may be a probe of something that starts.",
     fix: "See whether the process runs and listens on that port and address, and whether the Service's targetPort is \
           the port it listens on.",
     filter: "tcp.flags.reset == 1 && tcp.seq == 1 && tcp.ack == 1",

@@ -19,9 +19,9 @@ pub(super) const ABOUT: About = About {
           Clients hang until they time out.",
     how: "TCP connections with three or more SYNs and nothing in return, to an address and port to which no connection \
           was established, at a point where other connections or ARP show both directions; or to one that answers no new \
-          connection since some time, while those that were open go on. Two SYNs count where the client then gave up. Linux repeats a SYN after 1, 2, 3, \
-          4, 5, 7, 11 s since 6.5 and after 1, 3, 7, 15 s before. Of several captures the last on the way that has the \
-          SYNs is named, and those that only connections which come about go on to.",
+          connection since some time, while those that were open go on. Two SYNs count where the client then gave up. \
+          Linux repeats a SYN after 1, 2, 3, 4, 5, 7, 11 s since 6.5 and after 1, 3, 7, 15 s before. Of several captures \
+          the last on the way that has the SYNs is named, and those that only connections which come about go on to.",
     false_positives: "A capture filter that hides the answers, or a point that only one direction passes, looks the \
                       same: then nothing is said. Where some attempts succeed it is loss, an overflow or one of several \
                       endpoints. Attempts inside a broken tunnel are its symptom.",

@@ -210,9 +210,9 @@ fn explain(server: Endpoint, forgotten: &Forgotten, shortest_ns: i64, longest_ns
     let about = |(limit, _): &&(i64, &str)| (shortest_ns / 1_000_000_000 - limit).abs() <= 3 && *limit > 0;
     let device = KNOWN.iter().find(about).map(|(limit, name)| format!(" {limit} s is the limit of: {name}."));
     format!(
-        "{} from {} to {server} were silent for {:.1} to {:.1} s with nothing on its way; the first data after that met {death}.\
-         {survivors}{ttl}{} Somebody between the ends had forgotten them: the conntrack of a node, or a NAT gateway, load \
-         balancer or firewall.",
+        "{} from {} to {server} were silent for {:.1} to {:.1} s with nothing on its way; the first data after that \
+         met {death}.{survivors}{ttl}{} Somebody between the ends had forgotten them: the conntrack of a node, \
+         or a NAT gateway, load balancer or firewall.",
         count_of(forgotten.gaps_ns.len() as u64, "connection"),
         some_of(&forgotten.clients, 3),
         seconds(shortest_ns),

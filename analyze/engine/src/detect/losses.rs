@@ -47,6 +47,20 @@ pub(crate) fn groups<'a>(world: &World<'a>, matters: impl Fn(&Lossy) -> bool) ->
     groups.into_iter().map(|lossy| Group { lossy }).collect()
 }
 
+/// Counts of directions by pair of sender and receiver.
+fn by_pair<'a>(lossy: impl Iterator<Item = &'a Lossy>, count: impl Fn(&Lossy) -> u64) -> BTreeMap<(Addr, Addr), u64> {
+    let mut pairs = BTreeMap::new();
+    for lossy in lossy {
+        *pairs.entry((lossy.from.addr, lossy.to.addr)).or_default() += count(lossy);
+    }
+    pairs
+}
+
+/// Segments that were only overtaken and yet sent again, by sender and receiver.
+pub(crate) fn overtaken(world: &World<'_>) -> BTreeMap<(Addr, Addr), u64> {
+    by_pair(all(world).iter(), |lossy| lossy.losses.near.sum.overtaken.into())
+}
+
 /// All directions with trouble.
 fn all<'a>(world: &World<'a>) -> &'a [Lossy] {
     world.facts.lossy.get_or_init(|| {
@@ -119,10 +133,7 @@ impl Group<'_> {
 
     /// Counts by pair of sender and receiver, most first.
     pub(crate) fn pairs(&self, count: impl Fn(&Lossy) -> u64) -> Vec<((Addr, Addr), u64)> {
-        let mut pairs: BTreeMap<(Addr, Addr), u64> = BTreeMap::new();
-        for lossy in &self.lossy {
-            *pairs.entry((lossy.from.addr, lossy.to.addr)).or_default() += count(lossy);
-        }
+        let pairs = by_pair(self.lossy.iter().copied(), count);
         let mut pairs: Vec<_> = pairs.into_iter().filter(|(_, count)| *count > 0).collect();
         pairs.sort_by_key(|(pair, count)| (std::cmp::Reverse(*count), *pair));
         pairs

@@ -20,8 +20,8 @@ pub(super) const ABOUT: About = About {
           about a SYN, and the error's TTL says that the node itself made it, which passed none of the SYNs on, translated \
           or into a tunnel: the rule that kube-proxy, and Cilium since 1.15, makes for a service without ready endpoints.",
     false_positives: "A firewall on the client's node that rejects with this code looks the same; that other clients \
-                      reach the address, or an error from farther away, is a firewall's or policy's (SVC005), or a dead endpoint's \
-                      (SVC002).",
+                      reach the address, or an error from farther away, is a firewall's or policy's (SVC005), or a dead \
+                      endpoint's (SVC002).",
     fix: "Compare the Service's selector with the labels of the pods, and see whether the pods are ready.",
     filter: "icmp.type == 3 && icmp.code == 3 || icmpv6.type == 1 && icmpv6.code == 4",
     judge: find,

@@ -7,6 +7,7 @@ use crate::finding::{Finding, Role, Severity};
 use crate::path::Connection;
 use crate::track::event::ArpUnanswered;
 use crate::track::{Endpoint, FrameId, IcmpError};
+use crate::wire::dns::PORT;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -21,9 +22,9 @@ pub(super) const ABOUT: About = About {
     how: "ICMP net or host unreachable (ICMPv6 no route, address unreachable) about packets to an address with which \
           nobody speaks in this capture; or three or more ARP requests for it without an answer while connection \
           attempts to it stay unanswered.",
-    false_positives: "An address that others reach is not this: there one path or moment differs. ARP requests alone, or a \
-                      ping or two, as scans make them, are not enough. Attempts at a service of which other endpoints answer are a stale \
-                      endpoint.",
+    false_positives: "An address that others reach is not this: there one path or moment differs. ARP requests alone, or \
+                      a ping or two, as scans make them, are not enough. Attempts at a service of which other endpoints \
+                      answer are a stale endpoint.",
     fix: "See whether the address still belongs to a pod or node; if it does, find the route that is missing on the \
           host that says unreachable.",
     filter: "icmp.type == 3 && icmp.code in {0, 1} || icmpv6.type == 1 && icmpv6.code in {0, 3} || arp.opcode == 1",
@@ -80,7 +81,7 @@ fn is_wanted(signs: &Signs<'_>) -> bool {
 /// Whether all that is known is that questions to a DNS server do not come to its host, which is told as that.
 fn is_dns_down(signs: &Signs<'_>, world: &World<'_>) -> bool {
     let known = |server: Endpoint| world.knows(&["DNS017"], &server) || world.knows(&["DNS017"], &server.addr);
-    let told = |error: &&IcmpError| error.resp.port == 53 && error.icmp.is_host_unreachable() && known(error.resp);
+    let told = |error: &&IcmpError| error.resp.port == PORT && error.icmp.is_host_unreachable() && known(error.resp);
     !signs.errors.is_empty() && signs.errors.iter().all(told)
 }
 

@@ -17,8 +17,8 @@ pub(super) const ABOUT: About = About {
     why: "No connection between pods of the two nodes works. A firewall or security group drops the overlay's port or \
           protocol, the other end has no such tunnel, or it is gone.",
     how: "Encapsulated packets one way only, or one way only from some moment on, with at least two attempts inside, to \
-          different addresses, that need an answer (SYNs repeated, DNS questions, pings) and get none. Something else must show that the capture \
-          sees both directions.",
+          different addresses, that need an answer (SYNs repeated, DNS questions, pings) and get none. Something else must \
+          show that the capture sees both directions.",
     false_positives: "One-way datagrams are normal: unanswered attempts are required. A mirror carries both directions of \
                       connections one way. Where one end is seen to send both ways, or hears other nodes, it is OVL001.",
     fix: "Allow the overlay between all nodes: UDP 8472 or 4789 (VXLAN), 6081 (Geneve), IP protocol 4 (IPIP); check that \

@@ -1,6 +1,6 @@
 use super::About;
 use super::evidence::count_of;
-use super::losses::{Group, Lossy, groups, has_finding};
+use super::losses::{Group, Lossy, groups, has_finding, overtaken};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -40,12 +40,7 @@ const LONG_NS: i64 = 1_000_000_000;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let lossy = groups(world, |lossy| lossy.losses.lost() > 0 && is_loss(lossy, world));
-    let overtaken = groups(world, |lossy| lossy.losses.near.sum.overtaken > 0);
-    let mut needless: BTreeMap<(Addr, Addr), u64> = BTreeMap::new();
-    for (pair, count) in overtaken.iter().flat_map(|group| group.pairs(|lossy| lossy.losses.near.sum.overtaken.into()))
-    {
-        *needless.entry(pair).or_default() += count;
-    }
+    let needless = overtaken(world);
     lossy.iter().map(|group| judge(group, &needless, world)).collect()
 }
 

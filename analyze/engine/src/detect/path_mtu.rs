@@ -323,11 +323,14 @@ impl Sign {
 
     fn of_resent(flow: &Flow, stall: &Stall, sender: &Side, receiver: &Side) -> Self {
         let had_acknowledged = sender.isn.is_some_and(|isn| stall.seq.wrapping_sub(isn) > 1);
-        match () {
-            () if stall.peer_lives => Self::Size,
-            () if had_acknowledged => Self::Unheard,
-            () if is_open(flow, stall, sender, receiver) => Self::First,
-            () => Self::Stop,
+        if stall.peer_lives {
+            Self::Size
+        } else if had_acknowledged {
+            Self::Unheard
+        } else if is_open(flow, stall, sender, receiver) {
+            Self::First
+        } else {
+            Self::Stop
         }
     }
 

@@ -15,11 +15,11 @@ pub(super) const ABOUT: About = About {
            give up.",
     why: "Users wait for the application, not for the network. A proxy that gives up answers 504 in the server's stead.",
     how: "Each request and its response are timed: until the request is acknowledged (network, at most a round trip), \
-          until the first byte of the response (server), until its last (transfer). A turn is slow when the server \
-          takes a second, or half a second where half of its answers take at most a tenth of that, and at least 70 % \
-          of the turn's time. A client gave up when it closes or resets while it waits for the answer to a request \
-          that was acknowledged promptly. Said where this happens at three times or more (two where clients give up, or it is a quarter of all), in \
-          at least 1 % of the turns, or for one answer of a gateway with 504.",
+          until the first byte of the response (server), until its last (transfer). A turn is slow when the server takes a \
+          second, or half a second where half of its answers take at most a tenth of that, and at least 70 % of the turn's \
+          time. A client gave up when it closes or resets while it waits for the answer to a request that was acknowledged \
+          promptly. Said where this happens at three times or more (two where clients give up, or it is a quarter of all), \
+          in at least 1 % of the turns, or for one answer of a gateway with 504.",
     false_positives: "Long polls, watches, blocking reads of queues, HTTP/2, upgrades and protocols that are not known \
                       are not judged: there a late answer is no fault. Turns with segments sent again are left out: \
                       their time is the network's. A delayed acknowledgement is not charged to the network. \

@@ -45,11 +45,9 @@ pub(super) fn stuck<'a>(world: &'a World<'a>) -> Vec<Group<'a>> {
     }
     let idle = |pair: &(Endpoint, Endpoint)| groups.get(pair).is_some_and(|all| all.iter().all(Stuck::was_idle));
     let busy: BTreeSet<Endpoint> = endpoints.iter().filter(|pair| !idle(pair)).map(|(service, _)| *service).collect();
-    let group = |((service, endpoint), stuck)| Group {
-        everywhere: !busy.contains(&service),
-        ..group(service, endpoint, stuck, world)
-    };
-    groups.into_iter().map(group).collect()
+    let everywhere = |service: Endpoint| !busy.contains(&service);
+    let groups = groups.into_iter();
+    groups.map(|((service, at), stuck)| group(service, at, stuck, everywhere(service), world)).collect()
 }
 
 fn is_stuck<'a>(connection: &'a Connection, world: &'a World<'a>) -> Option<Stuck<'a>> {
@@ -68,7 +66,13 @@ fn is_behind(post: &Side, pre: &Side) -> bool {
     }
 }
 
-fn group<'a>(service: Endpoint, endpoint: Endpoint, stuck: Vec<Stuck<'a>>, world: &World<'_>) -> Group<'a> {
+fn group<'a>(
+    service: Endpoint,
+    endpoint: Endpoint,
+    stuck: Vec<Stuck<'a>>,
+    everywhere: bool,
+    world: &World<'_>,
+) -> Group<'a> {
     let kept = &world.facts.servers.kept;
     let forwarded_ns = stuck.iter().map(|stuck| stuck.post.last_ns).max().unwrap_or_default();
     let stuck_ns = stuck.iter().map(|stuck| stuck.pre.last_ns).min().unwrap_or_default();
@@ -79,7 +83,7 @@ fn group<'a>(service: Endpoint, endpoint: Endpoint, stuck: Vec<Stuck<'a>>, world
     };
     let given = begun(stuck_ns).filter(|to| *to == endpoint).count() as u64;
     let given_others = begun(forwarded_ns).filter(|to| *to != endpoint).count() as u64;
-    Group { service, endpoint, stuck, given, given_others, everywhere: false }
+    Group { service, endpoint, stuck, given, given_others, everywhere }
 }
 
 impl Group<'_> {

@@ -28,7 +28,8 @@ pub(crate) fn united<T>(items: Vec<T>, pairs: impl IntoIterator<Item = (usize, u
     }
     let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
     for (at, item) in items.into_iter().enumerate() {
-        groups.entry(root(&mut owners, at)).or_default().push(item);
+        // Most groups are of one.
+        groups.entry(root(&mut owners, at)).or_insert_with(|| Vec::with_capacity(1)).push(item);
     }
     groups.into_values().collect()
 }

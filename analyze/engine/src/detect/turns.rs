@@ -224,9 +224,18 @@ impl TurnService {
 
     /// Says whom a finding about it is about.
     pub(crate) fn introduce(&self, finding: &mut Finding, clients: &BTreeSet<Addr>) {
-        finding.about(Role::Server, &self.server);
-        for endpoint in &self.behind {
-            finding.about(Role::Endpoint, endpoint);
+        self.introduce_as(finding, self.endpoints(), clients);
+    }
+
+    /// As [`Self::introduce`], by these addresses.
+    pub(crate) fn introduce_as<'a>(
+        &self,
+        finding: &mut Finding,
+        addresses: impl Iterator<Item = &'a Endpoint>,
+        clients: &BTreeSet<Addr>,
+    ) {
+        for at in addresses {
+            finding.about(if *at == self.server { Role::Server } else { Role::Endpoint }, at);
         }
         for client in clients {
             finding.about(Role::Client, client);
@@ -298,8 +307,8 @@ impl Turns {
 
     /// Puts together what several files and both sides of translation saw, once all are read.
     pub(crate) fn settle(&mut self, connections: &Connections) {
-        let mut views: Vec<View> =
-            self.servers.drain(..).map(|((server, unit), facts)| View { server, unit, facts }).collect();
+        let servers = std::mem::take(&mut self.servers).into_iter();
+        let mut views: Vec<View> = servers.map(|((server, unit), facts)| View { server, unit, facts }).collect();
         views.sort_unstable_by_key(|view| (view.server, view.unit));
         let mut turns: Vec<(u64, usize)> = Vec::new();
         for (at, view) in views.iter().enumerate() {

@@ -194,9 +194,10 @@ fn decode_as(kind: TunnelKind, walk: &mut Walk<'_>) -> Step {
 /// are relative to `frame`. Never fails: what stopped it is in [`Layers::stop`].
 ///
 /// All of `layers` is set anew. `packet` must be a new one, its default but for `ts_ns`, `index`, `point` and
-/// `direction`, which stay; `direction` only where the link header does not say. Where a tunnel's inside has no IP or ARP header that could be decoded, the packet is the
-/// outer one and the last of [`Layers::outers`] describes it. Ports, and as much of `seq` as was captured, are filled
-/// also in a first fragment and where the transport header is cut or malformed.
+/// `direction`, which stay; `direction` only where the link header does not say. Where a tunnel's inside has no IP or
+/// ARP header that could be decoded, the packet is the outer one and the last of [`Layers::outers`] describes it. Ports,
+/// and as much of `seq` as was captured, are filled also in a first fragment and where the transport header is cut or
+/// malformed.
 #[inline]
 pub fn decode(
     frame: &[u8],

@@ -24,10 +24,11 @@ pub(crate) const ABOUT: About = About {
     how: "Attempts without an answer by the time the client asked again, or for 5 s, at a point that shows answers. Where \
           several places saw the query, one that did not get as far as others is lost on the way, an answer that was seen \
           elsewhere is lost on its way back, and for the rest the server was silent, or the place is not known.",
-    false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to anybody, \
-                      nor other traffic both ways, may have them filtered away: that alone is information only, as is what no client asked again \
-                      when resolvers do: the capture may have lost the answer. Ports pinned to a dead backend, one \
-                      family that is never answered, the race of pairs and probes of dead servers are other findings.",
+    false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to \
+                      anybody, nor other traffic both ways, may have them filtered away: that alone is information only, \
+                      as is what no client asked again when resolvers do: the capture may have lost the answer. Ports \
+                      pinned to a dead backend, one family that is never answered, the race of pairs and probes of dead \
+                      servers are other findings.",
     fix: "Capture at the client, its node and the server at once: where a query or an answer is seen last is before the \
           drop. NodeLocal DNSCache, which asks upstream over TCP, shortens what a loss costs.",
     filter: "dns.flags.response == 0 && dns.retransmission",
@@ -48,30 +49,29 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let races = conntrack_race::cases(world).chain(family::cases(world)).chain(stale_backend::cases(world));
     let more = upstream::cases(world).iter().chain(rate_limited::cases(world));
     let of_others: Vec<&Query> = blocked::cases(world).iter().chain(races).chain(more).collect();
-    let explained: Named = of_others.iter().map(|query| (query.identity, query.first_ns)).collect();
+    let explained: Named = of_others.iter().map(|query| name(query)).collect();
     let troubled: BTreeSet<Option<u32>> = of_others.iter().map(|query| group(query, world)).collect();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
-    let (slowest, ends_ns, rejections) = (slowest(world), ends_ns(world), rejections(world));
+    let (slowest, rejections) = (slowest(world), rejections(world));
+    let known = Known { unheeded: unheeded(world), ends_ns: ends_ns(world) };
     for query in world.facts.dns.queries() {
         if query.unanswered == 0 {
             continue;
         }
         // A server that is known to answer late may have answered behind the end of the capture.
         let due_ns = slowest.get(&query.server).map_or(i64::MIN, |took| query.first_ns.saturating_add(*took));
-        if query.is_silent() && ends_ns.get(&query.unit).is_some_and(|end_ns| due_ns >= *end_ns) {
+        if query.is_silent() && known.ends_ns.get(&query.unit).is_some_and(|end_ns| due_ns >= *end_ns) {
             continue;
         }
-        let known = explained.contains(&(query.identity, query.first_ns));
-        let known = known || is_rejected_unsaid(query, &rejections);
-        if !query.rejected && !query.tcp && !known && !world.is_broken(query.tunnel) {
+        let is_explained = explained.contains(&name(query)) || is_rejected_unsaid(query, &rejections);
+        if !query.rejected && !query.tcp && !is_explained && !world.is_broken(query.tunnel) {
             servers.entry(query.server).or_default().push(*query);
         }
     }
-    let unheeded = unheeded(world);
     for queries in servers.values_mut() {
-        forget(queries, &unheeded);
+        known.forget(queries);
     }
-    let direct = servers.iter().map(|(server, queries)| judge(*server, queries, &unheeded, world));
+    let direct = servers.iter().map(|(server, queries)| judge(*server, queries, &known, world));
     let is_new = |server: &Endpoint, queries: &[Query]| {
         !servers.contains_key(server) && queries.iter().all(|query| !troubled.contains(&group(query, world)))
     };
@@ -82,13 +82,42 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// Queries by identity and time.
 type Named = BTreeSet<(u64, i64)>;
 
-/// Leaves out what no client minds, but where nothing else is known.
-fn forget(queries: &mut Vec<Query>, unheeded: &Named) {
-    let heeded = |query: &Query| !unheeded.contains(&(query.identity, query.first_ns));
-    if queries.iter().any(heeded) {
-        queries.retain(heeded);
+fn name(query: &Query) -> (u64, i64) {
+    (query.identity, query.first_ns)
+}
+
+/// What is known of all queries, to judge those of each server.
+struct Known {
+    /// Questions without an answer that no client minds.
+    unheeded: Named,
+    /// Last time that anything of DNS was seen, by unit.
+    ends_ns: BTreeMap<u32, i64>,
+}
+
+impl Known {
+    fn is_heeded(&self, query: &Query) -> bool {
+        !self.unheeded.contains(&name(query))
+    }
+
+    /// Leaves out what no client minds, but where nothing else is known.
+    fn forget(&self, queries: &mut Vec<Query>) {
+        if queries.iter().any(|query| self.is_heeded(query)) {
+            queries.retain(|query| self.is_heeded(query));
+        }
+    }
+
+    /// Whether questions stay unanswered for good though other traffic of their clients passes here both ways.
+    fn stays_silent(&self, queries: &[Query], world: &World<'_>) -> bool {
+        let is_old = |query: &Query| {
+            self.ends_ns.get(&query.unit).is_some_and(|end_ns| end_ns.saturating_sub(query.first_ns) >= NEVER_NS)
+        };
+        let silent = |query: &&Query| query.is_silent() && is_old(query);
+        queries.iter().filter(silent).any(|query| world.facts.dns.hears_others(query.client.addr))
     }
 }
+
+/// No server answers later, nor does a resolver wait for it.
+const NEVER_NS: i64 = 10_000_000_000;
 
 /// Questions without an answer whose clients did not ask again when resolvers do, and went on at once as who has an
 /// answer does, or whose capture is known to have lost packets: the answer came, and is what was not captured.
@@ -107,7 +136,7 @@ fn unheeded(world: &World<'_>) -> Named {
                 let waited_ns = again_ns.unwrap_or(seen_to_ns).saturating_sub(query.last_ns);
                 let least_ns = if again_ns.is_some() { *RESOLVER_NS.start() } else { 0 };
                 if !(least_ns..=*RESOLVER_NS.end()).contains(&waited_ns) {
-                    unheeded.insert((query.identity, query.first_ns));
+                    unheeded.insert(name(query));
                 }
             }
         }
@@ -120,10 +149,11 @@ fn unheeded(world: &World<'_>) -> Named {
 const AT_ONCE_NS: i64 = 2_000_000;
 const SOON_NS: i64 = 1_000_000_000;
 
-/// Whether a client asks something else soon, but not at the same time. `later` are its next queries.
+/// Whether a client asks something else soon, but not at the same time. `later` are its next queries, in order of time.
 fn goes_on(query: &Query, later: &[Query]) -> bool {
     let after_ns = |next: &Query| next.first_ns.saturating_sub(query.last_ns);
-    later.iter().map(after_ns).find(|ns| *ns > AT_ONCE_NS).is_some_and(|ns| ns <= SOON_NS)
+    let next = later.partition_point(|next| after_ns(next) <= AT_ONCE_NS);
+    later.get(next).is_some_and(|next| after_ns(next) <= SOON_NS)
 }
 
 /// Numbers that come more than once.
@@ -204,9 +234,9 @@ fn judge_again(server: Endpoint, queries: &[Query], world: &World<'_>) -> Findin
     finding.counts.insert("stalled_lookups", stalled as i64);
     finding.counts.insert("lookups", stalled as i64);
     finding.explanation = format!(
-        "{} of {server} passed here, and seconds later {} asked the same again from the same port. A resolver does that when an \
-         answer did not reach it, or that to its other question: {lookups} stalled, and the loss is between this point \
-         and the client.",
+        "{} of {server} passed here, and seconds later {} asked the same again from the same port. A resolver does that \
+         when an answer did not reach it, or that to its other question: {lookups} stalled, and the loss is between this \
+         point and the client.",
         count_of(queries.len() as u64, "answer"),
         some_of(clients(queries), 3),
     );
@@ -244,19 +274,6 @@ fn ends_ns(world: &World<'_>) -> BTreeMap<u32, i64> {
     ends
 }
 
-/// No server answers later, nor does a resolver wait for it.
-const NEVER_NS: i64 = 10_000_000_000;
-
-/// Whether questions stay unanswered for good though other traffic of their clients passes here both ways.
-fn stays_silent(queries: &[Query], world: &World<'_>) -> bool {
-    let ends_ns = ends_ns(world);
-    let is_old = |query: &Query| {
-        ends_ns.get(&query.unit).is_some_and(|end_ns| end_ns.saturating_sub(query.first_ns) >= NEVER_NS)
-    };
-    let silent = |query: &&Query| query.is_silent() && is_old(query);
-    queries.iter().filter(silent).any(|query| world.facts.dns.hears_others(query.client.addr))
-}
-
 /// Where attempts were lost.
 #[derive(Clone, Copy, Default)]
 struct Lost {
@@ -290,7 +307,7 @@ impl Lost {
     }
 }
 
-fn judge(server: Endpoint, queries: &[Query], unheeded: &Named, world: &World<'_>) -> Finding {
+fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) -> Finding {
     let dns = &world.facts.dns;
     let all = dns.of_server(server).attempts + dns.folded_of(server);
     let lost = Lost::of(queries);
@@ -298,11 +315,11 @@ fn judge(server: Endpoint, queries: &[Query], unheeded: &Named, world: &World<'_
     let stalled = lookups(queries, dns);
     let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
     let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
-    let visible = queries.iter().any(|query| dns.sees_answers(query)) || stays_silent(queries, world);
-    let is_few = u64::from(lost.attempts) * DROPPED <= all;
+    let visible = queries.iter().any(|query| dns.sees_answers(query)) || known.stays_silent(queries, world);
     // Of what the capture itself lost as much may be missing.
+    let is_few = u64::from(lost.attempts) * DROPPED <= all;
     let dropped = world.found(&["CAP001"]).next().is_some() && is_few;
-    let minded = queries.iter().any(|query| !unheeded.contains(&(query.identity, query.first_ns)))
+    let minded = queries.iter().any(|query| known.is_heeded(query))
         || !is_few && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit));
     finding.severity = match (visible && minded && !dropped && !is_symptom(queries, world), few) {
         (false, _) => Severity::Info,

@@ -17,7 +17,8 @@ pub(crate) const ABOUT: About = About {
     why: "What this server does not know itself it cannot look up there: names outside of the cluster fail or are slow.",
     how: "Three or more questions for NS of the root to one server, at most 2 s apart, none of which is answered; an ICMP \
           error is no answer.",
-    false_positives: "Once a probe is answered the server is back, and this is a warning only. Single questions for NS of the root are how any resolver begins.",
+    false_positives: "Once a probe is answered the server is back, and this is a warning only. Single questions for NS of \
+                      the root are how any resolver begins.",
     fix: "Check the upstream's address in the forward plugin (or in the resolv.conf of the node that CoreDNS runs on), and \
           whether UDP and TCP port 53 reach it from the DNS pods.",
     filter: "dns.qry.name == \"<Root>\" && dns.qry.type == 2",

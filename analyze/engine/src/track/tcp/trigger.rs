@@ -128,12 +128,11 @@ impl Half {
     /// Whether a segment was sent before those that overtook it, and what shows that. A resend takes a new IP
     /// identification and a new timestamp.
     fn is_late(&self, resend: &Resend, packet: &Packet, gap: &Gap) -> Option<Proof> {
-        if packet.ip_id != 0 && gap.ip_id != 0 && self.sent.ids_count_up() {
-            let before = (packet.ip_id.wrapping_sub(gap.ip_id) as i16) < 0;
+        if let Some(before) = self.is_before_by_id(packet, gap.ip_id) {
             return before.then_some(Proof::IpId);
         }
-        if packet.bits.has_timestamps() && packet.tsval != gap.tsval {
-            return after(gap.tsval, packet.tsval).then_some(Proof::Timestamp);
+        if let Some(before) = is_before_by_stamp(packet, gap.tsval) {
+            return before.then_some(Proof::Timestamp);
         }
         let gap_ns = resend.gap_ns?;
         let repeated = self.trouble.as_ref().is_some_and(|trouble| trouble.repeat_ns >= gap.ns);
@@ -184,14 +183,19 @@ impl Half {
         Resend { trigger, verdict: Verdict::LostDownstream, ..resend }
     }
 
-    /// Whether a segment was sent before the one that brought its bytes here first, and what shows that.
-    fn was_sent_before(&self, packet: &Packet, before: &Before) -> Option<Proof> {
-        if packet.bits.has_timestamps() && packet.tsval != before.tsval {
-            return after(before.tsval, packet.tsval).then_some(Proof::Timestamp);
+    /// Whether a segment was sent before the one that brought its bytes here first, and what shows that. Timestamps come
+    /// first: identifications may have gone round since.
+    fn was_sent_before(&self, packet: &Packet, first: &Before) -> Option<Proof> {
+        if let Some(before) = is_before_by_stamp(packet, first.tsval) {
+            return before.then_some(Proof::Timestamp);
         }
-        let ids = packet.ip_id != 0 && before.ip_id != 0 && self.sent.ids_count_up();
-        let back = (packet.ip_id.wrapping_sub(before.ip_id) as i16) < 0;
-        (ids && back).then_some(Proof::IpId)
+        self.is_before_by_id(packet, first.ip_id)?.then_some(Proof::IpId)
+    }
+
+    /// Whether a packet was sent before another with this identification, where that tells.
+    fn is_before_by_id(&self, packet: &Packet, ip_id: u16) -> Option<bool> {
+        let tells = packet.ip_id != 0 && ip_id != 0 && self.sent.ids_count_up();
+        tells.then(|| (packet.ip_id.wrapping_sub(ip_id) as i16) < 0)
     }
 
     fn before(&self, seq: u32) -> Option<Before> {
@@ -256,6 +260,11 @@ impl Half {
         let one = resend.segments <= 1 && resend.tail;
         one && !probed && context.handshake.may_sack() && (rtt_ns.max(MS)..=most_ns).contains(&quiet_ns)
     }
+}
+
+/// Whether a packet was sent before another with this timestamp, where that tells.
+fn is_before_by_stamp(packet: &Packet, tsval: u32) -> Option<bool> {
+    (packet.bits.has_timestamps() && packet.tsval != tsval).then(|| after(tsval, packet.tsval))
 }
 
 /// Whether a packet is the one before once more: a resend takes a new IP identification, and a new timestamp as soon as
