@@ -1,6 +1,6 @@
 use super::evidence::{count_of, servers_filter, some_of};
 use super::slow_server::millis;
-use super::turns::TurnService;
+use super::turns::{self, TurnService};
 use super::world::World;
 use super::{About, Outcome, went_down};
 use crate::Addr;
@@ -106,12 +106,7 @@ fn down<'a>(service: &'a TurnService, world: &World<'_>) -> Option<Down<'a>> {
 
 /// The endpoint that a request was sent to, where that was seen.
 fn endpoint(service: &TurnService, turn: &Turn, world: &World<'_>) -> Option<Endpoint> {
-    let kept = &world.facts.servers.kept;
-    let is_its = |connection: &&Connection| {
-        let same = connection.stages.iter().any(|stage| (stage.orig, stage.resp) == (turn.client, turn.server));
-        same && connection.flows(kept).any(|flow| (flow.first_ns..=flow.last_ns).contains(&turn.asked_ns))
-    };
-    let translated = kept.sent_to(turn.server).find(is_its).and_then(Connection::endpoint);
+    let translated = turns::endpoint(turn, &world.facts.servers.kept);
     translated.or_else(|| Some(turn.server).filter(|at| *at != service.server))
 }
 

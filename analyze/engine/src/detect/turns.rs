@@ -5,7 +5,7 @@ use super::times::Times;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role};
-use crate::path::Kept as Connections;
+use crate::path::{Connection, Kept as Connections};
 use crate::track::index::Index;
 use crate::track::prefetch::prefetch_all;
 use crate::track::{Endpoint, Fate, Resent, Turn};
@@ -134,10 +134,15 @@ impl ServerTurns {
         }
     }
 
+    /// Turns in which something went wrong, a few of each kind.
+    fn troubled(&self) -> impl Iterator<Item = &Turn> {
+        let kinds = [&self.slow, &self.gave_up, &self.races, &self.dropped, &self.tls_failures];
+        kinds.into_iter().flat_map(|kind| &kind.turns)
+    }
+
     /// Whether anything went wrong.
     fn is_troubled(&self) -> bool {
-        let kinds = [&self.slow, &self.gave_up, &self.races, &self.dropped, &self.tls_failures];
-        kinds.iter().any(|kind| kind.count > 0)
+        self.troubled().next().is_some()
     }
 
     /// Takes in another view: of the same turns, which count once, or of others. Times are those of the view that has
@@ -342,12 +347,24 @@ impl TurnService {
         views.sort_by_key(|view| (is_hidden(view), view.facts.turns == 0, view.facts.first_ns, view.server));
         let server = views.first().map(|view| view.server).unwrap_or_default();
         let troubled = views.iter().filter(|view| view.server != server && view.facts.is_troubled());
-        let behind: BTreeSet<Endpoint> = troubled.map(|view| view.server).collect();
+        let mut behind: BTreeSet<Endpoint> = troubled.map(|view| view.server).collect();
+        behind
+            .extend(views.iter().flat_map(|view| view.facts.troubled().filter_map(|turn| endpoint(turn, connections))));
+        behind.remove(&server);
         let mut views = views.into_iter().map(|view| view.facts);
         let mut facts = views.next().unwrap_or_default();
         views.for_each(|view| facts.merge(&view));
         Self { server, behind: behind.into_iter().collect(), facts }
     }
+}
+
+/// The endpoint that a request was sent on to, where that was seen.
+pub(super) fn endpoint(turn: &Turn, connections: &Connections) -> Option<Endpoint> {
+    let is_its = |connection: &&Connection| {
+        let same = connection.stages.iter().any(|stage| (stage.orig, stage.resp) == (turn.client, turn.server));
+        same && connection.flows(connections).any(|flow| (flow.first_ns..=flow.last_ns).contains(&turn.asked_ns))
+    };
+    connections.sent_to(turn.server).find(is_its).and_then(Connection::endpoint)
 }
 
 /// Those servers to which connections for another address were translated. Where several connections go on at a time,
