@@ -65,11 +65,14 @@ impl Group {
     /// Whether this is a query of the group's time that its unit did not see yet, or an attempt that counts as a query of
     /// its own where the answer to the one before was still there.
     fn lacks(&self, query: &Query) -> bool {
-        let close = query.first_ns.saturating_sub(self.near.last_ns) < SAME_NS
-            && self.near.first_ns.saturating_sub(query.last_ns) < SAME_NS;
+        let near = &self.near;
+        let close = query.first_ns.saturating_sub(near.last_ns) < SAME_NS
+            && near.first_ns.saturating_sub(query.last_ns) < SAME_NS;
+        // Source NAT may change the port, at a router, and not the server.
+        let same = query.client.port == near.client.port || query.server == near.server && query.ttl != near.ttl;
         let seen: u32 = self.members().filter(|known| known.unit == query.unit).map(|known| known.attempts).sum();
         let most = self.members().map(|known| known.attempts).max().unwrap_or_default();
-        close && (seen == 0 || seen + query.attempts <= most)
+        close && same && (seen == 0 || seen + query.attempts <= most)
     }
 
     fn add(&mut self, query: Query) {

@@ -5,9 +5,11 @@ mod cases;
 mod cite;
 pub(super) mod conntrack_race;
 pub(super) mod family;
+mod forwarded;
 mod lookups;
 pub(super) mod loss;
 mod merge;
+mod over_tcp;
 pub(super) mod rate_limited;
 mod rcodes;
 pub(super) mod refused;
@@ -30,7 +32,7 @@ use crate::wire::dns::PORT;
 use cases::{Cases, OfServer};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A transaction in short.
 #[derive(Clone, Copy, Debug)]
@@ -84,15 +86,6 @@ pub(crate) struct Story {
     pub(super) rejection: Option<Rejection>,
 }
 
-/// Connections to TCP port 53 of a server.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct OverTcp {
-    pub(super) established: u64,
-    pub(super) refused: u64,
-    pub(super) failed: u64,
-    pub(super) frames: Vec<FrameId>,
-}
-
 /// What passes between a client and others besides DNS.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Elsewhere {
@@ -125,7 +118,6 @@ pub(crate) struct Dns {
     /// Whether folding makes no more room.
     is_full: bool,
     stories: Vec<Story>,
-    pub(super) over_tcp: BTreeMap<(Addr, Endpoint), OverTcp>,
     pub(super) elsewhere: HashMap<Addr, Elsewhere, RandomState>,
     /// Ports of clients about whose questions an ICMP error came, be its quote too short to tell which.
     rejected: BTreeSet<Endpoint>,
@@ -230,9 +222,7 @@ impl Dns {
     pub(crate) fn flow(&mut self, flow: &Flow) {
         if flow.resp.port == PORT {
             let unreachable = flow.rejection.is_some_and(|rejection| rejection.icmp.is_unreachable());
-            if flow.proto == TCP {
-                self.tcp(flow);
-            } else if unreachable && self.rejected.len() < MAX_PAIRS {
+            if flow.proto != TCP && unreachable && self.rejected.len() < MAX_PAIRS {
                 self.rejected.insert(flow.orig);
             }
         } else if self.elsewhere.len() < MAX_PAIRS || self.elsewhere.contains_key(&flow.orig.addr) {
@@ -242,26 +232,6 @@ impl Dns {
             if let Some(rtt) = flow.rtt_resp_ns.get() {
                 of_client.rtt_ns = (of_client.rtt_ns.0.saturating_add(rtt), of_client.rtt_ns.1 + 1);
             }
-        }
-    }
-
-    fn tcp(&mut self, flow: &Flow) {
-        use crate::detect::Outcome;
-        let key = (flow.orig.addr, flow.resp);
-        if self.over_tcp.len() >= MAX_PAIRS && !self.over_tcp.contains_key(&key) {
-            return;
-        }
-        let of_pair = self.over_tcp.entry(key).or_default();
-        let count = match flow.outcome() {
-            Outcome::Established => &mut of_pair.established,
-            Outcome::Refused => &mut of_pair.refused,
-            // A SYN that was sent again and not answered by then.
-            Outcome::Unclear if flow.from_orig.syns < 2 || flow.from_resp.packets > 0 => return,
-            _ => &mut of_pair.failed,
-        };
-        *count += 1;
-        if flow.outcome() != Outcome::Established && of_pair.frames.len() < FRAMES {
-            of_pair.frames.extend(flow.syns.iter().copied().take(3));
         }
     }
 

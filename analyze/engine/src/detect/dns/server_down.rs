@@ -1,6 +1,7 @@
+use super::Query;
 use super::cases::OfServer;
 use super::cite::{by_server, clients, names, server_filter};
-use super::{OverTcp, Query};
+use super::over_tcp::over_tcp;
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -111,16 +112,4 @@ fn explain(
         names(queries, world),
         says.take(4).collect::<Vec<_>>().join(", "),
     )
-}
-
-/// Connections of all clients to the server's TCP port 53.
-pub(super) fn over_tcp(server: Endpoint, world: &World<'_>) -> OverTcp {
-    let of_server = world.facts.dns.over_tcp.iter().filter(|((_, of), _)| *of == server);
-    of_server.fold(OverTcp::default(), |mut sum, (_, pair)| {
-        sum.established += pair.established;
-        sum.refused += pair.refused;
-        sum.failed += pair.failed;
-        sum.frames.extend(pair.frames.iter().copied().take(8usize.saturating_sub(sum.frames.len())));
-        sum
-    })
 }

@@ -1,4 +1,5 @@
 use super::cite::{by_server, millis, names, quantile, server_filter};
+use super::forwarded::Forwarded;
 use super::{Query, SLOW_NS};
 use crate::Addr;
 use crate::detect::About;
@@ -6,6 +7,7 @@ use crate::detect::evidence::count_of;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
+use crate::track::dns::transaction::rcode;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const ABOUT: About = About {
@@ -19,7 +21,8 @@ pub(crate) const ABOUT: About = About {
     how: "Time from the last attempt before an answer to that answer, by server and, where it is seen, by backend. Three \
           or more slow answers that are a twentieth of all, and slower than the network by connections of the same \
           client.",
-    false_positives: "A lookup that stalled because a packet was lost is not slow: it counts from the attempt that was \
+    false_positives: "SERVFAIL that comes late is that, and what waits for an upstream server is told of that one. \
+                      A lookup that stalled because a packet was lost is not slow: it counts from the attempt that was \
                       answered. A distant server is as far away as the network says.",
     fix: "Compare the latency at the server's own pod: when it is the same there, the server is slow (CPU limit and \
           throttling, too few replicas, a slow upstream), else the way to it.",
@@ -32,7 +35,16 @@ const PATTERN: usize = 3;
 const PERCENT: usize = 5;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let answered = || world.facts.dns.queries().iter().filter(|query| query.is_answered() && !query.rejected);
+    // What waits for another server is told of that one, and a failure is none of slowness.
+    let forwarded = Forwarded::of(world);
+    let is_own = |query: &Query| {
+        let other = || query.rcode == Some(rcode::SERVFAIL) || forwarded.waits_for(query).is_some();
+        !(is_slow(query) && other())
+    };
+    let answered = || {
+        let queries = world.facts.dns.queries().iter();
+        queries.filter(|query| query.is_answered() && !query.rejected).filter(|query| is_own(query))
+    };
     let slow: BTreeSet<Endpoint> = answered().filter(|query| is_slow(query)).map(|query| query.server).collect();
     by_server(answered().filter(|query| slow.contains(&query.server)))
         .iter()

@@ -1,6 +1,6 @@
 use super::Query;
 use super::cite::{clients, names};
-use super::server_down::over_tcp;
+use super::over_tcp::over_tcp;
 use super::truncation::truncated;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};

@@ -1,6 +1,6 @@
 use super::Query;
 use super::cite::{by_server, clients, names};
-use super::server_down::over_tcp;
+use super::over_tcp::over_tcp;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;

@@ -6,6 +6,8 @@ use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
 use crate::wire::dns::name_hash;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 pub(crate) const ABOUT: About = About {
     code: "DNS012",
@@ -43,6 +45,19 @@ pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
         let silent = by_server(probes(world).filter(|query| !query.is_answered())).into_values();
         silent.filter(|probes| is_series(probes)).flatten().collect()
     })
+}
+
+/// A question fails before its server is probed: CoreDNS gives up on it after 5 s.
+const BEFORE_NS: i64 = 10_000_000_000;
+
+/// When servers that are probed were found dead, from the questions that failed first on.
+pub(super) fn dead(world: &World<'_>) -> BTreeMap<Endpoint, RangeInclusive<i64>> {
+    let span_ns = |probes: Vec<Query>| {
+        let times = || probes.iter().map(|probe| probe.first_ns);
+        let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+        first.saturating_sub(BEFORE_NS)..=last.saturating_add(APART_NS)
+    };
+    by_server(cases(world).iter()).into_iter().map(|(server, probes)| (server, span_ns(probes))).collect()
 }
 
 /// Whether enough follow each other.

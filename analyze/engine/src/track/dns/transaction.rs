@@ -368,11 +368,11 @@ impl Transaction {
         Some(answer.ns.saturating_sub(before.ns))
     }
 
-    /// A number that sightings of the same transaction share, in whatever unit: identification, port, question. The
-    /// same client may use it again.
+    /// A number that sightings of the same transaction share, in whatever unit: identification and question. Source NAT
+    /// changes address and port. The same client may use it again.
     pub fn identity(&self) -> u64 {
         let tcp = u64::from(self.transport == Transport::Tcp);
-        let numbers = u64::from(self.id) << 32 | u64::from(self.client.port) << 16 | u64::from(self.qtype);
+        let numbers = u64::from(self.id) << 32 | u64::from(self.qtype);
         self.name.hash().rotate_left(7) ^ numbers ^ tcp << 63
     }
 
