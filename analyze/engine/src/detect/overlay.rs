@@ -10,7 +10,7 @@ use crate::track::tunnels::{Macs, Way};
 use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Two ends of tunnels of one kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -31,8 +31,6 @@ pub(crate) struct Inside {
     pub(crate) came_back: u64,
     /// Of these, those whose answers came to the originator's host in the tunnel and not out of it.
     pub(crate) stuck: u64,
-    /// Servers of those, a few.
-    pub(crate) servers: BTreeSet<Endpoint>,
     /// Connections that came about.
     pub(crate) complete: u64,
     /// When the last of these began.
@@ -46,8 +44,10 @@ pub(crate) struct Inside {
     /// Failed attempts of originators behind `a`, and behind `b`.
     pub(crate) from_a: u64,
     pub(crate) from_b: u64,
-    /// When attempts without any answer began, and to whom, a few.
-    pub(crate) silent_ns: Vec<(i64, Addr)>,
+    /// When attempts without any answer began, and to whom: the latest.
+    pub(crate) silent_ns: VecDeque<(i64, Addr)>,
+    /// From when to when attempts were made whose handshake never went on, and to whom: the latest.
+    pub(crate) half_open_ns: VecDeque<(i64, i64, Endpoint)>,
     pub(crate) frames: Vec<FrameId>,
     pub(crate) span_ns: Option<(i64, i64)>,
 }
@@ -131,20 +131,26 @@ impl Inside {
         let stuck = is_stuck(flow);
         self.stuck += u64::from(stuck);
         self.came_back += u64::from(!stuck && is_next_to_orig(flow));
-        if self.servers.len() < FRAMES {
-            self.servers.insert(flow.resp);
-        }
+        keep_latest(&mut self.half_open_ns, [(flow.first_ns, flow.last_ns, flow.resp)]);
     }
 
     fn be_silent(&mut self, ns: i64, to: Addr) {
         self.silent += 1;
-        if self.silent_ns.len() < TIMES {
-            self.silent_ns.push((ns, to));
-        }
+        keep_latest(&mut self.silent_ns, [(ns, to)]);
     }
 }
 
 impl Inside {
+    /// Servers whose answers left and whose handshakes never went on, a few. With a time, those of attempts after it that
+    /// went on for longer than a moment.
+    pub(super) fn half_open_servers(&self, since_ns: Option<i64>) -> BTreeSet<Endpoint> {
+        let is_later = |first: i64, last: i64| {
+            since_ns.is_none_or(|since| first > since && last.saturating_sub(first) >= SILENCE_NS)
+        };
+        let later = self.half_open_ns.iter().filter(|(first, last, _)| is_later(*first, *last));
+        later.map(|(.., server)| *server).collect()
+    }
+
     /// Takes in what happened inside another tunnel of the same two ends.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.silent += other.silent;
@@ -159,11 +165,17 @@ impl Inside {
         self.both_ways += other.both_ways;
         self.from_a += other.from_a;
         self.from_b += other.from_b;
-        self.servers.extend(&other.servers);
-        self.silent_ns.extend(other.silent_ns.iter().take(TIMES.saturating_sub(self.silent_ns.len())));
+        keep_latest(&mut self.silent_ns, other.silent_ns.iter().copied());
+        keep_latest(&mut self.half_open_ns, other.half_open_ns.iter().copied());
         self.frames.extend(other.frames.iter().take(FRAMES.saturating_sub(self.frames.len())));
         self.span_ns = union(self.span_ns.into_iter().chain(other.span_ns));
     }
+}
+
+/// Adds items, of which the last ones stay.
+fn keep_latest<T>(kept: &mut VecDeque<T>, more: impl IntoIterator<Item = T>) {
+    kept.extend(more);
+    kept.drain(..kept.len().saturating_sub(TIMES));
 }
 
 /// Whether a capture with a connection's tunnel has it outside too, where no router has passed it on and no answer has

@@ -66,7 +66,7 @@ fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], wo
     finding.about(Role::Vtep, &pair.a);
     finding.about(Role::Vtep, &pair.b);
     let servers: BTreeSet<Endpoint> =
-        ways.iter().flat_map(|(_, view, _)| view.inside.servers.iter().copied()).collect();
+        ways.iter().flat_map(|(_, view, _)| view.inside.half_open_servers(None)).collect();
     for server in &servers {
         finding.about(Role::Server, server);
     }

@@ -4,6 +4,7 @@ use super::overlay::{ATTEMPTS, Pair, Units, View, views};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::time::rfc3339;
 use std::collections::BTreeMap;
 
 pub(super) const ABOUT: About = About {
@@ -16,8 +17,8 @@ pub(super) const ABOUT: About = About {
           security group lets the overlay's port through one way only, or a node sends to a stale address.",
     how: "For each pair of outer addresses: frames each way, and what became of the connections inside. Said when one \
           capture sees one direction only and another sees both; when an end that exchanges packets with other nodes \
-          sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside \
-          repeats and none completes.",
+          sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside, be it \
+          from some moment on, repeats and none completes.",
     false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
                       Handshakes with one server alone may be stopped there: two servers are required. Answers that a \
                       capture next to the client has seen in the tunnel have arrived, and are dropped behind it, unless it \
@@ -45,20 +46,22 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 }
 
 fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
-    let complete: u64 = units.values().map(|view| view.inside.complete).sum();
+    let worked_ns = units.values().filter_map(|view| view.inside.complete_ns).max();
     let came_back = units.values().any(|view| view.inside.came_back > 0);
-    let unanswered = units.values().filter(|_| complete == 0 && !came_back).find_map(|view| answers_lost(pair, view));
+    let unanswered = units.values().filter(|_| !came_back).find_map(|view| answers_lost(pair, view, worked_ns));
     unanswered.or_else(|| units.iter().find_map(|(unit, view)| nothing_back(pair, *unit, view, units, all)))
 }
 
-/// SYNs arrive, SYN-ACKs leave, and no handshake ever completes: the answers are lost on the way.
-fn answers_lost(pair: Pair, view: &View) -> Option<Loss> {
+/// SYNs arrive, SYN-ACKs leave, and no handshake completes, be it from some moment on: the answers are lost on the way.
+fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss> {
     let inside = &view.inside;
-    if view.ab.frames == 0 || view.ba.frames == 0 || (inside.servers.len() as u64) < ATTEMPTS {
+    let servers = inside.half_open_servers(worked_ns).len();
+    if view.ab.frames == 0 || view.ba.frames == 0 || (servers as u64) < ATTEMPTS {
         return None;
     }
     let (from, to) = if inside.from_a >= inside.from_b { (pair.b, pair.a) } else { (pair.a, pair.b) };
     let handshakes = count_of(inside.half_open, "handshake");
+    let since = worked_ns.map_or_else(String::new, |ns| format!(" after {}", rfc3339(ns)));
     if inside.stuck > 0 {
         let how = format!(
             "the answers of {} from {from} come to {to} in the tunnel and not out of it: its host drops them before, by a \
@@ -68,7 +71,7 @@ fn answers_lost(pair: Pair, view: &View) -> Option<Loss> {
         return Some(Loss { from, to, how, confidence: 0.85 });
     }
     let how = format!(
-        "{handshakes} inside repeat SYN and SYN-ACK and none completes, so the answers that leave {from} do not arrive \
+        "{handshakes} inside repeat SYN and SYN-ACK and none completes{since}, so the answers that leave {from} do not arrive \
          at {to}"
     );
     Some(Loss { from, to, how, confidence: 0.85 })
