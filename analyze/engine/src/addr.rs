@@ -44,6 +44,11 @@ impl Addr {
         Self(bytes)
     }
 
+    /// Whether it is of the host itself (RFC 1122 3.2.1.3, RFC 4291 2.5.3).
+    pub fn is_loopback(&self) -> bool {
+        self.ip().is_loopback()
+    }
+
     /// Whether it is of a range that is not routed on the internet (RFC 1918, 6598, 4193, 4291).
     pub fn is_private(&self) -> bool {
         match self.0 {

@@ -43,7 +43,7 @@ struct Case<'a> {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut cases: BTreeMap<Endpoint, Case<'_>> = BTreeMap::new();
     for (_, connection, outcome) in world.facts.servers.outcomes() {
-        let hairpin = Binding::of(connection).any(|binding| binding.is_hairpin());
+        let hairpin = Binding::of(connection).any(|binding| binding.is_hairpin()) || is_to_itself(connection);
         let fails = matches!(outcome, Outcome::Unanswered | Outcome::HalfOpen);
         if hairpin && (fails || is_drawn_anew(connection, &world.facts.servers.kept)) {
             let case = cases.entry(connection.front().resp).or_default();
@@ -56,6 +56,13 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
     }
     cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
+}
+
+/// Whether a host sends to its own address, which only translation makes it send over a wire: over its loopback it has
+/// an answer, be it a reset.
+fn is_to_itself(connection: &Connection) -> bool {
+    let front = connection.front();
+    connection.stages.len() == 1 && front.orig.addr == front.resp.addr && !front.orig.addr.is_loopback()
 }
 
 /// Where a connection is sent back to its originator.
@@ -77,7 +84,8 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     let kept = &world.facts.servers.kept;
     let tries = count_of(case.failed.len() as u64, "connection");
     let pods = some_of(&case.pods, 3);
-    let mut finding = Finding::of(&ABOUT, format!("{pods} cannot reach itself through {service} ({tries})"));
+    let through = if case.pods.contains(&service.addr) { "at its own address" } else { "through" };
+    let mut finding = Finding::of(&ABOUT, format!("{pods} cannot reach itself {through} {service} ({tries})"));
     finding.about(Role::Service, &service);
     for pod in &case.pods {
         finding.about(Role::Client, pod);

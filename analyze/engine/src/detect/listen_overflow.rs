@@ -6,7 +6,7 @@ use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::is_fresh;
 use crate::time::widen;
-use crate::track::event::Flow;
+use crate::track::event::{Flow, LegSeen};
 use crate::track::{Endpoint, FrameId};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -78,11 +78,15 @@ fn is_explained(server: Endpoint, world: &World<'_>) -> bool {
         .any(|code| has_finding(world, code, server.addr))
 }
 
-/// Points where a server's packets have passed no router and its clients' have: next to the server, not to a client.
-fn places_next_to_servers(world: &World<'_>) -> BTreeSet<(u16, Endpoint)> {
-    let next_to = |flow: &&Flow| is_fresh(flow.from_resp.ttl) && !is_fresh(flow.from_orig.ttl);
+/// Places, point and tunnel, and whom they are next to.
+type Places = BTreeSet<(u16, u32, Endpoint)>;
+
+/// Places where a server's packets have passed no router and its clients' have: next to the server, not to a client.
+fn places_next_to_servers(world: &World<'_>) -> Places {
+    let next_to = |leg: &&LegSeen| is_fresh(leg.resp_ttl) && !is_fresh(leg.orig_ttl);
     let flows = connections(world).flat_map(|(_, _, flows)| flows);
-    flows.filter(next_to).map(|flow| (flow.leg.point, flow.resp)).collect()
+    let legs = flows.flat_map(|flow| flow.legs().filter(next_to).map(move |leg| (leg.point, leg.tunnel, flow.resp)));
+    legs.collect()
 }
 
 impl Attempts {
@@ -99,22 +103,26 @@ impl Attempts {
         self.dropped < PATTERN && self.ignored == 0 && many
     }
 
-    fn add(&mut self, orig: Endpoint, flows: &[&Flow], near: &BTreeSet<(u16, Endpoint)>) {
+    fn add(&mut self, orig: Endpoint, flows: &[&Flow], near: &Places) {
         self.services.extend(flows.first().map(|flow| flow.resp));
         self.established += u64::from(flows.iter().any(|flow| flow.from_resp.packets > flow.from_resp.syns));
         let ignored = flows.iter().any(|flow| flow.ignored > 0);
-        let next_to = flows.iter().find(|flow| near.contains(&(flow.leg.point, flow.resp)));
+        let at = |flow: &'_ Flow| {
+            flow.legs().find(|leg| near.contains(&(leg.point, leg.tunnel, flow.resp))).map(|leg| leg.syns)
+        };
+        let next_to = flows.iter().find_map(|flow| Some((*flow, at(flow)?)));
         if flows.iter().any(|flow| flow.rejection.is_some() || (flow.reset.is_some() && flow.from_resp.syns == 0)) {
             return;
         }
-        let dropped = next_to.filter(|flow| flow.early_syns() > 1);
+        let dropped = next_to.filter(|(flow, syns)| flow.early_syns() > 1 && *syns > 1);
         if let Some(first) = flows.first().filter(|flow| next_to.is_none() && flow.early_syns() > 1) {
             *(if first.from_resp.packets > 0 { &mut self.late } else { &mut self.never }) += 1;
             self.note(orig, first);
         }
-        if let Some(flow) = dropped.or_else(|| flows.first().filter(|_| ignored)) {
+        let met = dropped.map(|(flow, _)| flow).or_else(|| flows.first().copied().filter(|_| ignored));
+        if let Some(flow) = met {
             self.dropped += u64::from(dropped.is_some());
-            self.dropped_syns += dropped.map_or(0, |flow| flow.early_syns());
+            self.dropped_syns += dropped.map_or(0, |(flow, syns)| flow.early_syns().min(syns.into()));
             self.ignored += u64::from(ignored);
             self.note(orig, flow);
         }

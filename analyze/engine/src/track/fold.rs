@@ -16,6 +16,8 @@ pub(crate) struct Recent {
 struct Sighting {
     ns: i64,
     fingerprint: u32,
+    /// The tunnel that it was in: what goes into one and what is in it are seen at two places, whatever the interface.
+    tunnel: u32,
     seq: u32,
     /// Payload bytes of a TCP segment; 0 of others.
     len: u32,
@@ -31,7 +33,7 @@ const FOLD_NS: i64 = 50_000_000;
 const ANONYMOUS_NS: i64 = 2_000_000;
 
 impl Recent {
-    /// Whether this packet was seen a moment ago, whole or in another cut: segmentation offload shows one long packet
+    /// Whether this packet was seen a moment ago in the same tunnel or in none, whole or in another cut: segmentation offload shows one long packet
     /// before an interface and its segments behind it. What was not is remembered.
     pub(crate) fn has(&mut self, packet: &Packet, end: End) -> bool {
         let new = Sighting::of(packet, end);
@@ -50,6 +52,7 @@ impl Sighting {
             ns: packet.ts_ns,
             // The lowest bit is always set before, so this is never 0.
             fingerprint: fingerprint(packet) << 1 | end as u32 | 1 << 31,
+            tunnel: packet.tunnel,
             seq: packet.seq,
             len: if packet.kind == Kind::Tcp { packet.payload_len } else { 0 },
             segment: 0,
@@ -60,6 +63,9 @@ impl Sighting {
 
     fn repeats(&self, old: &mut Self) -> bool {
         let gap_ns = self.ns.saturating_sub(old.ns);
+        if self.tunnel != old.tunnel {
+            return false;
+        }
         if self.fingerprint == old.fingerprint {
             return gap_ns < FOLD_NS;
         }

@@ -160,7 +160,7 @@ impl Cold {
         (self.more, self.charged) = (None, 0);
     }
 
-    /// Whether this packet was seen a moment ago, where the capture hides interfaces (SLL).
+    /// Whether this packet was seen a moment ago at the same depth, where the capture hides interfaces (SLL).
     pub(crate) fn is_folded(&mut self, packet: &Packet, end: End) -> bool {
         self.more_mut().recent.get_or_insert_default().has(packet, end)
     }
