@@ -20,6 +20,7 @@ mod dns;
 mod dns_cacheable_repeats;
 mod dns_name_missing;
 mod dns_negative_cache;
+mod dropped_requests;
 mod duplicate_ip;
 mod endpoint_outlier;
 pub(crate) mod evidence;
@@ -159,6 +160,7 @@ pub const DETECTORS: &[About] = &[
     connect_timeout::ABOUT,
     backend_reset::ABOUT,
     keepalive_race::ABOUT,
+    dropped_requests::ABOUT,
     asymmetric_path::ABOUT,
     packet_loss::ABOUT,
     reordering::ABOUT,

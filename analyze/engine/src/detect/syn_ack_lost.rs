@@ -48,7 +48,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for (orig, resp, flows) in connections(world) {
         let over = flows.iter().any(|flow| flow.from_orig.packets > flow.from_orig.syns);
         let half = flows.iter().find(|flow| flow.is_half_open() && is_answered(flow));
-        let half = half.filter(|flow| !over && !world.is_in_broken_tunnel(flow));
+        let half = half.filter(|_| !over && !flows.iter().any(|flow| world.is_in_broken_tunnel(flow)));
         if let Some(flow) = half.filter(|flow| whole.contains(&flow.unit) || flow.from_orig.syns > CHANCE) {
             let halves = servers.entry(resp).or_default();
             halves.add(orig, flow);

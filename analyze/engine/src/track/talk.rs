@@ -263,7 +263,8 @@ impl Talk {
         if switches && let Some(head) = http1::head_of_h2c(heard.bytes) {
             return self.upgrade(hot, heard, head, ended);
         }
-        self.position[other] = hot.lanes[other].next_seq;
+        // Of an end that has said nothing yet where the capture begins, this one says where it will go on.
+        self.position[other] = hot.lanes[other].sent().unwrap_or(heard.packet.ack);
         let said = said.unwrap_or_default();
         if said.traits.has(Traits::STREAM) {
             hot.talk |= Bit::OFF;

@@ -56,6 +56,21 @@ fn a_connection_without_its_beginning_is_asked_by_the_ephemeral_port() {
     assert_eq!((turns[0].client.port, turns[0].request_bytes, turns[0].response_bytes), (40000, 50, 70));
 }
 
+#[test]
+fn an_answer_is_one_wherever_its_numbers_are() {
+    for server in [1_u32, 1_000_000_000, 2_000_000_000, 3_000_000_000, 4_000_000_000] {
+        let turns = run(&format!(
+            "0.020 > PA len=50 ack={server}
+             0.031 < A seq={server}
+             0.040 < PA len=70 seq={server}
+             0.050 > A"
+        ))
+        .turns;
+        let [turn] = turns.as_slice() else { panic!("{turns:?}") };
+        assert_eq!((turn.request_bytes, turn.response_bytes), (50, 70), "{server}");
+    }
+}
+
 fn fate(end: &str) -> Fate {
     let turn = "0.000 > S
          0.010 < SA
