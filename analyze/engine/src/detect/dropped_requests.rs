@@ -79,8 +79,8 @@ impl<'a> Dropper<'a> {
         finding.cite(world, frames, &servers_filter(self.service.endpoints()));
         let names: BTreeSet<&str> = self.turns.iter().map(|turn| turn.asked.text.as_str()).collect();
         finding.explanation = format!(
-            "The host of {server} acknowledged {dropped} of {} ({}), and the server then {how} the connection, without a \
-             byte of an answer. Others it answers.",
+            "The host of {server} acknowledged {dropped} of {} ({}), and the server then {how} their connections, \
+             without a byte of an answer. Others it answers.",
             some_of(&clients, 3),
             some_of(names, 4),
         );
