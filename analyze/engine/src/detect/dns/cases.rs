@@ -40,6 +40,7 @@ pub(super) struct Cases {
     pub(super) broken: OnceCell<Vec<family::Broken>>,
     pub(super) pinned: OnceCell<BTreeMap<(Endpoint, Endpoint), Vec<Query>>>,
     pub(super) probes: OnceCell<Vec<Query>>,
+    pub(super) waiting: OnceCell<BTreeMap<Endpoint, Vec<Query>>>,
     pub(super) knees: OnceCell<Vec<rate_limited::Knee>>,
 }
 

@@ -1,11 +1,15 @@
 //! Questions that a DNS server passes on to another, and what that one leaves unanswered.
 
 use super::Query;
+use super::cite::clients;
 use crate::Addr;
+use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
+use crate::finding::{Finding, Role};
 use crate::track::Endpoint;
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 
 /// Questions without an answer.
 #[derive(Debug, Default)]
@@ -58,5 +62,41 @@ impl<'a> Forwarded<'a> {
     fn first_ns(&self, query: &Query) -> Option<i64> {
         let same = self.silent.get(&(query.name, query.qtype)).into_iter().flatten();
         same.filter(|other| other.server == query.server).map(|other| other.first_ns).min()
+    }
+}
+
+/// Questions that wait in vain for one that their server passed on, by the server that leaves that one unanswered.
+pub(super) fn waiting<'a>(world: &World<'a>) -> &'a BTreeMap<Endpoint, Vec<Query>> {
+    world.facts.dns.cases.waiting.get_or_init(|| {
+        let forwarded = Forwarded::of(world);
+        let mut waiting: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
+        for query in world.facts.dns.queries().iter().filter(|query| query.unanswered > 0 && !query.tcp) {
+            if let Some(upstream) = forwarded.waits_for(query) {
+                waiting.entry(upstream).or_default().push(*query);
+            }
+        }
+        waiting
+    })
+}
+
+/// Clients and servers named of those that wait.
+const NAMED: usize = 4;
+
+impl Finding {
+    /// Says of a finding about a server who waits for it beside those that ask it.
+    pub(super) fn tell_who_waits(&mut self, server: Endpoint, world: &World<'_>) {
+        let Some(waiting) = waiting(world).get(&server) else { return };
+        let clients = clients(waiting);
+        let through: BTreeSet<Endpoint> = waiting.iter().map(|query| query.server).collect();
+        through.iter().take(NAMED).for_each(|server| self.about(Role::Resolver, server));
+        clients.iter().take(NAMED).for_each(|client| self.about(Role::Client, client));
+        self.counts.insert("waiting_for_it", waiting.len() as i64);
+        let _ = write!(
+            self.explanation,
+            " {} of {} to {} waited for these.",
+            count_of(waiting.len() as u64, "question"),
+            some_of(&clients, 3),
+            some_of(&through, 3),
+        );
     }
 }

@@ -1,8 +1,7 @@
 use super::cite::{clients, group, is_symptom, names, server_filter};
-use super::forwarded::Forwarded;
 use super::lookups::lookups;
 use super::slow::took_ns;
-use super::{Query, blocked, conntrack_race, family, rate_limited, stale_backend, upstream};
+use super::{Query, blocked, conntrack_race, family, forwarded, rate_limited, stale_backend, upstream};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -12,7 +11,6 @@ use crate::track::Endpoint;
 use crate::track::dns::transaction::rcode::{NOERROR, NXDOMAIN};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 pub(crate) const ABOUT: About = About {
@@ -50,13 +48,14 @@ const RESOLVER_NS: RangeInclusive<i64> = 2_000_000_000..=6_500_000_000;
 fn find(world: &World<'_>) -> Vec<Finding> {
     let races = conntrack_race::cases(world).chain(family::cases(world)).chain(stale_backend::cases(world));
     let more = upstream::cases(world).iter().chain(rate_limited::cases(world));
-    let of_others: Vec<&Query> = blocked::cases(world).iter().chain(races).chain(more).collect();
+    let waiting = forwarded::waiting(world).values().flatten();
+    let of_others: Vec<&Query> = blocked::cases(world).iter().chain(races).chain(more).chain(waiting).collect();
     let explained: Named = of_others.iter().map(|query| name(query)).collect();
-    let mut troubled: BTreeSet<Option<u32>> = of_others.iter().map(|query| group(query, world)).collect();
+    let troubled: BTreeSet<Option<u32>> = of_others.iter().map(|query| group(query, world)).collect();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
     let (slowest, rejections) = (slowest(world), rejections(world));
-    let (forwarded, dead) = (Forwarded::of(world), upstream::dead(world));
-    let mut known = Known { unheeded: unheeded(world), ends_ns: ends_ns(world), waiting: BTreeMap::new() };
+    let dead = upstream::dead(world);
+    let known = Known { unheeded: unheeded(world), ends_ns: ends_ns(world) };
     for query in world.facts.dns.queries() {
         if query.unanswered == 0 {
             continue;
@@ -64,11 +63,6 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         // A server that is known to answer late may have answered behind the end of the capture.
         let due_ns = slowest.get(&query.server).map_or(i64::MIN, |took| query.first_ns.saturating_add(*took));
         if query.is_silent() && known.ends_ns.get(&query.unit).is_some_and(|end_ns| due_ns >= *end_ns) {
-            continue;
-        }
-        if let Some(upstream) = forwarded.waits_for(query) {
-            *known.waiting.entry(upstream).or_default() += 1;
-            troubled.insert(group(query, world));
             continue;
         }
         let is_explained = explained.contains(&name(query))
@@ -102,8 +96,6 @@ struct Known {
     unheeded: Named,
     /// Last time that anything of DNS was seen, by unit.
     ends_ns: BTreeMap<u32, i64>,
-    /// Questions that wait for one that their server passed on, by the server that leaves it unanswered.
-    waiting: BTreeMap<Endpoint, u64>,
 }
 
 impl Known {
@@ -350,10 +342,7 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     finding.counts.insert("stalled_lookups", stalled as i64);
     finding.counts.insert("failed_queries", queries.iter().filter(|query| query.is_silent()).count() as i64);
     finding.explanation = explain(server, queries, lost, stalled, world);
-    if let Some(waiting) = known.waiting.get(&server) {
-        let _ = write!(finding.explanation, " {} of others waited for these.", count_of(*waiting, "question"));
-        finding.counts.insert("waiting_for_it", *waiting as i64);
-    }
+    finding.tell_who_waits(server, world);
     let filtered = "no answer to anybody is seen at this point: a capture filter may hide them";
     let missing = "no client asked again, so the answers may have come: they are not in the capture";
     let limits = [(!visible, filtered), (!minded, missing)].into_iter().filter(|(holds, _)| *holds);

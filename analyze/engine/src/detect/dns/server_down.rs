@@ -66,6 +66,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     finding.counts.insert("stalled_queries", stalled as i64);
     finding.counts.insert("tcp_refused", over_tcp(server, world).refused as i64);
     finding.explanation = explain(server, queries, &senders, &backends, answered, world);
+    finding.tell_who_waits(server, world);
     finding.rule_out("DNS003", "the questions are answered by an error, not by silence");
     finding.rule_out("DNS004", "an ICMP error came for each of these");
     finding.fix.commands = vec![

@@ -97,6 +97,7 @@ fn judge(server: Endpoint, probes: &[Query], world: &World<'_>) -> Finding {
         probes.len(),
         count_of(lost as u64, "question"),
     );
+    finding.tell_who_waits(server, world);
     finding.rule_out("DNS004", "the server answers none of these, it is not a loss now and then");
     finding.fix.commands = vec![
         "kubectl -n kube-system get configmap coredns -o yaml | grep -A4 forward".to_owned(),
