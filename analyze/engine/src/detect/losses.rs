@@ -93,7 +93,8 @@ fn of(connection: &Connection, world: &World<'_>) -> Vec<Lossy> {
 
 fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, Endpoint)) -> Option<Lossy> {
     let sides = || flows.iter().map(|flow| side(flow));
-    let losses = sides().filter_map(|side| side.tcp.losses.as_deref().copied()).reduce(|a, b| a.with(&b));
+    let losses = sides().filter_map(|side| side.tcp.losses.as_deref()).cloned().reduce(|a, b| a.with(&b));
+    let lost_ns = losses.as_ref().and_then(|losses| losses.near.sum.span_ns);
     let duplicates = sides().map(|side| side.duplicates).max().unwrap_or(0);
     if losses.is_none() && duplicates == 0 {
         return None;
@@ -110,7 +111,7 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
         duplicates,
         ignored: false,
         tunnels: legs.map(|leg| leg.tunnel).filter(|tunnel| *tunnel != 0).collect(),
-        span_ns: losses.and_then(|losses| losses.near.sum.span_ns).unwrap_or((first, last)),
+        span_ns: lost_ns.unwrap_or((first, last)),
     })
 }
 

@@ -155,7 +155,7 @@ fn name(finding: &mut Finding, pairs: &[((Addr, Addr), u64)]) {
 fn frames(group: &Group<'_>) -> impl Iterator<Item = FrameId> {
     group.lossy.iter().flat_map(|lossy| {
         let Lossy { losses, .. } = lossy;
-        let (near, far) = (losses.near.sum.lost_frames, losses.far.sum.lost_frames);
+        let (near, far) = (losses.near.sum.lost_frames, losses.far().sum.lost_frames);
         near.as_slice().to_vec().into_iter().chain(far.as_slice().to_vec())
     })
 }
@@ -201,7 +201,7 @@ fn places(group: &Group<'_>, world: &World<'_>) -> String {
             _ => "the capture's places".to_owned(),
         }
     };
-    let (near, far) = (name(|lossy| lossy.losses.near.point), name(|lossy| lossy.losses.far.point));
+    let (near, far) = (name(|lossy| lossy.losses.near.point), name(|lossy| lossy.losses.far().point));
     let mut parts = Vec::new();
     if before > 0 {
         parts.push(format!("{before} before they came to {near} (first seen as a gap)"));

@@ -34,12 +34,12 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// Segments of a direction that came late: as the receiver's side saw them, or as the sender's side knows by resends that
 /// the receiver asked for and had not missed.
 fn late(lossy: &Lossy) -> u64 {
-    lossy.losses.far.sum.reordered.max(lossy.losses.near.sum.overtaken).into()
+    lossy.losses.far().sum.reordered.max(lossy.losses.near.sum.overtaken).into()
 }
 
 /// Those that were seen to come late.
 fn seen(group: &Group<'_>) -> u64 {
-    group.sum(|lossy| lossy.losses.far.sum.reordered.into())
+    group.sum(|lossy| lossy.losses.far().sum.reordered.into())
 }
 
 fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
@@ -54,7 +54,7 @@ fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     }
     let (first, last) = group.span_ns();
     finding.span(first, last);
-    let frames = group.lossy.iter().flat_map(|lossy| lossy.losses.far.sum.odd_frames.as_slice().to_vec());
+    let frames = group.lossy.iter().flat_map(|lossy| lossy.losses.far().sum.odd_frames.as_slice().to_vec());
     finding.cite(world, frames, &Group::filter(&pairs));
     finding.explanation = explain(count, seen(group), &Group::worst(&pairs));
     finding.rule_out("NET001", "what came late had not been sent again, or for nothing");

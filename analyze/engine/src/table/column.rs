@@ -55,6 +55,9 @@ const BATCH_CELLS: usize = 1 << 18;
 /// Rows of batches of very wide and very narrow tables.
 const BATCH_ROWS: Range<usize> = 4 << 10..16 << 10;
 
+/// Many tables have no more rows: room for a batch is made when one has.
+const FEW: usize = 256;
+
 impl TableSpec {
     /// Rows that are handed to a sink at a time, but for the last ones.
     pub fn batch_rows(&self) -> usize {
@@ -187,17 +190,18 @@ impl Rows {
 
     /// Appends a row, which is of this table.
     pub fn push<R: Row>(&mut self, row: &R) {
-        if self.len == 0 {
-            self.reserve();
+        match self.len {
+            0 => self.reserve(FEW),
+            FEW => self.reserve(self.spec.batch_rows() - FEW),
+            _ => {}
         }
         row.push(&mut self.columns);
         self.len += 1;
     }
 
-    /// Makes room for a batch.
-    pub(crate) fn reserve(&mut self) {
-        let len = self.spec.batch_rows();
-        self.columns.iter_mut().for_each(|column| column.reserve(len));
+    /// Makes room for so many more rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.reserve(rows));
     }
 
     /// Appends rows of the same table from `start` on, until there are `full`; returns where it stopped.

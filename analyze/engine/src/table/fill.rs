@@ -37,7 +37,7 @@ macro_rules! optional {
 impl<'a, T> Fill<'a, T> {
     pub(crate) fn new(rows: &'a mut Rows, items: &'a [T]) -> Self {
         if rows.len == 0 {
-            rows.reserve();
+            rows.reserve(rows.spec.batch_rows());
         }
         Self { rows, items, next: 0 }
     }

@@ -39,12 +39,12 @@ pub struct View {
 
 /// What the places that saw one end's data say together. A segment that was sent again passes the places before its
 /// loss twice and those behind it once.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Losses {
     /// The place nearest to the sender, which saw most sent again.
     pub near: View,
-    /// The place nearest to the receiver, which saw least sent again.
-    pub far: View,
+    /// The place nearest to the receiver, where it is another.
+    far: Option<Box<View>>,
 }
 
 impl View {
@@ -62,19 +62,25 @@ impl View {
 impl Losses {
     /// Of one place.
     pub fn at(view: &View) -> Self {
-        Self { near: *view, far: *view }
+        Self { near: *view, far: None }
+    }
+
+    /// The place nearest to the receiver, which saw least sent again.
+    pub fn far(&self) -> &View {
+        self.far.as_deref().unwrap_or(&self.near)
     }
 
     /// Of two places, or two sets of them.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
-        let near = if other.near.nearness() > self.near.nearness() { other.near } else { self.near };
-        let all = [self.near, self.far, other.near, other.far];
+        let near = if other.near.nearness() > self.near.nearness() { &other.near } else { &self.near };
+        let all = [&self.near, self.far(), &other.near, other.far()];
         let far = all
             .into_iter()
-            .filter(|view| view.covers(&near))
+            .filter(|view| view.covers(near))
             .min_by_key(|view| (view.sum.again, std::cmp::Reverse(view.sum.spurious)));
-        Self { near, far: far.unwrap_or(near) }
+        let far = far.filter(|far| !std::ptr::eq(*far, near));
+        Self { near: *near, far: far.map(|far| Box::new(*far)) }
     }
 
     /// Segments lost before the place nearest to the sender.
@@ -85,7 +91,7 @@ impl Losses {
     /// Segments lost between the places.
     pub fn between(&self) -> u32 {
         // What passed both and was acknowledged at one of them only is no loss between them.
-        let differ = self.near.sum.again.saturating_sub(self.far.sum.again + self.far.sum.unanswered);
+        let differ = self.near.sum.again.saturating_sub(self.far().sum.again + self.far().sum.unanswered);
         // What is known to have arrived before passed both places twice, or was made two of behind the first. Where the
         // network does that, a late copy looks like a resend whose acknowledgement was lost.
         let unheard = if self.near.sum.duplicates == 0 { self.near.sum.unheard } else { 0 };
@@ -94,7 +100,7 @@ impl Losses {
 
     /// Segments lost behind the place nearest to the receiver.
     pub fn behind(&self) -> u32 {
-        self.far.sum.downstream()
+        self.far().sum.downstream()
     }
 
     /// Segments lost.
@@ -104,7 +110,7 @@ impl Losses {
 
     /// Segments sent again for nothing.
     pub fn spurious(&self) -> u32 {
-        self.far.sum.spurious.max(self.near.sum.spurious)
+        self.far().sum.spurious.max(self.near.sum.spurious)
     }
 }
 

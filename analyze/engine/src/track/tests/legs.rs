@@ -49,6 +49,22 @@ fn cooked_captures_hide_the_interface() {
 }
 
 #[test]
+fn cooked_captures_see_a_tunnel_and_its_inside_apart() {
+    // The server's node: questions come in the tunnel first, answers come from the pod first.
+    check(
+        "link sll
+         0.00000 > S dir=in vni=1 ttl=63\n0.00001 again dir=in vni=0\n0.00002 again dir=out ttl=62
+         0.00010 < SA dir=in vni=0\n0.00011 again dir=in\n0.00012 again dir=out vni=1 ttl=63
+         0.00100 > A dir=in vni=1 ttl=63\n0.00101 again dir=in vni=0\n0.00102 again dir=out ttl=62
+         0.00110 > PA len=100 dir=in vni=1 ttl=63\n0.00111 again dir=in vni=0\n0.00112 again dir=out ttl=62
+         0.20000 < PA len=300 dir=in vni=0\n0.20001 again dir=in\n0.20002 again dir=out vni=1 ttl=63
+         0.20100 > A dir=in vni=1 ttl=63\n0.20101 again dir=in vni=0\n0.20102 again dir=out ttl=62
+         expect flows=1 legs=2 state=S1 orig.packets=4 resp.packets=2 orig.payload=100 resp.payload=300
+         expect rtt_resp_ms=0.12 orig.retransmitted=0 resp.retransmitted=0 orig.out_of_order=0 tallies=0",
+    );
+}
+
+#[test]
 fn cooked_captures_still_show_retransmissions() {
     check(
         "link sll
