@@ -50,7 +50,7 @@ pub struct TableSpec {
 
 /// Cells of a batch of rows: enough to encode and compress well, few enough that all tables together stay in some tens of
 /// megabytes.
-const BATCH_CELLS: usize = 1 << 18;
+const BATCH_CELLS: usize = 3 << 16;
 
 /// Rows of batches of very wide and very narrow tables.
 const BATCH_ROWS: Range<usize> = 4 << 10..16 << 10;

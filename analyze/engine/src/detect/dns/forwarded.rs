@@ -10,12 +10,17 @@ use crate::track::Endpoint;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 /// Questions without an answer.
 #[derive(Debug, Default)]
 pub(super) struct Forwarded<'a> {
-    /// By number of the name and type.
-    silent: HashMap<(u64, u16), Vec<&'a Query>, RandomState>,
+    /// In order of time, by who asks, number of the name, and type.
+    by_asker: HashMap<(Addr, u64, u16), Vec<&'a Query>, RandomState>,
+    /// In order of time, by number of the name and type.
+    by_name: HashMap<(u64, u16), Vec<&'a Query>, RandomState>,
+    /// When a server was asked a question first.
+    first_ns: HashMap<(u64, u16, Endpoint), i64, RandomState>,
     /// Who asks whom.
     asks: HashSet<(Addr, Endpoint), RandomState>,
 }
@@ -23,7 +28,11 @@ pub(super) struct Forwarded<'a> {
 /// A server passes a question on at once, or when the upstream server it tried before has not answered for so long
 /// (forward plugin of CoreDNS: 2 s a try, 5 s in all; systemd-resolved and dnsmasq: 5 s to 10 s).
 const WITHIN_NS: i64 = 5_000_000_000;
-const AT_ONCE_NS: i64 = 1_000_000_000;
+/// Servers that pass a question on one after another: a cache on the node, the cluster's server, one outside, and its own.
+const HOPS: usize = 4;
+
+/// Questions looked at for one: of a flood of the same one tells as much as all.
+const MOST: usize = 32;
 
 impl<'a> Forwarded<'a> {
     pub(super) fn of(world: &World<'a>) -> Self {
@@ -31,38 +40,57 @@ impl<'a> Forwarded<'a> {
         // The end of a capture leaves undecided what became of the last ones.
         let is_silent = |query: &&Query| query.unanswered > 0 || query.rejected || !query.is_answered();
         for query in world.facts.dns.queries().iter().filter(is_silent) {
-            forwarded.silent.entry((query.name, query.qtype)).or_default().push(query);
-            forwarded.asks.insert((query.client.addr, query.server));
+            forwarded.add(query);
+        }
+        for same in forwarded.by_asker.values_mut().chain(forwarded.by_name.values_mut()) {
+            same.sort_unstable_by_key(|query| (query.first_ns, query.client, query.server));
         }
         forwarded
     }
 
-    /// The server that left this question unanswered when the one asked passed it on.
+    fn add(&mut self, query: &'a Query) {
+        let (name, qtype) = (query.name, query.qtype);
+        self.by_asker.entry((query.client.addr, name, qtype)).or_default().push(query);
+        self.by_name.entry((name, qtype)).or_default().push(query);
+        let first_ns = self.first_ns.entry((name, qtype, query.server)).or_insert(query.first_ns);
+        *first_ns = query.first_ns.min(*first_ns);
+        self.asks.insert((query.client.addr, query.server));
+    }
+
+    /// The last server that left this question unanswered when the one asked passed it on, and so on.
     pub(super) fn waits_for(&self, query: &Query) -> Option<Endpoint> {
+        let way = std::iter::successors(self.passed_on(query), |next| self.passed_on(next));
+        way.take(HOPS).last().map(|last| last.server)
+    }
+
+    /// The same question from the server that was asked this one to another.
+    fn passed_on(&self, query: &Query) -> Option<&'a Query> {
+        let selves = [Some(query.server.addr), query.backend].into_iter().flatten();
+        let own = selves.filter_map(|asker| self.by_asker.get(&(asker, query.name, query.qtype)));
         // It may have been asked the same by another client before, and wait for that answer already.
-        let (from, to) = (query.first_ns.saturating_sub(WITHIN_NS), query.last_ns.saturating_add(WITHIN_NS));
-        let same = self.silent.get(&(query.name, query.qtype)).into_iter().flatten();
-        let mut later = same.filter(|next| next.server != query.server && (from..=to).contains(&next.first_ns));
-        let is_asked = |next: &Query| {
-            let asker = next.client.addr;
-            asker == query.server.addr || query.backend == Some(asker) || self.is_behind_nat(query, next)
+        let span = query.first_ns.saturating_sub(WITHIN_NS)..=query.last_ns.saturating_add(WITHIN_NS);
+        let mut own = own.flat_map(|same| within(same, span.clone()));
+        let found = own.find(|next| next.server != query.server);
+        found.or_else(|| self.passed_on_behind_nat(query, span))
+    }
+
+    /// The same question of who has no other part in it, to a server that is asked it second: what a server asks may come
+    /// from its node, by source NAT.
+    fn passed_on_behind_nat(&self, query: &Query, span: RangeInclusive<i64>) -> Option<&'a Query> {
+        let same = self.by_name.get(&(query.name, query.qtype))?;
+        let stranger = |next: &&Query| {
+            next.client.addr != query.client.addr && !self.asks.contains(&(next.client.addr, query.server))
         };
-        later.find(|next| is_asked(next)).map(|next| next.server)
+        let first_ns = |query: &Query| self.first_ns.get(&(query.name, query.qtype, query.server));
+        let second = |next: &&Query| next.server != query.server && first_ns(query) < first_ns(next);
+        within(same, span).find(|next| stranger(next) && second(next))
     }
+}
 
-    /// Whether another question follows at once, of who has no other part in it, to a server that always comes second:
-    /// what a server asks may come from its node, by source NAT.
-    fn is_behind_nat(&self, query: &Query, next: &Query) -> bool {
-        let stranger = next.client.addr != query.client.addr && !self.asks.contains(&(next.client.addr, query.server));
-        let at_once = query.first_ns..query.last_ns.saturating_add(AT_ONCE_NS);
-        stranger && at_once.contains(&next.first_ns) && self.first_ns(query) < self.first_ns(next)
-    }
-
-    /// When a server was asked a question first.
-    fn first_ns(&self, query: &Query) -> Option<i64> {
-        let same = self.silent.get(&(query.name, query.qtype)).into_iter().flatten();
-        same.filter(|other| other.server == query.server).map(|other| other.first_ns).min()
-    }
+/// Those of questions in order of time that began within a span, a few.
+fn within<'q, 'a>(queries: &'q [&'a Query], span: RangeInclusive<i64>) -> impl Iterator<Item = &'a Query> + 'q {
+    let from = queries.partition_point(|query| query.first_ns < *span.start());
+    queries[from..].iter().copied().take(MOST).take_while(move |query| query.first_ns <= *span.end())
 }
 
 /// Questions that wait in vain for one that their server passed on, by the server that leaves that one unanswered.
