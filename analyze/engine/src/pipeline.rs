@@ -156,7 +156,7 @@ fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
 }
 
 /// Chunks on their way at once; each is some hundred KiB.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 6;
 
 /// Chunks on their way back to the reader, half of all at a time: waking a thread costs as much as decoding a chunk's
 /// tenth.
