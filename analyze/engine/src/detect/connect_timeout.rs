@@ -35,7 +35,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
     let silent = |service: &Service| {
         let failing = service.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
-        let heard = Heard::of(&failing, world);
+        let heard = Heard::of(service, &failing, world);
         let answered = failing.counts.refused + failing.counts.rejected > 0;
         let explained = world.knows(
             &["SVC002", "SVC006", "SVC007", "SVC010", "SVC011", "SVC012", "NAT002", "NAT004", "NAT005", "DNS010"],
@@ -56,17 +56,21 @@ pub(super) fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool 
 struct Heard {
     /// Connections that have both directions.
     connections: u64,
-    /// Whether somebody answered the clients' ARP or neighbour discovery.
+    /// Whether somebody answered the ARP or neighbour discovery of the clients, or of the ends of their tunnel.
     neighbours: bool,
 }
 
 impl Heard {
-    fn of(failing: &Failing<'_>, world: &World<'_>) -> Self {
+    fn of(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Self {
         let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
-        let answered = |unit: &u32, client: &Addr| world.facts.neighbours.contains(&(*unit, *client));
+        let tunnels = service.attempts.tunnels.iter().filter(|tunnel| **tunnel != 0);
+        let ends =
+            tunnels.filter_map(|tunnel| world.tunnels.get(*tunnel as usize)).flat_map(|tunnel| [tunnel.a, tunnel.b]);
+        let askers: BTreeSet<Addr> = failing.clients.iter().copied().chain(ends).collect();
+        let answered = |unit: u32| askers.iter().any(|asker| world.facts.neighbours.contains(&(unit, *asker)));
         Self {
             connections: units.iter().map(|unit| world.two_way(*unit)).sum(),
-            neighbours: units.iter().any(|unit| failing.clients.iter().any(|client| answered(unit, client))),
+            neighbours: units.iter().any(|unit| answered(*unit)),
         }
     }
 

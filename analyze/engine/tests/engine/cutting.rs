@@ -21,7 +21,7 @@ const GENERAL: [(&str, &[&str]); 4] = [
     ("DNS003", &["DNS016"]),
     ("DNS004", &["DNS003", "DNS005", "DNS014", "DNS016", "DNS017"]),
     ("SVC003", &["SVC002", "SVC008"]),
-    ("SVC004", &["NET004", "SVC002", "SVC008", "SVC011", "SVC012"]),
+    ("SVC004", &["NET004", "OVL002", "SVC002", "SVC008", "SVC011", "SVC012"]),
 ];
 
 /// A name that comes into being is missing until then.
