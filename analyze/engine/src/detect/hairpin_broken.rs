@@ -7,7 +7,7 @@ use crate::finding::{Finding, Role, Severity};
 use crate::path::{Binding, Connection, Kept, Stage};
 use crate::time::union;
 use crate::track::Endpoint;
-use crate::track::event::Flow;
+use crate::track::event::{Flow, LegSeen};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
@@ -20,7 +20,8 @@ pub(super) const ABOUT: About = About {
           bridge does not send it back; without masquerading the pod drops a packet from its own address as martian. Only \
           the pod that draws itself fails, the others are well.",
     how: "A connection whose translated destination is its originator's own address gets no answer, while it is repeated \
-          like any SYN; or the SYN under that translation gets none, and its repetition is balanced anew and answered.",
+          like any SYN; or the SYN under that translation gets none, and its repetition is balanced anew and answered. Or \
+          SYNs of an address to itself, seen elsewhere than on loopback, get no answer, and none ever does.",
     false_positives: "With masquerading the copy that arrives has the bridge's address as its source and is answered.",
     fix: "Turn hairpin mode on for the CNI's bridge ports (hairpinMode, or kubelet's promiscuous-bridge), and let \
           kube-proxy masquerade such traffic (clusterCIDR set, or --masquerade-all).",
@@ -43,7 +44,7 @@ struct Case<'a> {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut cases: BTreeMap<Endpoint, Case<'_>> = BTreeMap::new();
     for (_, connection, outcome) in world.facts.servers.outcomes() {
-        let hairpin = Binding::of(connection).any(|binding| binding.is_hairpin()) || is_to_itself(connection);
+        let hairpin = Binding::of(connection).any(|binding| binding.is_hairpin()) || is_to_itself(connection, world);
         let fails = matches!(outcome, Outcome::Unanswered | Outcome::HalfOpen);
         if hairpin && (fails || is_drawn_anew(connection, &world.facts.servers.kept)) {
             let case = cases.entry(connection.front().resp).or_default();
@@ -58,11 +59,18 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
 }
 
-/// Whether a host sends to its own address, which only translation makes it send over a wire: over its loopback it has
-/// an answer, be it a reset.
-fn is_to_itself(connection: &Connection) -> bool {
-    let front = connection.front();
-    connection.stages.len() == 1 && front.orig.addr == front.resp.addr && !front.orig.addr.is_loopback()
+/// Whether a host sends to its own address over a wire, which only translation makes it do. What it sends itself stays on
+/// its loopback, where such connections come about.
+fn is_to_itself(connection: &Connection, world: &World<'_>) -> bool {
+    let itself = |stage: &Stage| stage.orig.addr == stage.resp.addr && !stage.orig.addr.is_loopback();
+    if connection.stages.len() > 1 || !itself(connection.front()) {
+        return false;
+    }
+    let kept = &world.facts.servers.kept;
+    let on_loopback = |leg: &LegSeen| world.interface(leg.point) == Some("lo");
+    let mut legs = connection.flows(kept).flat_map(Flow::legs);
+    let works = |other: &Connection| itself(other.front()) && other.outcome.is_granted();
+    !legs.any(on_loopback) && !kept.sent_to(connection.front().resp).any(works)
 }
 
 /// Where a connection is sent back to its originator.

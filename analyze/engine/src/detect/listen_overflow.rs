@@ -81,10 +81,12 @@ fn is_explained(server: Endpoint, world: &World<'_>) -> bool {
 /// Places, point and tunnel, and whom they are next to.
 type Places = BTreeSet<(u16, u32, Endpoint)>;
 
-/// Places where a server's packets have passed no router and its clients' have: next to the server, not to a client.
+/// Places where a server's packets have passed no router and its clients' have, as at no other place of that capture: next
+/// to the server, not to a client.
 fn places_next_to_servers(world: &World<'_>) -> Places {
     let next_to = |leg: &&LegSeen| is_fresh(leg.resp_ttl) && !is_fresh(leg.orig_ttl);
     let flows = connections(world).flat_map(|(_, _, flows)| flows);
+    let flows = flows.filter(|flow| !flow.legs().any(|leg| is_fresh(leg.orig_ttl)));
     let legs = flows.flat_map(|flow| flow.legs().filter(next_to).map(move |leg| (leg.point, leg.tunnel, flow.resp)));
     legs.collect()
 }

@@ -33,7 +33,7 @@ pub(crate) struct Inside {
     pub(crate) stuck: u64,
     /// Connections that came about.
     pub(crate) complete: u64,
-    /// When the last of these began.
+    /// When the last of these began, or went on without anything that was sent again.
     pub(crate) complete_ns: Option<i64>,
     /// Of these, those whose SYN had to be sent again, by originators behind `a` and behind `b`.
     pub(crate) late: [u64; 2],
@@ -46,10 +46,28 @@ pub(crate) struct Inside {
     pub(crate) from_b: u64,
     /// When attempts without any answer began, and to whom: the latest.
     pub(crate) silent_ns: VecDeque<(i64, Addr)>,
-    /// From when to when attempts were made whose handshake never went on, and to whom: the latest.
-    pub(crate) half_open_ns: VecDeque<(i64, i64, Endpoint)>,
+    /// The latest attempt at each server, of some of them, whose handshake never went on.
+    pub(crate) half_open_at: BTreeMap<Endpoint, HalfOpen>,
     pub(crate) frames: Vec<FrameId>,
     pub(crate) span_ns: Option<(i64, i64)>,
+}
+
+/// An attempt whose handshake never went on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfOpen {
+    first_ns: i64,
+    last_ns: i64,
+    /// Whether its originator is behind `a`.
+    pub(crate) from_a: bool,
+    /// Whether its answers came to the originator's host in the tunnel and not out of it.
+    pub(crate) stuck: bool,
+}
+
+impl HalfOpen {
+    /// Whether it went on for longer than a moment.
+    fn lasts(self) -> bool {
+        self.last_ns.saturating_sub(self.first_ns) >= SILENCE_NS
+    }
 }
 
 /// The inside of all tunnels, by tunnel.
@@ -91,7 +109,7 @@ impl Overlay {
 impl Inside {
     fn add(&mut self, flow: &Flow, from_a: bool) {
         match flow.outcome() {
-            Outcome::HalfOpen => self.be_half_open(flow),
+            Outcome::HalfOpen => self.be_half_open(flow, from_a),
             Outcome::Unanswered => self.be_silent(flow.first_ns, flow.resp.addr),
             Outcome::Unclear if is_silent_question(flow) => self.be_silent(flow.first_ns, flow.resp.addr),
             // Only a SYN is sent again and again without having heard anything.
@@ -99,14 +117,15 @@ impl Inside {
                 self.be_silent(flow.first_ns, flow.resp.addr);
             }
             Outcome::Unclear if repeats_syn(flow, &flow.from_orig) && repeats_syn(flow, &flow.from_resp) => {
-                self.be_half_open(flow);
+                self.be_half_open(flow, from_a);
             }
             // Only a handshake proves that answers arrive at the other end.
             Outcome::Established if flow.proto == TCP => {
                 // A SYN-ACK that was sent last may still be lost.
                 let is_complete = flow.from_orig.packets > flow.from_orig.syns;
                 self.complete += u64::from(is_complete);
-                self.complete_ns = self.complete_ns.max(is_complete.then_some(flow.first_ns));
+                let worked_ns = if goes_well(flow) { flow.last_ns } else { flow.first_ns };
+                self.complete_ns = self.complete_ns.max(is_complete.then_some(worked_ns));
                 if flow.syn_waited {
                     self.late[usize::from(!from_a)] += 1;
                     self.troubled_syns[usize::from(!from_a)] += flow.from_orig.syns;
@@ -126,12 +145,12 @@ impl Inside {
         self.frames.extend(frames.into_iter().take(2.min(room)));
     }
 
-    fn be_half_open(&mut self, flow: &Flow) {
+    fn be_half_open(&mut self, flow: &Flow, from_a: bool) {
         self.half_open += 1;
         let stuck = is_stuck(flow);
         self.stuck += u64::from(stuck);
         self.came_back += u64::from(!stuck && is_next_to_orig(flow));
-        keep_latest(&mut self.half_open_ns, [(flow.first_ns, flow.last_ns, flow.resp)]);
+        self.keep(flow.resp, HalfOpen { first_ns: flow.first_ns, last_ns: flow.last_ns, from_a, stuck });
     }
 
     fn be_silent(&mut self, ns: i64, to: Addr) {
@@ -141,14 +160,22 @@ impl Inside {
 }
 
 impl Inside {
-    /// Servers whose answers left and whose handshakes never went on, a few. With a time, those of attempts after it that
-    /// went on for longer than a moment.
-    pub(super) fn half_open_servers(&self, since_ns: Option<i64>) -> BTreeSet<Endpoint> {
-        let is_later = |first: i64, last: i64| {
-            since_ns.is_none_or(|since| first > since && last.saturating_sub(first) >= SILENCE_NS)
-        };
-        let later = self.half_open_ns.iter().filter(|(first, last, _)| is_later(*first, *last));
-        later.map(|(.., server)| *server).collect()
+    /// Keeps the latest attempt at a server, but none of a moment in place of a longer one.
+    fn keep(&mut self, server: Endpoint, attempt: HalfOpen) {
+        if self.half_open_at.len() >= TIMES && !self.half_open_at.contains_key(&server) {
+            return;
+        }
+        let kept = self.half_open_at.entry(server).or_insert(attempt);
+        if (attempt.lasts(), attempt.first_ns) > (kept.lasts(), kept.first_ns) {
+            *kept = attempt;
+        }
+    }
+
+    /// Attempts whose answers left and whose handshakes never went on, one a server. With a time, those after it that went
+    /// on for longer than a moment.
+    pub(super) fn half_open_since(&self, since_ns: Option<i64>) -> Vec<HalfOpen> {
+        let is_later = |at: &HalfOpen| since_ns.is_none_or(|since| at.first_ns > since && at.lasts());
+        self.half_open_at.values().copied().filter(is_later).collect()
     }
 
     /// Takes in what happened inside another tunnel of the same two ends.
@@ -165,11 +192,19 @@ impl Inside {
         self.both_ways += other.both_ways;
         self.from_a += other.from_a;
         self.from_b += other.from_b;
-        keep_latest(&mut self.silent_ns, other.silent_ns.iter().copied());
-        keep_latest(&mut self.half_open_ns, other.half_open_ns.iter().copied());
+        self.silent_ns.extend(&other.silent_ns);
+        self.silent_ns.make_contiguous().sort_unstable();
+        keep_latest(&mut self.silent_ns, []);
+        other.half_open_at.iter().for_each(|(server, attempt)| self.keep(*server, *attempt));
         self.frames.extend(other.frames.iter().take(FRAMES.saturating_sub(self.frames.len())));
         self.span_ns = union(self.span_ns.into_iter().chain(other.span_ns));
     }
+}
+
+/// Whether everything that both ends sent was acknowledged, and nothing had to be sent again.
+fn goes_well(flow: &Flow) -> bool {
+    let well = |side: &Side| side.all_acked && side.payload_bytes > 0 && side.retransmitted_packets == 0;
+    well(&flow.from_orig) && well(&flow.from_resp)
 }
 
 /// Adds items, of which the last ones stay.

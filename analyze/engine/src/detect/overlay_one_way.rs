@@ -55,18 +55,21 @@ fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> 
 /// SYNs arrive, SYN-ACKs leave, and no handshake completes, be it from some moment on: the answers are lost on the way.
 fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss> {
     let inside = &view.inside;
-    let servers = inside.half_open_servers(worked_ns).len();
-    if view.ab.frames == 0 || view.ba.frames == 0 || (servers as u64) < ATTEMPTS {
+    let later = inside.half_open_since(worked_ns);
+    if view.ab.frames == 0 || view.ba.frames == 0 || (later.len() as u64) < ATTEMPTS {
         return None;
     }
-    let (from, to) = if inside.from_a >= inside.from_b { (pair.b, pair.a) } else { (pair.a, pair.b) };
-    let handshakes = count_of(inside.half_open, "handshake");
+    let from_a = later.iter().filter(|attempt| attempt.from_a).count();
+    let (from, to) = if from_a * 2 >= later.len() { (pair.b, pair.a) } else { (pair.a, pair.b) };
+    let all = if worked_ns.is_none() { inside.half_open } else { later.len() as u64 };
+    let handshakes = count_of(all, "handshake");
     let since = worked_ns.map_or_else(String::new, |ns| format!(" after {}", rfc3339(ns)));
-    if inside.stuck > 0 {
+    let stuck = later.iter().filter(|attempt| attempt.stuck).count() as u64;
+    if stuck > 0 {
         let how = format!(
             "the answers of {} from {from} come to {to} in the tunnel and not out of it: its host drops them before, by a \
              firewall rule, or because the identifier, the inner MAC or the checksum is wrong",
-            count_of(inside.stuck, "handshake")
+            count_of(if worked_ns.is_none() { inside.stuck } else { stuck }, "handshake")
         );
         return Some(Loss { from, to, how, confidence: 0.85 });
     }

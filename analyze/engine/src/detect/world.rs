@@ -205,6 +205,11 @@ impl World<'_> {
         self.found(codes).any(|finding| finding.names(&a) && finding.names(&b))
     }
 
+    /// The interface that a capture point is, where the file says it.
+    pub(crate) fn interface(&self, point: u16) -> Option<&str> {
+        self.points.get(usize::from(point))?.interface.as_deref()
+    }
+
     /// A capture point by its name, and inside what kind of tunnel.
     pub(crate) fn place_name(&self, point: u16, tunnel: u32) -> String {
         let point = self.points.get(usize::from(point));

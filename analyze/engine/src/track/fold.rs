@@ -33,8 +33,9 @@ const FOLD_NS: i64 = 50_000_000;
 const ANONYMOUS_NS: i64 = 2_000_000;
 
 impl Recent {
-    /// Whether this packet was seen a moment ago in the same tunnel or in none, whole or in another cut: segmentation offload shows one long packet
-    /// before an interface and its segments behind it. What was not is remembered.
+    /// Whether this packet was seen a moment ago, in the same tunnel or both times outside, whole or in another cut:
+    /// segmentation offload shows one long packet before an interface and its segments behind it. What was not is
+    /// remembered.
     pub(crate) fn has(&mut self, packet: &Packet, end: End) -> bool {
         let new = Sighting::of(packet, end);
         let seen = self.sightings.iter_mut().any(|old| old.fingerprint != 0 && new.repeats(old));

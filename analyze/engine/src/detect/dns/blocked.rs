@@ -1,5 +1,6 @@
+use super::Query;
 use super::cite::{by_group, clients, is_symptom, names, server_filter};
-use super::{Query, forwarded};
+use super::forwarded::forwarded;
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -55,10 +56,10 @@ pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
     let dns = &world.facts.dns;
     dns.cases.blocked.get_or_init(|| {
         let folded: BTreeSet<Addr> = dns.folded.keys().map(|(client, _)| *client).collect();
-        // Who waits for what a server passed on has reached that server.
-        let waiting: BTreeSet<Addr> = forwarded::waiting(world).values().flatten().map(|q| q.client.addr).collect();
-        let waits = |queries: &&[Query]| queries.first().is_some_and(|query| waiting.contains(&query.client.addr));
-        let blocked = dns.clients().filter(|queries| is_blocked(queries, world, &folded) && !waits(queries));
+        // Whose questions a server passes on has reached that server.
+        let reaches =
+            |queries: &[Query]| queries.iter().any(|query| forwarded(world).passed_on_itself(query).is_some());
+        let blocked = dns.clients().filter(|queries| is_blocked(queries, world, &folded) && !reaches(queries));
         blocked.filter(|queries| !is_symptom(queries, world)).flatten().copied().collect()
     })
 }

@@ -1,6 +1,7 @@
 //! What several detectors ask of all queries: counts by server, who had to wait in vain, and which queries a detector
 //! that takes precedence explains, found once.
 
+use super::forwarded::Forwarded;
 use super::{Query, conntrack_race, family, rate_limited};
 use crate::track::{Endpoint, MaybeNs};
 use foldhash::fast::RandomState;
@@ -40,6 +41,7 @@ pub(super) struct Cases {
     pub(super) broken: OnceCell<Vec<family::Broken>>,
     pub(super) pinned: OnceCell<BTreeMap<(Endpoint, Endpoint), Vec<Query>>>,
     pub(super) probes: OnceCell<Vec<Query>>,
+    pub(super) forwarded: OnceCell<Forwarded>,
     pub(super) waiting: OnceCell<BTreeMap<Endpoint, Vec<Query>>>,
     pub(super) knees: OnceCell<Vec<rate_limited::Knee>>,
 }

@@ -12,94 +12,146 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-/// Questions without an answer.
+/// Number of the name, and type.
+type Question = (u64, u16);
+
+/// Questions without an answer, and who passes on whose.
 #[derive(Debug, Default)]
-pub(super) struct Forwarded<'a> {
-    /// In order of time, by who asks, number of the name, and type.
-    by_asker: HashMap<(Addr, u64, u16), Vec<&'a Query>, RandomState>,
-    /// In order of time, by number of the name and type.
-    by_name: HashMap<(u64, u16), Vec<&'a Query>, RandomState>,
+pub(super) struct Forwarded {
+    silent: Vec<Query>,
+    /// Places in `silent` in order of time, by who asks what.
+    by_asker: HashMap<(Addr, Question), Vec<u32>, RandomState>,
+    /// The same by what is asked.
+    by_question: HashMap<Question, Vec<u32>, RandomState>,
     /// When a server was asked a question first.
-    first_ns: HashMap<(u64, u16, Endpoint), i64, RandomState>,
-    /// Who asks whom.
-    asks: HashSet<(Addr, Endpoint), RandomState>,
+    first_ns: HashMap<(Question, Endpoint), i64, RandomState>,
+    /// Servers, and who asks in their stead, from behind source NAT.
+    stand_ins: HashSet<(Endpoint, Addr), RandomState>,
+    /// Servers of which a finding tells.
+    told: HashSet<Endpoint, RandomState>,
 }
 
-/// A server passes a question on at once, or when the upstream server it tried before has not answered for so long
-/// (forward plugin of CoreDNS: 2 s a try, 5 s in all; systemd-resolved and dnsmasq: 5 s to 10 s).
+/// A server passes a question on at once, or after it tried another upstream server for so long (forward plugin of
+/// CoreDNS: 2 s a try, 5 s in all).
 const WITHIN_NS: i64 = 5_000_000_000;
+const AT_ONCE_NS: i64 = 1_000_000_000;
 /// Servers that pass a question on one after another: a cache on the node, the cluster's server, one outside, and its own.
 const HOPS: usize = 4;
-
 /// Questions looked at for one: of a flood of the same one tells as much as all.
 const MOST: usize = 32;
+/// Names that somebody asks right behind a server before he is taken for it.
+const NAMES: usize = 2;
 
-impl<'a> Forwarded<'a> {
-    pub(super) fn of(world: &World<'a>) -> Self {
+/// Questions of all clients without an answer, looked at once.
+pub(super) fn forwarded<'a>(world: &World<'a>) -> &'a Forwarded {
+    world.facts.dns.cases.forwarded.get_or_init(|| Forwarded::of(world))
+}
+
+impl Forwarded {
+    fn of(world: &World<'_>) -> Self {
         let mut forwarded = Self::default();
         // The end of a capture leaves undecided what became of the last ones.
         let is_silent = |query: &&Query| query.unanswered > 0 || query.rejected || !query.is_answered();
         for query in world.facts.dns.queries().iter().filter(is_silent) {
-            forwarded.add(query);
+            forwarded.add(*query);
         }
-        for same in forwarded.by_asker.values_mut().chain(forwarded.by_name.values_mut()) {
-            same.sort_unstable_by_key(|query| (query.first_ns, query.client, query.server));
+        let Self { silent, by_asker, by_question, .. } = &mut forwarded;
+        for same in by_asker.values_mut().chain(by_question.values_mut()) {
+            same.sort_unstable_by_key(|at| (silent[*at as usize].first_ns, *at));
         }
+        forwarded.stand_ins = forwarded.find_stand_ins(world);
         forwarded
     }
 
-    fn add(&mut self, query: &'a Query) {
-        let (name, qtype) = (query.name, query.qtype);
-        self.by_asker.entry((query.client.addr, name, qtype)).or_default().push(query);
-        self.by_name.entry((name, qtype)).or_default().push(query);
-        let first_ns = self.first_ns.entry((name, qtype, query.server)).or_insert(query.first_ns);
+    fn add(&mut self, query: Query) {
+        let (at, question) = (self.silent.len() as u32, (query.name, query.qtype));
+        self.by_asker.entry((query.client.addr, question)).or_default().push(at);
+        self.by_question.entry(question).or_default().push(at);
+        let first_ns = self.first_ns.entry((question, query.server)).or_insert(query.first_ns);
         *first_ns = query.first_ns.min(*first_ns);
-        self.asks.insert((query.client.addr, query.server));
+        if !query.tcp && (query.unanswered > 0 || query.rejected) {
+            self.told.insert(query.server);
+        }
+        self.silent.push(query);
     }
 
-    /// The last server that left this question unanswered when the one asked passed it on, and so on.
+    /// Who asks right behind a server, and later than it is asked, most of what that server is asked, and asks that server
+    /// nothing.
+    fn find_stand_ins(&self, world: &World<'_>) -> HashSet<(Endpoint, Addr), RandomState> {
+        let mut names: HashMap<Endpoint, HashSet<u64, RandomState>, RandomState> = HashMap::default();
+        let mut behind: HashMap<(Endpoint, Addr), HashSet<u64, RandomState>, RandomState> = HashMap::default();
+        for query in &self.silent {
+            names.entry(query.server).or_default().insert(query.name);
+            let span = query.first_ns..=query.first_ns.saturating_add(AT_ONCE_NS);
+            for next in self.among(self.by_question.get(&(query.name, query.qtype)), span) {
+                if next.client.addr != query.client.addr && self.is_second(query, next) {
+                    behind.entry((query.server, next.client.addr)).or_default().insert(query.name);
+                }
+            }
+        }
+        for query in world.facts.dns.queries() {
+            behind.remove(&(query.server, query.client.addr));
+        }
+        let all = |server: &Endpoint| names.get(server).map_or(0, HashSet::len);
+        behind.retain(|(server, _), own| own.len() >= NAMES && own.len() * 2 >= all(server));
+        behind.into_keys().collect()
+    }
+
+    /// Whether another server was asked a question after this one was.
+    fn is_second(&self, query: &Query, next: &Query) -> bool {
+        let first_ns = |query: &Query| self.first_ns.get(&((query.name, query.qtype), query.server));
+        next.server != query.server && first_ns(query).is_some() && first_ns(query) < first_ns(next)
+    }
+
+    /// Those of questions in order of time that began within a span, a few.
+    fn among<'s>(&'s self, of: Option<&'s Vec<u32>>, span: RangeInclusive<i64>) -> impl Iterator<Item = &'s Query> {
+        let of = of.map(Vec::as_slice).unwrap_or_default();
+        let from = of.partition_point(|at| self.silent[*at as usize].first_ns < *span.start());
+        let later = of[from..].iter().map(|at| &self.silent[*at as usize]);
+        later.take(MOST).take_while(move |query| query.first_ns <= *span.end())
+    }
+
+    /// The last server that left this question unanswered when the one asked passed it on, and so on, if it is told of.
     pub(super) fn waits_for(&self, query: &Query) -> Option<Endpoint> {
-        let way = std::iter::successors(self.passed_on(query), |next| self.passed_on(next));
-        way.take(HOPS).last().map(|last| last.server)
+        let mut way = std::iter::successors(self.passed_on(query), |next| self.passed_on(next));
+        let last = way.by_ref().take(HOPS).last()?;
+        // Servers that ask each other in a circle leave it unanswered themselves.
+        let ends = way.next().is_none() && last.server != query.server;
+        (ends && self.told.contains(&last.server)).then_some(last.server)
     }
 
-    /// The same question from the server that was asked this one to another.
-    fn passed_on(&self, query: &Query) -> Option<&'a Query> {
+    /// The same question to another server, from the one that was asked this, or from who stands in for it.
+    fn passed_on(&self, query: &Query) -> Option<&Query> {
+        self.passed_on_itself(query).or_else(|| {
+            let same = self.among(self.by_question.get(&(query.name, query.qtype)), span(query));
+            let mut others = same.filter(|next| self.stand_ins.contains(&(query.server, next.client.addr)));
+            others.find(|next| self.is_second(query, next))
+        })
+    }
+
+    /// The same question to another server, from an address of the one that was asked this.
+    pub(super) fn passed_on_itself(&self, query: &Query) -> Option<&Query> {
         let selves = [Some(query.server.addr), query.backend].into_iter().flatten();
-        let own = selves.filter_map(|asker| self.by_asker.get(&(asker, query.name, query.qtype)));
-        // It may have been asked the same by another client before, and wait for that answer already.
-        let span = query.first_ns.saturating_sub(WITHIN_NS)..=query.last_ns.saturating_add(WITHIN_NS);
-        let mut own = own.flat_map(|same| within(same, span.clone()));
-        let found = own.find(|next| next.server != query.server);
-        found.or_else(|| self.passed_on_behind_nat(query, span))
-    }
-
-    /// The same question of who has no other part in it, to a server that is asked it second: what a server asks may come
-    /// from its node, by source NAT.
-    fn passed_on_behind_nat(&self, query: &Query, span: RangeInclusive<i64>) -> Option<&'a Query> {
-        let same = self.by_name.get(&(query.name, query.qtype))?;
-        let stranger = |next: &&Query| {
-            next.client.addr != query.client.addr && !self.asks.contains(&(next.client.addr, query.server))
-        };
-        let first_ns = |query: &Query| self.first_ns.get(&(query.name, query.qtype, query.server));
-        let second = |next: &&Query| next.server != query.server && first_ns(query) < first_ns(next);
-        within(same, span).find(|next| stranger(next) && second(next))
+        let asked = selves.flat_map(|asker| {
+            let own = self.by_asker.get(&(asker, (query.name, query.qtype)));
+            self.among(own, span(query))
+        });
+        asked.into_iter().find(|next| next.server != query.server)
     }
 }
 
-/// Those of questions in order of time that began within a span, a few.
-fn within<'q, 'a>(queries: &'q [&'a Query], span: RangeInclusive<i64>) -> impl Iterator<Item = &'a Query> + 'q {
-    let from = queries.partition_point(|query| query.first_ns < *span.start());
-    queries[from..].iter().copied().take(MOST).take_while(move |query| query.first_ns <= *span.end())
+/// When a question is passed on. It may have been asked the same by another client before, and wait for that answer
+/// already.
+fn span(query: &Query) -> RangeInclusive<i64> {
+    query.first_ns.saturating_sub(WITHIN_NS)..=query.last_ns.saturating_add(WITHIN_NS)
 }
 
 /// Questions that wait in vain for one that their server passed on, by the server that leaves that one unanswered.
 pub(super) fn waiting<'a>(world: &World<'a>) -> &'a BTreeMap<Endpoint, Vec<Query>> {
     world.facts.dns.cases.waiting.get_or_init(|| {
-        let forwarded = Forwarded::of(world);
         let mut waiting: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
         for query in world.facts.dns.queries().iter().filter(|query| query.unanswered > 0 && !query.tcp) {
-            if let Some(upstream) = forwarded.waits_for(query) {
+            if let Some(upstream) = forwarded(world).waits_for(query) {
                 waiting.entry(upstream).or_default().push(*query);
             }
         }

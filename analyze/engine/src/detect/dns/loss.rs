@@ -25,10 +25,11 @@ pub(crate) const ABOUT: About = About {
           several places saw the query, one that did not get as far as others is lost on the way, an answer that was seen \
           elsewhere is lost on its way back, and for the rest the server was silent, or the place is not known.",
     false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to \
-                      anybody, nor other traffic both ways, may have them filtered away: that alone is information only, \
-                      as is what no client asked again when resolvers do: the capture may have lost the answer. Ports \
-                      pinned to a dead backend, one family that is never answered, the race of pairs and probes of dead \
-                      servers are other findings.",
+                      anybody, nor other traffic both ways, may have them filtered away: that alone is information \
+                      only, as is what no client asked again when resolvers do: the capture may have lost the answer. \
+                      Ports pinned to a dead backend, one family that is never answered, the race of pairs, what a \
+                      probed server leaves unanswered meanwhile, and what waits for a question that its server passed \
+                      on, are other findings.",
     fix: "Capture at the client, its node and the server at once: where a query or an answer is seen last is before the \
           drop. NodeLocal DNSCache, which asks upstream over TCP, shortens what a loss costs.",
     filter: "dns.flags.response == 0 && dns.retransmission",
@@ -67,7 +68,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
         let is_explained = explained.contains(&name(query))
             || is_rejected_unsaid(query, &rejections)
-            || dead.get(&query.server).is_some_and(|span_ns| span_ns.contains(&query.first_ns));
+            || dead.get(&query.server).is_some_and(|spans| spans.iter().any(|span| span.contains(&query.first_ns)));
         if !query.rejected && !query.tcp && !is_explained && !world.is_broken(query.tunnel) {
             servers.entry(query.server).or_default().push(*query);
         }

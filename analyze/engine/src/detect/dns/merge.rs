@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Clocks of hosts differ by less, and clients do not ask again sooner with the same identification and port.
+/// Clocks of hosts differ by less, and clients do not ask again sooner with the same identification.
 const SAME_NS: i64 = 2_000_000_000;
 
 /// Groups of one identity that are looked at: a client that repeats itself has many.

@@ -1,5 +1,5 @@
 use super::cite::{by_server, millis, names, quantile, server_filter};
-use super::forwarded::Forwarded;
+use super::forwarded::forwarded;
 use super::{Query, SLOW_NS};
 use crate::Addr;
 use crate::detect::About;
@@ -36,7 +36,7 @@ const PERCENT: usize = 5;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     // What waits for another server is told of that one, and a failure is none of slowness.
-    let forwarded = Forwarded::of(world);
+    let forwarded = forwarded(world);
     let is_own = |query: &Query| {
         let other = || query.rcode == Some(rcode::SERVFAIL) || forwarded.waits_for(query).is_some();
         !(is_slow(query) && other())

@@ -50,14 +50,18 @@ pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
 /// A question fails before its server is probed: CoreDNS gives up on it after 5 s.
 const BEFORE_NS: i64 = 10_000_000_000;
 
-/// When servers that are probed were found dead, from the questions that failed first on.
-pub(super) fn dead(world: &World<'_>) -> BTreeMap<Endpoint, RangeInclusive<i64>> {
-    let span_ns = |probes: Vec<Query>| {
-        let times = || probes.iter().map(|probe| probe.first_ns);
-        let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
-        first.saturating_sub(BEFORE_NS)..=last.saturating_add(APART_NS)
+/// When servers that are probed were found dead, each time from the questions that failed first on.
+pub(super) fn dead(world: &World<'_>) -> BTreeMap<Endpoint, Vec<RangeInclusive<i64>>> {
+    let mut times: BTreeMap<Endpoint, Vec<i64>> = BTreeMap::new();
+    for probe in cases(world) {
+        times.entry(probe.server).or_default().push(probe.first_ns);
+    }
+    let spans = |mut times: Vec<i64>| {
+        times.sort_unstable();
+        let runs = times.chunk_by(|a, b| b.saturating_sub(*a) < APART_NS);
+        runs.map(|run| run[0].saturating_sub(BEFORE_NS)..=run[run.len() - 1].saturating_add(APART_NS)).collect()
     };
-    by_server(cases(world).iter()).into_iter().map(|(server, probes)| (server, span_ns(probes))).collect()
+    times.into_iter().map(|(server, times)| (server, spans(times))).collect()
 }
 
 /// Whether enough follow each other.

@@ -124,7 +124,8 @@ impl Ties {
     }
 
     fn remember(&mut self, told: &mut Transaction) {
-        let (identity, first_ns, last_ns) = (told.identity(), told.first_ns, told.last_query_ns);
+        let identity = told.identity() ^ u64::from(told.client.port) << 16;
+        let (first_ns, last_ns) = (told.first_ns, told.last_query_ns);
         if self.known.len() > 0 {
             told.seen_before = self.known.of(identity).take(MOST_SAME).any(|(first, last)| {
                 first_ns.saturating_sub(last) < SAME_NS && first.saturating_sub(last_ns) < SAME_NS
