@@ -9,6 +9,7 @@ mod cutting;
 mod delays;
 mod dns;
 mod findings;
+mod forwarding;
 mod lookups;
 mod merging;
 mod paths;
