@@ -53,7 +53,10 @@ fn judge(pair: Pair, of_pair: &OfPair, (place, fates): (Place, &Fates), world: &
     finding.explanation = explain(pair, of_pair, place, fates, world);
     match proof {
         Some(proof) => finding.explanation += &proof,
-        None => finding.limits.push("a capture filter on ports would show first fragments only as well".to_owned()),
+        None => finding.limits.push(
+            "a capture filter on ports would show first fragments only as well, and one that loses packets some of them"
+                .to_owned(),
+        ),
     }
     Some(finding)
 }
@@ -121,8 +124,9 @@ fn proof(pair: Pair, of_pair: &OfPair, place: Place, fates: &Fates, world: &Worl
         let errors = count_of(of_pair.gave_up, "ICMP error");
         return Some(format!(" The receiver says so: {errors} that reassembly took too long."));
     }
-    // Inside a tunnel every fragment is a whole packet to a capture filter.
-    if of_pair.outer.is_some() || fates.later > 0 || world.facts.fragments.later.contains(&place.0) {
+    // Inside a tunnel every fragment is a whole packet to a capture filter; but the capture itself may have lost it.
+    let is_whole = world.found(&["CAP001"]).next().is_none();
+    if is_whole && (of_pair.outer.is_some() || fates.later > 0 || world.facts.fragments.later.contains(&place.0)) {
         return Some(String::new());
     }
     if of_pair.whole().next().is_some() {

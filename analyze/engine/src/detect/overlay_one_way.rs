@@ -61,8 +61,10 @@ fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss>
     }
     let from_a = later.iter().filter(|attempt| attempt.from_a).count();
     let (from, to) = if from_a * 2 >= later.len() { (pair.b, pair.a) } else { (pair.a, pair.b) };
-    let all = if worked_ns.is_none() { inside.half_open } else { later.len() as u64 };
-    let handshakes = count_of(all, "handshake");
+    let handshakes = match worked_ns {
+        None => count_of(inside.half_open, "handshake"),
+        Some(_) => format!("handshakes with {}", count_of(later.len() as u64, "server")),
+    };
     let since = worked_ns.map_or_else(String::new, |ns| format!(" after {}", rfc3339(ns)));
     let stuck = later.iter().filter(|attempt| attempt.stuck).count() as u64;
     if stuck > 0 {

@@ -11,7 +11,7 @@ use crate::track::prefetch::prefetch_all;
 use crate::track::{Endpoint, Fate, Resent, Turn};
 use crate::wire::app::{Protocol, Traits};
 use foldhash::fast::RandomState;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher as _;
 
 /// A response that takes this long is slow where half of the server's take a tenth of it or less.
@@ -348,14 +348,34 @@ impl TurnService {
         let server = views.first().map(|view| view.server).unwrap_or_default();
         let troubled = views.iter().filter(|view| view.server != server && view.facts.is_troubled());
         let mut behind: BTreeSet<Endpoint> = troubled.map(|view| view.server).collect();
-        behind
-            .extend(views.iter().flat_map(|view| view.facts.troubled().filter_map(|turn| endpoint(turn, connections))));
+        behind.extend(views.iter().flat_map(|view| endpoints(view, connections)));
         behind.remove(&server);
         let mut views = views.into_iter().map(|view| view.facts);
         let mut facts = views.next().unwrap_or_default();
         views.for_each(|view| facts.merge(&view));
         Self { server, behind: behind.into_iter().collect(), facts }
     }
+}
+
+/// The endpoints that a server's requests were sent on to in which something went wrong, where that was seen.
+fn endpoints(view: &View, connections: &Connections) -> BTreeSet<Endpoint> {
+    let mut endpoints = BTreeSet::new();
+    let mut asked: HashMap<(Endpoint, Endpoint), Vec<i64>, RandomState> = HashMap::default();
+    for turn in view.facts.troubled() {
+        asked.entry((turn.client, turn.server)).or_default().push(turn.asked_ns);
+    }
+    if asked.is_empty() {
+        return endpoints;
+    }
+    let own = connections.sent_to(view.server);
+    for (connection, endpoint) in own.filter_map(|connection| Some((connection, connection.endpoint()?))) {
+        let mut times = connection.stages.iter().filter_map(|stage| asked.get(&(stage.orig, stage.resp))).flatten();
+        let within = |ns: &i64| connection.flows(connections).any(|flow| (flow.first_ns..=flow.last_ns).contains(ns));
+        if times.any(within) {
+            endpoints.insert(endpoint);
+        }
+    }
+    endpoints
 }
 
 /// The endpoint that a request was sent on to, where that was seen.

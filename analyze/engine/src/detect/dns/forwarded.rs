@@ -89,6 +89,9 @@ impl Forwarded {
                 }
             }
         }
+        if behind.is_empty() {
+            return HashSet::default();
+        }
         for query in world.facts.dns.queries() {
             behind.remove(&(query.server, query.client.addr));
         }
