@@ -37,6 +37,8 @@ const WITHIN_NS: i64 = 5_000_000_000;
 const AT_ONCE_NS: i64 = 1_000_000_000;
 /// Servers that pass a question on one after another: a cache on the node, the cluster's server, one outside, and its own.
 const HOPS: usize = 4;
+/// Questions without an answer, and pairs of who may stand in for whom, that are looked at: of more the first tell.
+const KEPT: usize = 1 << 15;
 /// Questions looked at for one: of a flood of the same one tells as much as all.
 const MOST: usize = 32;
 /// Names that somebody asks right behind a server before he is taken for it.
@@ -52,7 +54,7 @@ impl Forwarded {
         let mut forwarded = Self::default();
         // The end of a capture leaves undecided what became of the last ones.
         let is_silent = |query: &&Query| query.unanswered > 0 || query.rejected || !query.is_answered();
-        for query in world.facts.dns.queries().iter().filter(is_silent) {
+        for query in world.facts.dns.queries().iter().filter(is_silent).take(KEPT) {
             forwarded.add(*query);
         }
         let Self { silent, by_asker, by_question, .. } = &mut forwarded;
@@ -84,8 +86,10 @@ impl Forwarded {
             names.entry(query.server).or_default().insert(query.name);
             let span = query.first_ns..=query.first_ns.saturating_add(AT_ONCE_NS);
             for next in self.among(self.by_question.get(&(query.name, query.qtype)), span) {
-                if next.client.addr != query.client.addr && self.is_second(query, next) {
-                    behind.entry((query.server, next.client.addr)).or_default().insert(query.name);
+                let pair = (query.server, next.client.addr);
+                let has_room = behind.len() < KEPT || behind.contains_key(&pair);
+                if has_room && next.client.addr != query.client.addr && self.is_second(query, next) {
+                    behind.entry(pair).or_default().insert(query.name);
                 }
             }
         }
