@@ -198,7 +198,7 @@ fn judge(down: &Down<'_>, world: &World<'_>) -> Finding {
     let first = down.goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
     let last = failed.iter().map(|failed| failed.ns).max().unwrap_or(first);
     finding.span(first, last.max(first));
-    let frames = down.lost.iter().flat_map(|turn| frames(turn)).chain(failed.iter().map(|failed| failed.frame));
+    let frames = down.lost.iter().flat_map(|turn| turn.met_goodbye()).chain(failed.iter().map(|failed| failed.frame));
     finding.cite(world, frames, &servers_filter(down.addresses()));
     let reached = down.lost.iter().any(|turn| turn.fate == Fate::Dropped);
     finding.explanation = explain(down, &clients, reached, silent > 0);
@@ -239,8 +239,4 @@ pub(super) fn commands(server: Addr) -> Vec<String> {
         "kubectl describe pod POD   # Last State, Exit Code, Reason".to_owned(),
         "kubectl logs POD --previous".to_owned(),
     ]
-}
-
-fn frames(turn: &Turn) -> impl Iterator<Item = FrameId> {
-    std::iter::once(turn.request).chain(turn.server_goodbye.map(|goodbye| goodbye.frame))
 }

@@ -63,9 +63,8 @@ struct Heard {
 impl Heard {
     fn of(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Self {
         let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
-        let tunnels = service.attempts.tunnels.iter().filter(|tunnel| **tunnel != 0);
-        let ends =
-            tunnels.filter_map(|tunnel| world.tunnels.get(*tunnel as usize)).flat_map(|tunnel| [tunnel.a, tunnel.b]);
+        let tunnels = service.attempts.tunnels.iter().filter_map(|tunnel| world.tunnel(*tunnel));
+        let ends = tunnels.flat_map(|tunnel| [tunnel.a, tunnel.b]);
         let askers: BTreeSet<Addr> = failing.clients.iter().copied().chain(ends).collect();
         let answered = |unit: u32| askers.iter().any(|asker| world.facts.neighbours.contains(&(unit, *asker)));
         Self {

@@ -4,7 +4,7 @@ use super::evidence::{count_of, servers_filter, some_of};
 use super::turns::TurnService;
 use super::world::World;
 use crate::finding::{Finding, Severity};
-use crate::track::{FrameId, Turn};
+use crate::track::{Goodbye, Turn};
 use crate::wire::app::{Protocol, Traits};
 use std::collections::BTreeSet;
 
@@ -94,13 +94,12 @@ impl<'a> Dropper<'a> {
         let mut finding = Finding::of(&ABOUT, title);
         let clients: BTreeSet<_> = self.turns.iter().map(|turn| turn.client.addr).collect();
         self.service.introduce(&mut finding, &clients);
-
         finding.counts.insert("turns", facts.turns as i64);
         finding.counts.insert("dropped_requests", self.count as i64);
         finding.counts.insert("resets", self.resets() as i64);
         let (first, last) = self.span_ns();
         finding.span(first, last);
-        let frames = self.turns.iter().flat_map(|turn| frames(turn));
+        let frames = self.turns.iter().flat_map(|turn| turn.met_goodbye());
         finding.cite(world, frames, &servers_filter(self.service.endpoints()));
         let names: BTreeSet<&str> = self.turns.iter().map(|turn| turn.asked.text.as_str()).collect();
         finding.explanation = format!(
@@ -122,11 +121,7 @@ impl<'a> Dropper<'a> {
         self.goodbyes().filter(|goodbye| goodbye.reset).count()
     }
 
-    fn goodbyes(&self) -> impl Iterator<Item = crate::track::Goodbye> {
+    fn goodbyes(&self) -> impl Iterator<Item = Goodbye> {
         self.turns.iter().filter_map(|turn| turn.server_goodbye)
     }
-}
-
-fn frames(turn: &Turn) -> impl Iterator<Item = FrameId> {
-    std::iter::once(turn.request).chain(turn.server_goodbye.map(|goodbye| goodbye.frame))
 }

@@ -125,8 +125,9 @@ fn proof(pair: Pair, of_pair: &OfPair, place: Place, fates: &Fates, world: &Worl
         return Some(format!(" The receiver says so: {errors} that reassembly took too long."));
     }
     // Inside a tunnel every fragment is a whole packet to a capture filter; but the capture itself may have lost it.
-    let is_whole = world.found(&["CAP001"]).next().is_none();
-    if is_whole && (of_pair.outer.is_some() || fates.later > 0 || world.facts.fragments.later.contains(&place.0)) {
+    if !world.lacks_packets()
+        && (of_pair.outer.is_some() || fates.later > 0 || world.facts.fragments.later.contains(&place.0))
+    {
         return Some(String::new());
     }
     if of_pair.whole().next().is_some() {

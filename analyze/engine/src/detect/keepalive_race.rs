@@ -4,7 +4,7 @@ use super::slow_server::millis;
 use super::turns::TurnService;
 use super::world::World;
 use crate::finding::{Finding, Severity};
-use crate::track::{Fate, FrameId, Turn};
+use crate::track::{Fate, Turn};
 use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
@@ -52,7 +52,7 @@ fn judge(service: &TurnService, world: &World<'_>) -> Finding {
     let first = races.turns.iter().map(|turn| turn.asked_ns).min().unwrap_or_default();
     let last = races.turns.iter().filter_map(|turn| turn.server_goodbye).map(|goodbye| goodbye.ns).max();
     finding.span(first, last.unwrap_or(first).max(first));
-    finding.cite(world, races.turns.iter().flat_map(frames), &servers_filter(service.endpoints()));
+    finding.cite(world, races.turns.iter().flat_map(Turn::met_goodbye), &servers_filter(service.endpoints()));
     finding.explanation = format!(
         "{what} from {} met the server's FIN on a connection that had been idle: {}. The server had closed before it \
          could know of the request, and answered it with a reset; behind a proxy that is a 502.{}",
@@ -101,8 +101,4 @@ fn idle_in_words(timeout: Option<(i64, bool)>) -> String {
 /// Whether the FIN passed here before the request did.
 fn closed_first(turn: &Turn) -> bool {
     turn.fate == Fate::Crossed && turn.server_goodbye.is_some_and(|goodbye| goodbye.ns < turn.asked_ns)
-}
-
-fn frames(turn: &Turn) -> impl Iterator<Item = FrameId> {
-    std::iter::once(turn.request).chain(turn.server_goodbye.map(|goodbye| goodbye.frame))
 }

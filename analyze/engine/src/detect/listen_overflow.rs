@@ -109,7 +109,7 @@ impl Attempts {
         self.services.extend(flows.first().map(|flow| flow.resp));
         self.established += u64::from(flows.iter().any(|flow| flow.from_resp.packets > flow.from_resp.syns));
         let ignored = flows.iter().any(|flow| flow.ignored > 0);
-        let at = |flow: &'_ Flow| {
+        let at = |flow: &Flow| {
             flow.legs().find(|leg| near.contains(&(leg.point, leg.tunnel, flow.resp))).map(|leg| leg.syns)
         };
         let next_to = flows.iter().find_map(|flow| Some((*flow, at(flow)?)));

@@ -177,9 +177,9 @@ impl ServerTurns {
 const GATEWAY_TIMEOUT: u16 = 504;
 
 impl Turn {
-    /// Whether it is a request that is answered before the next, so that a late answer is a slow one; one that could
-    /// not be read may be any, such as a blocking read. Of what is
-    /// encrypted that is known where HTTP/2 was not offered; the first turn is the handshake's.
+    /// Whether it is a request that is answered before the next, so that a late answer is a slow one; one that could not be
+    /// read may be any, such as a blocking read. Of what is encrypted that is known where HTTP/2 was not offered; the first
+    /// turn is the handshake's.
     fn is_understood(&self) -> bool {
         let readable = self.protocol == Protocol::Tls && !self.interleaves && self.number > 2;
         readable || self.protocol.is_timed() && !self.asked.text.is_empty()
@@ -359,19 +359,18 @@ impl TurnService {
 
 /// The endpoints that a server's requests were sent on to in which something went wrong, where that was seen.
 fn endpoints(view: &View, connections: &Connections) -> BTreeSet<Endpoint> {
-    let mut endpoints = BTreeSet::new();
     let mut asked: HashMap<(Endpoint, Endpoint), Vec<i64>, RandomState> = HashMap::default();
     for turn in view.facts.troubled() {
         asked.entry((turn.client, turn.server)).or_default().push(turn.asked_ns);
     }
+    let mut endpoints = BTreeSet::new();
     if asked.is_empty() {
         return endpoints;
     }
-    let own = connections.sent_to(view.server);
-    for (connection, endpoint) in own.filter_map(|connection| Some((connection, connection.endpoint()?))) {
+    for connection in connections.sent_to(view.server) {
+        let Some(endpoint) = connection.endpoint() else { continue };
         let mut times = connection.stages.iter().filter_map(|stage| asked.get(&(stage.orig, stage.resp))).flatten();
-        let within = |ns: &i64| connection.flows(connections).any(|flow| (flow.first_ns..=flow.last_ns).contains(ns));
-        if times.any(within) {
+        if times.any(|ns| connection.is_seen_at(*ns, connections)) {
             endpoints.insert(endpoint);
         }
     }
@@ -382,7 +381,7 @@ fn endpoints(view: &View, connections: &Connections) -> BTreeSet<Endpoint> {
 pub(super) fn endpoint(turn: &Turn, connections: &Connections) -> Option<Endpoint> {
     let is_its = |connection: &&Connection| {
         let same = connection.stages.iter().any(|stage| (stage.orig, stage.resp) == (turn.client, turn.server));
-        same && connection.flows(connections).any(|flow| (flow.first_ns..=flow.last_ns).contains(&turn.asked_ns))
+        same && connection.is_seen_at(turn.asked_ns, connections)
     };
     connections.sent_to(turn.server).find(is_its).and_then(Connection::endpoint)
 }

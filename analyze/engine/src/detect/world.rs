@@ -191,8 +191,18 @@ pub(crate) struct World<'a> {
 impl World<'_> {
     /// Whether a tunnel was found broken, so that what fails inside is its symptom.
     pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
-        let Some(tunnel) = self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) else { return false };
+        let Some(tunnel) = self.tunnel(tunnel) else { return false };
         self.knows_pair(&["OVL001", "OVL002", "OVL003", "OVL004"], tunnel.a, tunnel.b)
+    }
+
+    /// A tunnel by its number; 0 is none.
+    pub(crate) fn tunnel(&self, tunnel: u32) -> Option<&Tunnel> {
+        self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0)
+    }
+
+    /// Whether a capture lost packets itself, so that what is missing may have been there.
+    pub(crate) fn lacks_packets(&self) -> bool {
+        self.found(&["CAP001"]).next().is_some()
     }
 
     /// Whether a connection passes a tunnel that was found broken.
@@ -218,7 +228,7 @@ impl World<'_> {
             Some((None, capture)) => self.capture_name(capture).to_owned(),
             None => "?".to_owned(),
         };
-        match self.tunnels.get(tunnel as usize).filter(|_| tunnel != 0) {
+        match self.tunnel(tunnel) {
             Some(tunnel) => format!("{name} ({})", tunnel.kind.name()),
             None => name,
         }

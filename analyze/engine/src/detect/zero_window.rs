@@ -19,8 +19,8 @@ pub(super) const ABOUT: About = About {
     why: "The transfer stands still. Neither network nor sender can do anything about it: the receiving application does \
           not read.",
     how: "The time from a segment with window 0 to the next with another, per side, where the sender probes the window in \
-          between (with a byte or none, after 0.2, 0.4, 0.8 s and so on). Shorter times count where they add up to 3 s, with three \
-          probes, and to half of the connection's time.",
+          between (with a byte or none, after 0.2, 0.4, 0.8 s and so on). Shorter times count where they add up to 3 s, \
+          with three probes, and to half of the connection's time.",
     false_positives: "Windows that close for a moment in a fast transfer, and closed windows that nobody waits for, are not \
                       reported. Probes look like keep-alives or retransmissions and are neither.",
     fix: "Find out what the receiving application waits for: CPU, locks, disk, or somebody it hands the data on to.",

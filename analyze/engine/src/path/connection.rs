@@ -51,6 +51,11 @@ impl Connection {
         self.stages.iter().flat_map(|stage| stage.flows(kept))
     }
 
+    /// Whether somebody saw it at this time.
+    pub(crate) fn is_seen_at(&self, ns: i64, kept: &Kept) -> bool {
+        self.flows(kept).any(|flow| (flow.first_ns..=flow.last_ns).contains(&ns))
+    }
+
     /// What the destination was translated to, where that was seen or listed.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         let (front, back) = (self.front(), self.back());

@@ -146,6 +146,11 @@ pub enum TlsFailure {
 }
 
 impl Turn {
+    /// The request, and the server's goodbye that it met.
+    pub(crate) fn met_goodbye(&self) -> impl Iterator<Item = FrameId> + use<> {
+        std::iter::once(self.request).chain(self.server_goodbye.map(|goodbye| goodbye.frame))
+    }
+
     /// Whether it is one request and its response. Where several may be on their way at a time and all of it is encrypted,
     /// only the two turns of the handshake are.
     pub fn is_exchange(&self) -> bool {

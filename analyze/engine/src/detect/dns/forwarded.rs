@@ -139,11 +139,11 @@ impl Forwarded {
     /// The same question to another server, from an address of the one that was asked this.
     pub(super) fn passed_on_itself(&self, query: &Query) -> Option<&Query> {
         let selves = [Some(query.server.addr), query.backend].into_iter().flatten();
-        let asked = selves.flat_map(|asker| {
+        let mut asked = selves.flat_map(|asker| {
             let own = self.by_asker.get(&(asker, (query.name, query.qtype)));
             self.among(own, span(query))
         });
-        asked.into_iter().find(|next| next.server != query.server)
+        asked.find(|next| next.server != query.server)
     }
 }
 

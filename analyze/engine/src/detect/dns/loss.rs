@@ -323,7 +323,7 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     let visible = queries.iter().any(|query| dns.sees_answers(query)) || known.stays_silent(queries, world);
     // Of what the capture itself lost as much may be missing.
     let is_few = u64::from(lost.attempts) * DROPPED <= all;
-    let dropped = world.found(&["CAP001"]).next().is_some() && is_few;
+    let dropped = world.lacks_packets() && is_few;
     let minded = queries.iter().any(|query| known.is_heeded(query))
         || !is_few && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit));
     finding.severity = match (visible && minded && !dropped && !is_symptom(queries, world), few) {

@@ -124,6 +124,7 @@ impl Ties {
     }
 
     fn remember(&mut self, told: &mut Transaction) {
+        // Who asked is not compared here: with the port as well it is the same one.
         let identity = told.identity() ^ u64::from(told.client.port) << 16;
         let (first_ns, last_ns) = (told.first_ns, told.last_query_ns);
         if self.known.len() > 0 {
