@@ -21,7 +21,7 @@ pub(crate) fn cluster(kept: &Kept, tunnels: &[Tunnel], domain: Option<String>) -
     let nodes: BTreeSet<Addr> = behind.keys().copied().collect();
     Cluster {
         nodes: nodes.iter().take(NAMED).map(Addr::to_string).collect(),
-        pods: behind.iter().take(NAMED).filter_map(|(node, pods)| block_of(*node, pods, &behind)).collect(),
+        pods: behind.iter().take(NAMED).flat_map(|(node, pods)| blocks_of(*node, pods, &behind)).collect(),
         services: services(kept, &behind),
         domain,
     }
@@ -63,6 +63,17 @@ fn is_path(tunnel: &Tunnel, id: u32) -> bool {
     id != 0 && carries
 }
 
+/// A node's blocks of pods: one of each family.
+fn blocks_of(node: Addr, pods: &BTreeSet<Addr>, all: &BTreeMap<Addr, BTreeSet<Addr>>) -> Vec<Range> {
+    by_family(pods).iter().filter_map(|pods| block_of(node, pods, all)).collect()
+}
+
+/// IPv4 addresses, and those of IPv6.
+fn by_family(addrs: &BTreeSet<Addr>) -> [BTreeSet<Addr>; 2] {
+    let (v4, v6) = addrs.iter().copied().partition(|addr| addr.is_v4());
+    [v4, v6]
+}
+
 /// The widest block of a node's pods, as wide as a node's usually is, that holds no address behind another node.
 fn block_of(node: Addr, pods: &BTreeSet<Addr>, all: &BTreeMap<Addr, BTreeSet<Addr>>) -> Option<Range> {
     let first = *pods.first()?;
@@ -78,6 +89,7 @@ fn block_of(node: Addr, pods: &BTreeSet<Addr>, all: &BTreeMap<Addr, BTreeSet<Add
 const SERVICE_PREFIX: u32 = 12;
 
 /// Addresses that connections were sent to and that were translated: neither pods nor what others were translated to.
+/// Of two families the range of IPv4.
 fn services(kept: &Kept, behind: &BTreeMap<Addr, BTreeSet<Addr>>) -> Option<Range> {
     let translated = || kept.connections().iter().filter(|connection| connection.endpoint().is_some());
     let endpoints: BTreeSet<Addr> = translated().filter_map(Connection::endpoint).map(|to| to.addr).collect();
@@ -86,6 +98,7 @@ fn services(kept: &Kept, behind: &BTreeMap<Addr, BTreeSet<Addr>>) -> Option<Rang
     };
     let fronts = translated().map(|connection| connection.front().resp.addr);
     let addrs: BTreeSet<Addr> = fronts.filter(|addr| addr.is_private() && !is_host(addr)).collect();
+    let addrs = by_family(&addrs).into_iter().find(|addrs| !addrs.is_empty())?;
     let first = *addrs.first()?;
     let prefix = common_prefix(addrs.iter().copied())?;
     let least = SERVICE_PREFIX + if first.is_v4() { 96 } else { 0 };
@@ -127,6 +140,15 @@ mod tests {
         let close = BTreeMap::from([(a, BTreeSet::from([v4(1, 10), v4(1, 11)])), (b, BTreeSet::from([v4(1, 70)]))]);
         assert_eq!(block_of(a, &close[&a], &close).unwrap().range, "10.244.1.0/26");
         assert_eq!(block_of(b, &close[&b], &close).unwrap().range, "10.244.1.64/26");
+    }
+
+    #[test]
+    fn families_have_blocks_of_their_own() {
+        let node = Addr::v4([192, 0, 2, 1]);
+        let v6 = |last| Addr::v6([0xfd, 0, 0, 1, 0, 2, 0, 3, 0, 0, 0, 0, 0, 0, 0, last]);
+        let both = BTreeMap::from([(node, BTreeSet::from([v4(1, 10), v6(9), v4(1, 200), v6(10)]))]);
+        let ranges: Vec<String> = blocks_of(node, &both[&node], &both).into_iter().map(|block| block.range).collect();
+        assert_eq!(ranges, ["10.244.1.0/24", "fd00:1:2:3::/64"]);
     }
 
     #[test]
