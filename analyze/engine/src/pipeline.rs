@@ -1,4 +1,4 @@
-//! Threads: one reads and decodes, the others track, the caller's collects; of two, the caller's tracks as well. What is
+//! Threads: one reads and decodes, the others track, the caller's collects; of two, both track some of the shards. What is
 //! computed never depends on their number: shards are fixed, and what they say is put back in frame order chunk by chunk.
 
 use crate::ingest::{Ingest, Work};
@@ -60,19 +60,28 @@ pub(crate) fn run<C: Collect>(
 
 /// Ends a unit: connections first, then what waits for answers.
 fn finish<C: Collect>(shards: &mut [Shard], collect: &mut C) -> Result<(), C::Error> {
+    end_flows(shards, |events| collect.part(events))?;
+    collect.part(&mut end_others(shards))
+}
+
+/// Ends all connections, a portion at a time.
+fn end_flows<E>(shards: &mut [Shard], mut told: impl FnMut(&mut Events) -> Result<(), E>) -> Result<(), E> {
     let mut events = Events::default();
-    for shard in &mut *shards {
+    for shard in shards {
         for ending in shard.flows.in_order().chunks(ENDED_AT_ONCE) {
             shard.flows.end_all(ending, &mut events);
-            collect.part(&mut events)?;
+            told(&mut events)?;
             events.clear();
         }
         shard.flows.release();
     }
-    for shard in shards {
-        shard.end_others(&mut events);
-    }
-    collect.part(&mut events)
+    Ok(())
+}
+
+fn end_others(shards: &mut [Shard]) -> Events {
+    let mut events = Events::default();
+    shards.iter_mut().for_each(|shard| shard.end_others(&mut events));
+    events
 }
 
 type Read = (Ingest, Vec<CaptureInfo>);
@@ -85,14 +94,21 @@ fn alone<C: Collect>(
 ) -> Result<Read, C::Error> {
     let mut work = Work::default();
     let mut caller = Caller::new(shards, collect);
+    let mut unit = 0;
     while source.next_batch(&mut work.chunk.batch) {
         ingest.take(&mut work, source.captures());
-        caller.take(&work)?;
+        if begins_unit(&mut unit, &work) {
+            finish(caller.shards, caller.collect)?;
+        }
+        caller.take(&mut work)?;
     }
     Ok((ingest, source.captures().to_vec()))
 }
 
-/// One thread reads and decodes, the caller's does the rest: packets change caches once.
+/// Shards that the reading thread of two tracks: what it then does is about half of all.
+const READERS: usize = 3;
+
+/// Two threads share the work: one reads, decodes and tracks the last shards, the caller's tracks the others and collects.
 fn beside<C: Collect>(
     source: Box<dyn Source>,
     ingest: Ingest,
@@ -101,14 +117,12 @@ fn beside<C: Collect>(
 ) -> Result<Read, C::Error> {
     let (mut recycle, recycled) = Recycle::new();
     let (to_caller, from_reader) = sync_channel(IN_FLIGHT);
+    let (own, readers) = shards.split_at_mut(SHARDS - READERS);
+    let mut tracker = Tracker { first: own.len(), shards: readers, unit: 0, to_caller };
     thread::scope(|scope| {
-        let reader = scope.spawn(move || read(source, ingest, &recycled, |work| to_caller.send(work).is_ok()));
-        let mut caller = Caller::new(shards, collect);
-        let result = from_reader.iter().try_for_each(|work| {
-            caller.take(&work)?;
-            recycle.give(work);
-            Ok(())
-        });
+        let reader = scope.spawn(move || read(source, ingest, &recycled, |work| tracker.take(work).is_ok()));
+        let mut caller = Caller::new(own, collect);
+        let result = from_reader.iter().try_for_each(|told| caller.hear(told, &mut recycle));
         // After an error nobody listens any more: closing both ends lets the reader stop.
         drop((from_reader, recycle));
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -116,29 +130,94 @@ fn beside<C: Collect>(
     })
 }
 
+/// What the reading thread tells the caller's.
+enum Told {
+    /// A chunk, with the events of the reader's shards.
+    Chunk(Work),
+    /// Connections that ended with a unit.
+    Ended(Events),
+    /// All else that ended with it.
+    Rest(Events),
+}
+
+/// Nobody listens any more.
+struct Gone;
+
+/// The reading thread, where it tracks.
+struct Tracker<'a> {
+    /// Number of its first shard.
+    first: usize,
+    shards: &'a mut [Shard],
+    unit: u32,
+    to_caller: SyncSender<Told>,
+}
+
+impl Tracker<'_> {
+    fn take(&mut self, mut work: Work) -> Result<(), Gone> {
+        if begins_unit(&mut self.unit, &work) {
+            let to_caller = &self.to_caller;
+            end_flows(self.shards, |events| tell(to_caller, Told::Ended(std::mem::take(events))))?;
+            tell(to_caller, Told::Rest(end_others(self.shards)))?;
+        }
+        let mut events = std::mem::take(&mut work.told);
+        for (at, shard) in (self.first..).zip(&mut *self.shards) {
+            track(at, shard, &work, &mut events);
+        }
+        work.told = events;
+        tell(&self.to_caller, Told::Chunk(work))
+    }
+}
+
+fn tell(to_caller: &SyncSender<Told>, told: Told) -> Result<(), Gone> {
+    to_caller.send(told).map_err(|_| Gone)
+}
+
 /// The caller's thread, where it tracks and collects.
 struct Caller<'a, C> {
     shards: &'a mut [Shard],
     collect: &'a mut C,
     events: Events,
-    unit: u32,
 }
 
 impl<'a, C: Collect> Caller<'a, C> {
     fn new(shards: &'a mut [Shard], collect: &'a mut C) -> Self {
-        Self { shards, collect, events: Events::default(), unit: 0 }
+        Self { shards, collect, events: Events::default() }
     }
 
-    fn take(&mut self, work: &Work) -> Result<(), C::Error> {
-        if begins_unit(&mut self.unit, work) {
-            finish(self.shards, self.collect)?;
+    fn hear(&mut self, told: Told, recycle: &mut Recycle) -> Result<(), C::Error> {
+        match told {
+            Told::Chunk(mut work) => {
+                self.take(&mut work)?;
+                recycle.give(work);
+                Ok(())
+            }
+            Told::Ended(mut events) => {
+                self.end_flows()?;
+                self.collect.part(&mut events)
+            }
+            Told::Rest(mut rest) => {
+                self.end_flows()?;
+                let mut events = end_others(self.shards);
+                events.append(&mut rest);
+                self.collect.part(&mut events)
+            }
         }
+    }
+
+    /// Ends the connections of its own shards, which come before the reader's, where there still are any.
+    fn end_flows(&mut self) -> Result<(), C::Error> {
+        end_flows(self.shards, |events| self.collect.part(events))
+    }
+
+    fn take(&mut self, work: &mut Work) -> Result<(), C::Error> {
         for (at, shard) in self.shards.iter_mut().enumerate() {
             track(at, shard, work, &mut self.events);
         }
+        self.events.append(&mut work.told);
         self.events.sort_by_key(|(at, _)| *at);
         self.collect.chunk(work, &mut self.events)?;
         self.events.clear();
+        work.told.share(&mut self.events);
         Ok(())
     }
 }

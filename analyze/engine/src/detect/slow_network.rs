@@ -1,15 +1,14 @@
 use super::About;
-use super::evidence::count_of;
+use super::evidence::{count_of, some_of};
 use super::losses::connections;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::time::widen;
-use crate::track::MaybeNs;
 use crate::track::event::Flow;
-use crate::track::{Endpoint, FrameId};
+use crate::track::{FrameId, MaybeNs};
 use foldhash::fast::RandomState;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub(super) const ABOUT: About = About {
     code: "NET006",
@@ -44,7 +43,6 @@ struct Pair {
     thinks_ns: Vec<i64>,
     frames: Vec<FrameId>,
     inside: bool,
-    ports: Vec<u16>,
     span_ns: Option<(i64, i64)>,
 }
 
@@ -58,9 +56,14 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     }
     let mut pairs: BTreeMap<(Addr, Addr), Pair> = BTreeMap::new();
     for (orig, resp, (flow, trip)) in trips().filter(|(orig, resp, _)| slow.contains(&(orig.addr, resp.addr))) {
-        pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip, resp);
+        pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip);
     }
-    pairs.iter_mut().filter_map(|(hosts, pair)| judge(*hosts, pair, world)).collect()
+    pairs.retain(|_, pair| pair.is_slow());
+    let mut findings = Vec::new();
+    while let Some(slow) = Slow::most_shared(&mut pairs) {
+        findings.extend(slow.tell(world));
+    }
+    findings
 }
 
 /// The sighting that shows most of the round trip.
@@ -76,7 +79,7 @@ fn trip_ns(flow: &Flow) -> Option<(i64, i64)> {
 }
 
 impl Pair {
-    fn add(&mut self, flow: &Flow, trip: (i64, i64), resp: Endpoint) {
+    fn add(&mut self, flow: &Flow, trip: (i64, i64)) {
         self.trips_ns.push(trip);
         if let [Some(asked), Some(answered)] = flow.data_ns.map(MaybeNs::get)
             && answered >= asked
@@ -86,9 +89,6 @@ impl Pair {
         self.frames.extend(flow.syns.as_slice().first());
         self.inside |=
             flow.legs().any(|leg| leg.tunnel != 0) || flow.orig.addr.is_private() && flow.resp.addr.is_private();
-        if !self.ports.contains(&resp.port) {
-            self.ports.push(resp.port);
-        }
         widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 }
@@ -98,50 +98,141 @@ fn median(values: &mut [i64]) -> Option<i64> {
     values.get(values.len() / 2).copied()
 }
 
-fn judge((client, server): (Addr, Addr), pair: &mut Pair, world: &World<'_>) -> Option<Finding> {
-    let count = pair.trips_ns.len();
-    let mut trips: Vec<i64> = pair.trips_ns.iter().map(|trip| trip.0).collect();
-    let mut there: Vec<i64> = pair.trips_ns.iter().map(|trip| trip.1).collect();
-    let (trip_ns, there_ns) = (median(&mut trips)?, median(&mut there)?);
-    let think_ns = median(&mut pair.thinks_ns).unwrap_or(0);
-    if count < ENOUGH || trip_ns < SLOW_NS || think_ns > trip_ns {
-        return None;
+impl Pair {
+    fn trip_ns(&self) -> Option<i64> {
+        median(&mut self.trips_ns.iter().map(|trip| trip.0).collect::<Vec<_>>())
     }
-    let ms = |ns: i64| ns as f64 / 1e6;
-    let title = format!("{:.0} ms round trip between {client} and {server}", ms(trip_ns));
-    let mut finding = Finding::of(&ABOUT, title);
-    finding.severity = if pair.inside { ABOUT.severity } else { Severity::Info };
-    finding.confidence = if count >= 10 { 0.9 } else { 0.75 };
-    finding.about(Role::Client, &client);
-    finding.about(Role::Server, &server);
-    finding.counts.insert("handshakes", count as i64);
-    finding.counts.insert("rtt_p50_us", trip_ns / 1000);
-    finding.counts.insert("rtt_to_server_p50_us", there_ns / 1000);
-    finding.counts.insert("server_p50_us", think_ns / 1000);
-    let (first, last) = pair.span_ns.unwrap_or_default();
-    finding.span(first, last);
-    let family = server.family();
-    let filter = format!("{family}.addr == {client} && {family}.addr == {server} && tcp.flags.syn == 1");
-    finding.cite(world, pair.frames.iter().copied().take(16), &filter);
-    let side = if there_ns * 10 >= trip_ns * 7 {
+
+    fn there_ns(&self) -> Option<i64> {
+        median(&mut self.trips_ns.iter().map(|trip| trip.1).collect::<Vec<_>>())
+    }
+
+    fn think_ns(&self) -> i64 {
+        median(&mut self.thinks_ns.clone()).unwrap_or(0)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.trips_ns.len() >= ENOUGH
+            && self.trip_ns().is_some_and(|trip_ns| trip_ns >= SLOW_NS && self.think_ns() <= trip_ns)
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.trips_ns.extend(other.trips_ns);
+        self.thinks_ns.extend(other.thinks_ns);
+        self.frames.extend(other.frames);
+        self.inside |= other.inside;
+        if let Some((first, last)) = other.span_ns {
+            widen(&mut self.span_ns, first, last);
+        }
+    }
+}
+
+/// Slow pairs that have a host in common.
+struct Slow {
+    clients: BTreeSet<Addr>,
+    servers: BTreeSet<Addr>,
+    /// Shortest and longest median of a pair.
+    medians_ns: (i64, i64),
+    all: Pair,
+}
+
+impl Slow {
+    /// Takes the pairs of the host that most pairs have in common.
+    fn most_shared(pairs: &mut BTreeMap<(Addr, Addr), Pair>) -> Option<Self> {
+        let mut shares: BTreeMap<(bool, Addr), usize> = BTreeMap::new();
+        for ((client, server), pair) in &*pairs {
+            *shares.entry((pair.inside, *client)).or_default() += 1;
+            *shares.entry((pair.inside, *server)).or_default() += 1;
+        }
+        let ((inside, hub), _) = shares.into_iter().rev().max_by_key(|(_, share)| *share)?;
+        let is_its = |(client, server): &(Addr, Addr), pair: &mut Pair| {
+            pair.inside == inside && (*client == hub || *server == hub)
+        };
+        let mut slow = Self {
+            clients: BTreeSet::new(),
+            servers: BTreeSet::new(),
+            medians_ns: (i64::MAX, 0),
+            all: Pair::default(),
+        };
+        for ((client, server), pair) in pairs.extract_if(.., is_its) {
+            slow.clients.insert(client);
+            slow.servers.insert(server);
+            let median_ns = pair.trip_ns().unwrap_or_default();
+            slow.medians_ns = (slow.medians_ns.0.min(median_ns), slow.medians_ns.1.max(median_ns));
+            slow.all.merge(pair);
+        }
+        Some(slow)
+    }
+
+    /// Who is at the two ends.
+    fn between(&self) -> String {
+        let (clients, servers) = (some_of(&self.clients, 1), some_of(&self.servers, 1));
+        match (self.clients.len(), self.servers.len()) {
+            (1, 1) => format!("{clients} and {servers}"),
+            (count, 1) => format!("{servers} and {count} clients"),
+            (1, count) => format!("{clients} and {count} servers"),
+            (asking, asked) => format!("{asking} clients and {asked} servers"),
+        }
+    }
+
+    fn filter(&self) -> String {
+        let any = |addrs: &BTreeSet<Addr>| {
+            let terms = addrs.iter().take(4).map(|addr| format!("{}.addr == {addr}", addr.family()));
+            terms.collect::<Vec<_>>().join(" || ")
+        };
+        let several = |addrs: &BTreeSet<Addr>| if addrs.len() > 1 { format!("({})", any(addrs)) } else { any(addrs) };
+        format!("{} && {} && tcp.flags.syn == 1", several(&self.clients), several(&self.servers))
+    }
+
+    fn tell(&self, world: &World<'_>) -> Option<Finding> {
+        let count = self.all.trips_ns.len();
+        let (trip_ns, there_ns, think_ns) = (self.all.trip_ns()?, self.all.there_ns()?, self.all.think_ns());
+        let ms = |ns: i64| ns as f64 / 1e6;
+        let mut finding = Finding::of(&ABOUT, format!("{:.0} ms round trip between {}", ms(trip_ns), self.between()));
+        finding.severity = if self.all.inside { ABOUT.severity } else { Severity::Info };
+        finding.confidence = if count >= 10 { 0.9 } else { 0.75 };
+        self.clients.iter().take(SHOWN).for_each(|client| finding.about(Role::Client, client));
+        self.servers.iter().take(SHOWN).for_each(|server| finding.about(Role::Server, server));
+        finding.counts.insert("handshakes", count as i64);
+        finding.counts.insert("rtt_p50_us", trip_ns / 1000);
+        finding.counts.insert("rtt_to_server_p50_us", there_ns / 1000);
+        finding.counts.insert("server_p50_us", think_ns / 1000);
+        let (first, last) = self.all.span_ns.unwrap_or_default();
+        finding.span(first, last);
+        finding.cite(world, self.all.frames.iter().copied().take(16), &self.filter());
+        let range = match self.medians_ns {
+            (least, most) if self.clients.len() + self.servers.len() > 2 => {
+                format!(" ({:.0} to {:.0} ms by pair of hosts)", ms(least), ms(most))
+            }
+            _ => String::new(),
+        };
+        finding.explanation = format!(
+            "The handshake of {} took {:.1} ms in the median{range}, in which no application has a part; {}. The server \
+             then took {:.1} ms to its first answer.",
+            count_of(count as u64, "connection"),
+            ms(trip_ns),
+            side(there_ns, trip_ns),
+            ms(think_ns),
+        );
+        finding.rule_out("APP001", "the server answers faster than the round trip takes");
+        finding.capture_next = Some(
+            "at both ends and on the nodes between: the part of the round trip seen from each shows where packets wait"
+                .to_owned(),
+        );
+        Some(finding)
+    }
+}
+
+/// Hosts named of each side.
+const SHOWN: usize = 8;
+
+/// Where the time lies, seen from here.
+fn side(there_ns: i64, trip_ns: i64) -> &'static str {
+    if there_ns * 10 >= trip_ns * 7 {
         "nearly all of it lies between here and the server"
     } else if there_ns * 10 <= trip_ns * 3 {
         "nearly all of it lies between here and the client"
     } else {
         "it lies on both sides of this place"
-    };
-    finding.explanation = format!(
-        "The handshake of {} took {:.1} ms in the median, in which no application has a part; {side}. The server then took \
-         {:.1} ms to its first answer.",
-        count_of(count as u64, "connection"),
-        ms(trip_ns),
-        ms(think_ns),
-    );
-    finding.rule_out("APP001", "the server answers faster than the round trip takes");
-    finding.capture_next = Some(
-        "at both ends and on the nodes between: the part of the round trip seen from each shows where \
-                                 packets wait"
-            .to_owned(),
-    );
-    Some(finding)
+    }
 }

@@ -29,6 +29,14 @@ impl Events {
         self.list.push((at, Event::Turn(place)));
     }
 
+    /// Takes half of the places that others have to be used again.
+    pub(crate) fn share(&mut self, others: &mut Self) {
+        let half = others.spare.len() / 2;
+        if self.spare.len() < half {
+            self.spare.extend(others.spare.drain(half..));
+        }
+    }
+
     /// Hands on all events, in order; the places of turns that come back are used again.
     ///
     /// # Errors

@@ -288,3 +288,35 @@ fn a_torn_file_is_incomplete() {
     check(&outcome, "CAP002", &[7]);
     assert_eq!(outcome.rows.column("captures", "complete"), ["false"]);
 }
+
+/// A connection whose server is `way` away from here, and answers at once.
+fn distant(mut talk: Talk, at: u64, way: u64) -> Vec<Frame> {
+    let psh = flags::PSH | flags::ACK;
+    vec![
+        talk.syn(at),
+        talk.segment(at + way, BACK, flags::SYN | flags::ACK, (0, 1), 0),
+        talk.segment(at + way + MS, OUT, flags::ACK, (1, 1), 0),
+        talk.segment(at + way + 2 * MS, OUT, psh, (1, 1), 100),
+        talk.segment(at + 2 * way + 3 * MS, BACK, psh, (1, 101), 100),
+    ]
+}
+
+#[test]
+fn slow_pairs_with_a_host_in_common_are_one_finding() {
+    let between = |client: u8, server: u8, way: u64| -> Vec<Frame> {
+        let talk = |n: u16| Talk::new((pod(client), 40_000 + 100 * u16::from(client) + n), (pod(server), 5432));
+        (0..4).flat_map(|n| distant(talk(n), u64::from(client) * S + u64::from(n) * 200 * MS, way)).collect()
+    };
+    let slow: Vec<Frame> = (1..=5).flat_map(|client| between(client, 100, 40 * MS)).collect();
+    let outcome = analyzed([slow, between(7, 101, 60 * MS), between(8, 100, MS)].concat());
+    let about: Vec<_> = outcome.report.findings.iter().filter(|finding| finding.code == "NET006").collect();
+    let titles: Vec<&str> = about.iter().map(|finding| finding.title.as_str()).collect();
+    let (server, [alone, far]) = (pod(100), [pod(7), pod(101)]);
+    let expected = [
+        format!("41 ms round trip between {server} and 5 clients"),
+        format!("61 ms round trip between {alone} and {far}"),
+    ];
+    assert_eq!(titles, expected);
+    assert_eq!(about[0].counts["handshakes"], 20);
+    assert_eq!(severe(&outcome), ["NET006", "NET006"]);
+}
