@@ -80,7 +80,9 @@ fn end_flows<E>(shards: &mut [Shard], mut told: impl FnMut(&mut Events) -> Resul
 
 fn end_others(shards: &mut [Shard]) -> Events {
     let mut events = Events::default();
-    shards.iter_mut().for_each(|shard| shard.end_others(&mut events));
+    for shard in shards {
+        shard.end_others(&mut events);
+    }
     events
 }
 
@@ -131,6 +133,7 @@ fn beside<C: Collect>(
 }
 
 /// What the reading thread tells the caller's.
+#[expect(clippy::large_enum_variant, reason = "nearly all are chunks")]
 enum Told {
     /// A chunk, with the events of the reader's shards.
     Chunk(Work),

@@ -76,7 +76,7 @@ impl Totals {
         };
         *self.protocols.entry(kind).or_default() += 1;
         if let Some(kind) = link_local_dns(flow) {
-            *self.protocols.entry(kind).or_default() += (flow.from_orig.packets + flow.from_resp.packets) as i64;
+            *self.protocols.entry(kind).or_default() += flow.packets() as i64;
         }
         if flow.proto == TCP {
             self.outcome(flow);

@@ -82,7 +82,7 @@ fn split(connection: &Connection, kept: &Kept) -> Option<(Vec<Place>, Vec<Place>
 
 /// Whether it was reset, or repeats what is not acknowledged.
 fn is_troubled(flow: &Flow) -> bool {
-    flow.reset.is_some() || flow.stall.is_some() || flow.from_orig.syns > 1
+    flow.reset().is_some() || flow.stall.is_some() || flow.from_orig.syns > 1
 }
 
 /// Connections by place that show both directions there.

@@ -40,7 +40,7 @@ impl Outcome {
 
 /// SYNs without answer before silence is called silence: the third comes 2 s (Linux 6.5 and later) or 3 s after the
 /// first.
-const SILENT_SYNS: u64 = 3;
+const SILENT_SYNS: u32 = 3;
 /// Two SYNs are silence as well where the capture goes on and no third comes: the client gave up. Linux would send it
 /// after 1 s (6.5 and later) or 2 s.
 const GAVE_UP_NS: i64 = 3_000_000_000;
@@ -52,7 +52,7 @@ impl Flow {
         // No letter of a TCP connection: all segments were cut before their flags.
         let readable = self.proto != TCP || !self.history.as_str().is_empty();
         let spoke = readable && self.from_orig.payload_bytes > 0 && self.from_resp.payload_bytes > 0;
-        let unreachable = self.rejection.is_some_and(|rejection| rejection.icmp.is_unreachable());
+        let unreachable = self.rejection().is_some_and(|rejection| rejection.icmp.is_unreachable());
         match self.state {
             S1 if self.is_half_open() => Outcome::HalfOpen,
             S1 | Sf | S2 | S3 | Rsto | Rstr => Outcome::Established,
@@ -67,7 +67,7 @@ impl Flow {
     /// Whether the client gave up on an attempt that nobody answered, though it sent fewer SYNs than usual: its timeout is
     /// short.
     pub(crate) fn gave_up(&self, end_ns: i64) -> bool {
-        let silent = self.state == ConnState::S0 && self.from_resp.packets == 0 && self.rejection.is_none();
+        let silent = self.state == ConnState::S0 && self.from_resp.packets == 0 && self.rejection().is_none();
         let repeated = self.proto == TCP && self.from_orig.syns + 1 >= SILENT_SYNS && !self.evicted;
         silent && repeated && self.last_ns.saturating_add(GAVE_UP_NS) <= end_ns
     }
@@ -178,14 +178,14 @@ impl Attempts {
 impl Failure {
     fn of(connection: &Connection, outcome: Outcome, kept: &Kept) -> Self {
         let flows = || connection.flows(kept);
-        let rejection = flows().find_map(|flow| flow.rejection).filter(|_| outcome == Outcome::Rejected);
-        let reset = flows().filter_map(|flow| flow.reset).find(|reset| !reset.by_orig);
+        let rejection = flows().find_map(Flow::rejection).filter(|_| outcome == Outcome::Rejected);
+        let reset = flows().filter_map(Flow::reset).find(|reset| !reset.by_orig);
         let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
         let encapsulated = || flows().flat_map(Flow::legs).any(|leg| leg.tunnel != 0);
         Self {
             orig: connection.front().orig,
             outcome,
-            syns: flows().map(|flow| flow.from_orig.syns).max().unwrap_or_default(),
+            syns: flows().map(|flow| flow.from_orig.syns.into()).max().unwrap_or_default(),
             frames: flows().flat_map(failed_frames).collect(),
             reset_ttl: reset.map(|reset| reset.ttl),
             rejection,
@@ -197,7 +197,7 @@ impl Failure {
 
 /// What shows that a connection did not come about.
 fn failed_frames(flow: &Flow) -> Vec<FrameId> {
-    let answers = flow.reset.map(|reset| reset.frame).into_iter().chain(flow.rejection.map(|r| r.frame));
+    let answers = flow.reset().map(|reset| reset.frame).into_iter().chain(flow.rejection().map(|r| r.frame));
     let frames: Vec<FrameId> = flow.syns.iter().copied().take(3).chain(answers).collect();
     if frames.is_empty() { vec![flow.first] } else { frames }
 }

@@ -80,7 +80,7 @@ fn from_the_client<'a>(world: &'a World<'a>) -> BTreeMap<Endpoint, Case<'a>> {
     let established = world.facts.servers.outcomes().filter(|(_, _, outcome)| *outcome == Outcome::Established);
     for (_, connection, _) in established {
         let Some(flow) = connection.front().flows(kept).next() else { continue };
-        let Some((pause_ns, end_ns)) = flow.pause.filter(|(ns, _)| *ns >= PAUSE_NS) else { continue };
+        let Some((pause_ns, end_ns)) = flow.pause().filter(|(ns, _)| *ns >= PAUSE_NS) else { continue };
         let case = cases.entry(flow.resp).or_default();
         if is_reset_at(flow, end_ns) {
             case.lost.push((connection, flow));
@@ -95,11 +95,11 @@ fn from_the_client<'a>(world: &'a World<'a>) -> BTreeMap<Endpoint, Case<'a>> {
 fn is_reset_at(flow: &Flow, end_ns: i64) -> bool {
     let at_once = |ns: i64| ns >= end_ns && ns - end_ns < AT_ONCE_NS;
     let by_server = flow.state == ConnState::Rstr && !flow.from_resp.fin && !flow.from_orig.fin;
-    by_server && flow.reset.is_some_and(|reset| !reset.by_orig && at_once(reset.ns))
+    by_server && flow.reset().is_some_and(|reset| !reset.by_orig && at_once(reset.ns))
 }
 
 fn resets_have_usual_distance(case: &Case<'_>) -> bool {
-    let usual = |flow: &Flow| flow.reset.is_some_and(|reset| Some(reset.ttl) == flow.from_resp.ttl);
+    let usual = |flow: &Flow| flow.reset().is_some_and(|reset| Some(reset.ttl) == flow.from_resp.ttl);
     case.lost.iter().all(|(_, flow)| usual(flow))
 }
 
@@ -119,16 +119,17 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     }
     finding.counts.insert("reset", case.lost.len() as i64);
     finding.counts.insert("survived", case.survived as i64);
-    let times = || case.lost.iter().map(|(_, flow)| flow.reset.map_or(flow.last_ns, |reset| reset.ns));
+    let times = || case.lost.iter().map(|(_, flow)| flow.reset().map_or(flow.last_ns, |reset| reset.ns));
     finding.span(times().min().unwrap_or_default(), times().max().unwrap_or_default());
-    let frames = case.lost.iter().flat_map(|(_, flow)| std::iter::once(flow.first).chain(flow.reset.map(|r| r.frame)));
+    let frames =
+        case.lost.iter().flat_map(|(_, flow)| std::iter::once(flow.first).chain(flow.reset().map(|r| r.frame)));
     finding.cite(
         world,
         frames.collect::<Vec<FrameId>>(),
         &format!("tcp.port == {} && tcp.flags.reset == 1", service.port),
     );
     let fronts = case.lost.iter().filter_map(|(connection, _)| connection.front().flows(kept).next());
-    let pauses: Vec<i64> = fronts.filter_map(|flow| flow.pause).map(|(ns, _)| ns).collect();
+    let pauses: Vec<i64> = fronts.filter_map(Flow::pause).map(|(ns, _)| ns).collect();
     finding.explanation = explain(service, case, &lost, &pauses);
     finding
         .rule_out("SVC008", "the reset comes from a host that has no such socket, at the first segment after a pause");

@@ -105,7 +105,7 @@ fn judge(group: Option<u32>, full: &[&Lost<'_>], destinations: &BTreeSet<Endpoin
 /// Connections that began before this time and carried packets both ways after it.
 fn going_on((first_ns, last_ns): (i64, i64), group: Option<u32>, world: &World<'_>) -> u64 {
     let kept = &world.facts.servers.kept;
-    let silent = |flow: &Flow| flow.pause.is_some_and(|(ns, end)| end - ns <= first_ns && end >= last_ns);
+    let silent = |flow: &Flow| flow.pause().is_some_and(|(ns, end)| end - ns <= first_ns && end >= last_ns);
     let lives = |flow: &Flow| {
         flow.first_ns < first_ns && flow.last_ns >= last_ns && flow.from_resp.payload_bytes > 0 && !silent(flow)
     };

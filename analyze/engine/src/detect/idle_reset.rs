@@ -76,7 +76,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         // Under the address the client knows: the same connection may have been sent to several endpoints.
         let Some(resp) = flows.first().map(|flow| flow.resp) else { continue };
         let death = flows.iter().find_map(|flow| Some((*flow, death(flow)?)));
-        let idle = flows.iter().filter_map(|flow| flow.idle).map(|idle| idle.gap_ns).max();
+        let idle = flows.iter().filter_map(|flow| flow.idle()).map(|idle| idle.gap_ns).max();
         match (death, idle) {
             (Some((flow, death)), Some(gap_ns)) => servers.entry(resp).or_default().add(flow, death, gap_ns, orig.addr),
             (None, Some(gap_ns)) => servers.entry(resp).or_default().survive(gap_ns),
@@ -104,14 +104,14 @@ fn is_gone(server: Endpoint, forgotten: &Forgotten, world: &World<'_>) -> bool {
 
 /// How a connection died after a silence, if it did.
 fn death(flow: &Flow) -> Option<Death> {
-    let idle = flow.idle.filter(|idle| idle.gap_ns >= SILENCE_NS)?;
+    let idle = flow.idle().filter(|idle| idle.gap_ns >= SILENCE_NS)?;
     let waker = if idle.by_orig { &flow.from_orig } else { &flow.from_resp };
     let peer = if idle.by_orig { &flow.from_resp } else { &flow.from_orig };
     let known = waker.packets > waker.syns && peer.packets > peer.syns;
     if !known || waker.fin || peer.fin {
         return None;
     }
-    if let Some(reset) = flow.reset {
+    if let Some(reset) = flow.reset() {
         let answers = reset.by_orig != idle.by_orig && reset.bare && flow.idle_before_reset_ns().is_some();
         return answers.then_some(Death::Reset(reset.ttl, peer.ttl));
     }
@@ -127,7 +127,7 @@ impl Forgotten {
             Death::Reset(ttl, usual) => {
                 self.resets += 1;
                 self.foreign_ttl += u64::from(usual.is_some_and(|usual| usual != ttl));
-                self.frames.extend(flow.reset.map(|reset| reset.frame));
+                self.frames.extend(flow.reset().map(|reset| reset.frame));
             }
             Death::Silence => {
                 self.silent += 1;

@@ -113,7 +113,7 @@ impl Attempts {
             flow.legs().find(|leg| near.contains(&(leg.point, leg.tunnel, flow.resp))).map(|leg| leg.syns)
         };
         let next_to = flows.iter().find_map(|flow| Some((*flow, at(flow)?)));
-        if flows.iter().any(|flow| flow.rejection.is_some() || (flow.reset.is_some() && flow.from_resp.syns == 0)) {
+        if flows.iter().any(|flow| flow.rejection().is_some() || (flow.reset().is_some() && flow.from_resp.syns == 0)) {
             return;
         }
         let dropped = next_to.filter(|(flow, syns)| flow.early_syns() > 1 && *syns > 1);
@@ -124,7 +124,7 @@ impl Attempts {
         let met = dropped.map(|(flow, _)| flow).or_else(|| flows.first().copied().filter(|_| ignored));
         if let Some(flow) = met {
             self.dropped += u64::from(dropped.is_some());
-            self.dropped_syns += dropped.map_or(0, |(flow, syns)| flow.early_syns().min(syns.into()));
+            self.dropped_syns += dropped.map_or(0, |(flow, syns)| flow.early_syns().min(syns).into());
             self.ignored += u64::from(ignored);
             self.note(orig, flow);
         }
@@ -139,7 +139,7 @@ impl Attempts {
 
 impl Flow {
     /// SYNs that waited in vain: those before the first SYN-ACK, less the one it answers.
-    fn early_syns(&self) -> u64 {
+    fn early_syns(&self) -> u32 {
         match self.from_resp.packets {
             0 => self.from_orig.syns,
             _ if self.syn_waited => self.from_orig.syns,

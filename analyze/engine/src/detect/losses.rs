@@ -108,7 +108,7 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
         losses: losses.unwrap_or_else(|| Losses::at(&View::default())),
         packets: sides().map(|side| side.tcp.data_packets.into()).max().unwrap_or(0),
         acks_lost: 0,
-        duplicates,
+        duplicates: duplicates.into(),
         ignored: false,
         tunnels: legs.map(|leg| leg.tunnel).filter(|tunnel| *tunnel != 0).collect(),
         span_ns: lost_ns.unwrap_or((first, last)),

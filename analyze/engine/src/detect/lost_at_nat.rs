@@ -105,7 +105,9 @@ fn lost_syns(pre: &Flow, post: Option<&Flow>) -> Option<u64> {
     let asked = pre.proto != TCP || pre.from_orig.isn.is_some();
     let silent = pre.from_resp.packets == 0;
     match post {
-        None if asked && silent => Some(if pre.proto == TCP { pre.from_orig.syns } else { pre.from_orig.packets }),
+        None if asked && silent => {
+            Some(if pre.proto == TCP { pre.from_orig.syns } else { pre.from_orig.packets }.into())
+        }
         None => None,
         Some(post) => {
             let late = match (pre.from_orig.tsval, post.from_orig.tsval) {
@@ -113,7 +115,7 @@ fn lost_syns(pre: &Flow, post: Option<&Flow>) -> Option<u64> {
                 _ => pre.unit == post.unit && post.first_ns - pre.first_ns >= RETRY_NS,
             };
             let repeated = pre.proto == TCP && pre.from_orig.syns > post.from_orig.syns;
-            (late && repeated).then(|| pre.from_orig.syns - post.from_orig.syns)
+            (late && repeated).then(|| (pre.from_orig.syns - post.from_orig.syns).into())
         }
     }
 }

@@ -128,14 +128,14 @@ impl Inside {
                 self.complete_ns = self.complete_ns.max(is_complete.then_some(worked_ns));
                 if flow.syn_waited {
                     self.late[usize::from(!from_a)] += 1;
-                    self.troubled_syns[usize::from(!from_a)] += flow.from_orig.syns;
+                    self.troubled_syns[usize::from(!from_a)] += u64::from(flow.from_orig.syns);
                 }
                 return;
             }
             _ => return,
         }
         *(if from_a { &mut self.from_a } else { &mut self.from_b }) += 1;
-        self.troubled_syns[usize::from(!from_a)] += flow.from_orig.syns;
+        self.troubled_syns[usize::from(!from_a)] += u64::from(flow.from_orig.syns);
         self.note((flow.first_ns, flow.last_ns), flow.syns.iter().copied().chain([flow.first]));
     }
 
@@ -231,7 +231,7 @@ fn is_stuck(flow: &Flow) -> bool {
 }
 
 /// Packets of one size that a side repeats before they are SYNs.
-const REPEATED: u64 = 3;
+const REPEATED: u32 = 3;
 /// IP packet of a SYN of Linux, without the IP header: header and options.
 const SYN_LEN: u64 = 40;
 
@@ -239,7 +239,9 @@ const SYN_LEN: u64 = 40;
 fn repeats_syn(flow: &Flow, side: &Side) -> bool {
     let len = SYN_LEN + if flow.orig.addr.is_v4() { 20 } else { 40 };
     let cut = flow.proto == TCP && side.isn.is_none() && side.ttl.is_some();
-    cut && side.packets >= REPEATED && side.bytes == side.packets * len && u64::from(side.largest_packet) == len
+    cut && side.packets >= REPEATED
+        && side.bytes == u64::from(side.packets) * len
+        && u64::from(side.largest_packet) == len
 }
 
 /// A DNS question without an answer; other one-way datagrams are normal.

@@ -230,7 +230,7 @@ impl PathMtu {
 /// and the least of IPv6.
 const TUNNEL_MTUS: [u16; 12] = [1480, 1476, 1460, 1450, 1440, 1430, 1420, 1410, 1400, 1370, 1360, 1280];
 /// Packets of a transfer that is long enough to tell the size it is cut to.
-const LONG: u64 = 8;
+const LONG: u32 = 8;
 
 /// Whether a side cuts what it sends to the MTU of a tunnel, which is less than both ends allow: most of its packets must
 /// be as long as the longest.
@@ -239,7 +239,7 @@ fn is_adapted(side: &Side, full: u32) -> bool {
     u32::from(side.largest_packet) + TIMESTAMPS < full
         && TUNNEL_MTUS.contains(&side.largest_packet)
         && side.packets >= LONG
-        && side.bytes * 3 >= side.packets * largest * 2
+        && side.bytes * 3 >= u64::from(side.packets) * largest * 2
 }
 
 /// Bytes of the biggest packet of a side, as it was on the wire: segmentation offload shows packets that are longer than
@@ -360,7 +360,7 @@ impl Sign {
 /// Whether a segment was sent again and again, unless as big ones passed before.
 fn is_big(stall: &Stall, sender: &Side) -> bool {
     let acked = sender.isn.map_or(0, |isn| stall.seq.wrapping_sub(isn.wrapping_add(1)));
-    let usual = u64::from(acked) / sender.packets.saturating_sub(stall.resent.into()).max(1);
+    let usual = u64::from(acked) / u64::from(sender.packets.saturating_sub(stall.resent).max(1));
     stall.resent >= RESENT && usual * 2 < u64::from(stall.ip_len)
 }
 

@@ -62,7 +62,8 @@ fn judge(server: Endpoint, case: &[(&Connection, &Flow)], world: &World<'_>) -> 
     finding.counts.insert("connections", case.len() as i64);
     let (first, last) = (case.iter().map(|c| c.1.first_ns).min(), case.iter().map(|c| c.1.last_ns).max());
     finding.span(first.unwrap_or_default(), last.unwrap_or_default());
-    let frames = case.iter().flat_map(|(_, flow)| flow.syns.iter().copied().take(2).chain(flow.reset.map(|r| r.frame)));
+    let frames =
+        case.iter().flat_map(|(_, flow)| flow.syns.iter().copied().take(2).chain(flow.reset().map(|r| r.frame)));
     finding.cite(world, frames.collect::<Vec<_>>(), &format!("tcp.port == {} && tcp.flags.syn == 1", server.port));
     finding.explanation = format!(
         "{count} of {} to {server}: the SYN was answered by an ACK that belongs to an older connection with the same \

@@ -201,8 +201,8 @@ impl Slow {
         finding.span(first, last);
         finding.cite(world, self.all.frames.iter().copied().take(16), &self.filter());
         let range = match self.medians_ns {
-            (least, most) if self.clients.len() + self.servers.len() > 2 => {
-                format!(" ({:.0} to {:.0} ms by pair of hosts)", ms(least), ms(most))
+            (shortest, longest) if self.clients.len() + self.servers.len() > 2 => {
+                format!(" ({:.0} to {:.0} ms by pair of hosts)", ms(shortest), ms(longest))
             }
             _ => String::new(),
         };

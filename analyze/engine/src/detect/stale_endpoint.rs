@@ -106,7 +106,7 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
 /// Whether a firewall says no, which is no matter of endpoints. "Port unreachable" is what the endpoint's node says where
 /// a rule of its own rejects what comes for it.
 fn is_prohibited(connection: &Connection, world: &World<'_>) -> bool {
-    let mut rejections = connection.flows(kept(world)).filter_map(|flow| flow.rejection);
+    let mut rejections = connection.flows(kept(world)).filter_map(Flow::rejection);
     rejections.any(|rejection| rejection.icmp.is_prohibited())
 }
 
@@ -295,17 +295,17 @@ fn name(finding: &mut Finding, service: &Service, dead: &Dead, world: &World<'_>
 
 fn frames(flow: &Flow) -> impl Iterator<Item = FrameId> {
     let answers =
-        flow.reset.map(|reset| reset.frame).into_iter().chain(flow.rejection.map(|rejection| rejection.frame));
+        flow.reset().map(|reset| reset.frame).into_iter().chain(flow.rejection().map(|rejection| rejection.frame));
     flow.syns.iter().copied().take(1).chain(answers).collect::<Vec<_>>().into_iter()
 }
 
 fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
     let tries = dead.failed.len() as u64;
     let flows = || dead.failed.iter().flat_map(|at| connection(world, *at).flows(kept(world)));
-    let resets = flows().filter_map(|flow| flow.reset).filter(|reset| !reset.by_orig);
+    let resets = flows().filter_map(Flow::reset).filter(|reset| !reset.by_orig);
     let ttls: BTreeSet<u8> = resets.map(|reset| reset.ttl).take(8).collect();
     // A rule's error: no stack sends it about a SYN.
-    let by_rule = flows().filter_map(|flow| flow.rejection).any(|rejection| rejection.icmp.is_port_unreachable());
+    let by_rule = flows().filter_map(Flow::rejection).any(|rejection| rejection.icmp.is_port_unreachable());
     let met = match dead.outcome {
         Outcome::Refused => {
             format!("met a reset (TTL {}): the address is alive and nobody listens there", some_of(&ttls, 3))

@@ -105,7 +105,7 @@ impl Group<'_> {
 impl Stuck<'_> {
     /// Whether the first segment that was not forwarded is the one that ended a pause.
     fn was_idle(&self) -> bool {
-        self.pre.idle.is_some_and(|idle| idle.gap_ns >= IDLE_NS && idle.until_ns > self.post.last_ns)
+        self.pre.idle().is_some_and(|idle| idle.gap_ns >= IDLE_NS && idle.until_ns > self.post.last_ns)
     }
 }
 

@@ -59,7 +59,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 }
 
 /// SYNs that chance may cost a connection that came about after all.
-const CHANCE: u64 = 3;
+const CHANCE: u32 = 3;
 
 /// Units that have segments besides SYN, FIN and RST: a filter for those hides how handshakes end.
 fn whole(world: &World<'_>) -> BTreeSet<u32> {
@@ -75,8 +75,8 @@ fn is_answered(flow: &Flow) -> bool {
 impl Halves {
     fn add(&mut self, orig: Endpoint, flow: &Flow) {
         self.attempts += 1;
-        self.syns += flow.from_orig.syns;
-        self.syn_acks += flow.from_resp.syns;
+        self.syns += u64::from(flow.from_orig.syns);
+        self.syn_acks += u64::from(flow.from_resp.syns);
         self.clients.insert(orig.addr);
         self.frames.extend(flow.syns.as_slice());
         widen(&mut self.span_ns, flow.first_ns, flow.last_ns);

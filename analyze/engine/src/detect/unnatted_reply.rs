@@ -41,8 +41,8 @@ impl Case {
     fn add(&mut self, client: Endpoint, endpoint: Endpoint, flow: &Flow) {
         self.clients.insert(client);
         self.endpoints.insert(endpoint);
-        self.frames.extend(std::iter::once(flow.first).chain(flow.reset.map(|reset| reset.frame)));
-        let at = flow.reset.map_or(flow.first_ns, |reset| reset.ns);
+        self.frames.extend(std::iter::once(flow.first).chain(flow.reset().map(|reset| reset.frame)));
+        let at = flow.reset().map_or(flow.first_ns, |reset| reset.ns);
         widen(&mut self.span_ns, at, at);
     }
 }
@@ -76,7 +76,7 @@ fn behind(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
             let seen_at = |point: u16| {
                 front.flows(kept).any(|pre| pre.unit == post.unit && pre.legs().any(|leg| leg.point == point))
             };
-            post.reset.is_some_and(|reset| reset.by_orig && seen_at(reset.point))
+            post.reset().is_some_and(|reset| reset.by_orig && seen_at(reset.point))
         };
         if let Some(post) = back.flows(kept).find(together) {
             cases.entry(front.resp).or_default().add(front.orig, back.resp, post);

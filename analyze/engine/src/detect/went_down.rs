@@ -251,7 +251,7 @@ fn is_unserved(flow: &Flow) -> bool {
 /// Whether the originator's last words were sent again and never acknowledged.
 fn is_cut(flow: &Flow) -> bool {
     let resent = flow.from_orig.retransmitted_packets > 0 || flow.stall.is_some() || flow.from_orig.fin;
-    !flow.from_orig.all_acked && resent && !flow.from_resp.fin && flow.reset.is_none()
+    !flow.from_orig.all_acked && resent && !flow.from_resp.fin && flow.reset().is_none()
 }
 
 fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {

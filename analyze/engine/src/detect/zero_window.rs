@@ -71,29 +71,29 @@ fn worst<'a>(flows: &[&'a Flow], reader_is_orig: bool) -> Option<&'a Flow> {
     let probes = |side: &Side| side.tcp.losses.as_deref().map_or(0, |losses| losses.near.sum.persist);
     let waits = |flow: &&&Flow| {
         let (reader, writer) = sides(flow, reader_is_orig);
-        let stands = reader.tcp.closed_longest_ns >= LONG_NS && probes(writer) > 0;
+        let stands = reader.tcp.closed().longest_ns >= LONG_NS && probes(writer) > 0;
         stands || takes_steps(flow, reader) && probes(writer) >= PROBES
     };
-    let longest = |flow: &&&Flow| sides(flow, reader_is_orig).0.tcp.closed_longest_ns;
+    let longest = |flow: &&&Flow| sides(flow, reader_is_orig).0.tcp.closed().longest_ns;
     flows.iter().filter(waits).max_by_key(longest).copied()
 }
 
 /// Whether its window was closed again and again, half of the time.
 fn takes_steps(flow: &Flow, reader: &Side) -> bool {
     let whole_ns = flow.last_ns.saturating_sub(flow.first_ns);
-    reader.tcp.closed_ns >= SUM_NS && reader.tcp.closed_ns.saturating_mul(2) >= whole_ns
+    reader.tcp.closed().ns >= SUM_NS && reader.tcp.closed().ns.saturating_mul(2) >= whole_ns
 }
 
 impl Stalled {
     fn add(&mut self, flow: &Flow, reader_is_orig: bool, orig: Endpoint) {
         let (reader, writer) = sides(flow, reader_is_orig);
         self.connections += 1;
-        self.times += u64::from(reader.tcp.closed_times);
+        self.times += u64::from(reader.tcp.closed().times);
         self.probes += writer.tcp.losses.as_deref().map_or(0, |losses| u64::from(losses.near.sum.persist));
-        self.total_ns += reader.tcp.closed_ns;
-        self.longest_ns = self.longest_ns.max(reader.tcp.closed_longest_ns);
+        self.total_ns += reader.tcp.closed().ns;
+        self.longest_ns = self.longest_ns.max(reader.tcp.closed().longest_ns);
         self.peers.push(orig);
-        self.frames.extend(reader.tcp.closed_frame);
+        self.frames.extend(Some(reader.tcp.closed()).filter(|closed| closed.times > 0).map(|closed| closed.frame));
         widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Kept, quantile};
 use crate::detect::{Counts, Outcome};
 use crate::packet::TCP;
-use crate::track::event::{ConnState, Flow};
+use crate::track::event::{ConnState, Flow, Side};
 use crate::track::{Endpoint, FrameId};
 use std::collections::BTreeMap;
 
@@ -53,12 +53,13 @@ impl Usage {
     fn add(&mut self, outcome: Outcome, seen: &[&Flow]) {
         self.connections += 1;
         self.first = self.first.or_else(|| seen.first().map(|flow| (flow.first, flow.leg.point)));
-        let Some(flow) = seen.iter().max_by_key(|flow| flow.from_orig.packets + flow.from_resp.packets) else { return };
+        let Some(flow) = seen.iter().max_by_key(|flow| flow.packets()) else { return };
         self.counts.add(if flow.proto == TCP { outcome } else { answered(flow) });
         self.resets += u64::from(matches!(flow.state, ConnState::Rsto | ConnState::Rstr));
         self.rtts_ns.extend(seen.iter().find_map(|flow| flow.rtt_resp_ns.get()));
-        self.packets += flow.from_orig.packets + flow.from_resp.packets;
-        self.retransmitted += flow.from_orig.retransmitted_packets + flow.from_resp.retransmitted_packets;
+        self.packets += flow.packets();
+        let again = |side: &Side| u64::from(side.retransmitted_packets);
+        self.retransmitted += again(&flow.from_orig) + again(&flow.from_resp);
         self.unheard += flow.stall.as_deref().map_or(0, |stall| stall.resent.into());
     }
 

@@ -101,9 +101,9 @@ fn covers(spans: &Spans, near: &Flow, far: &Flow, offset: i64) -> bool {
 impl Segment {
     fn count(&mut self, from: &Side, to: &Side, bound_ns: i64) {
         self.lanes += 1;
-        self.sent += from.packets;
-        self.seen += to.packets;
-        self.lost += lost((from.packets, from.payload_bytes), (to.packets, to.payload_bytes));
+        self.sent += u64::from(from.packets);
+        self.seen += u64::from(to.packets);
+        self.lost += lost((from.packets.into(), from.payload_bytes), (to.packets.into(), to.payload_bytes));
         self.bound_ns = self.bound_ns.max(bound_ns);
     }
 

@@ -1,6 +1,6 @@
 //! What is left of a connection when it ends.
 
-use super::event::{ConnState, Flow, LegSeen, Rejection, Reset, Side};
+use super::event::{ConnState, Flow, LegSeen, Odd, Rejection, Reset, Side};
 use super::flow::{Cold, Hot, Seen};
 use super::key::End;
 use super::lane::{Lane, Rare};
@@ -69,37 +69,43 @@ fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, t
         syn_ns: cold.handshake.syn_ns,
         from_orig,
         from_resp,
-        reset: more.reset.map(|reset| Reset {
-            by_orig: reset.by == orig,
-            ns: reset.ns,
-            ttl: reset.ttl,
-            point: reset.point,
-            tunnel: reset.tunnel,
-            bare: reset.bare,
-            frame: reset.frame,
-            count: reset.count.max(1),
-        }),
-        rejection: more.icmp.map(|icmp| Rejection {
-            from: icmp.from,
-            icmp: icmp.icmp,
-            ttl: icmp.ttl,
-            frame: icmp.frame,
-            count: icmp.count,
-        }),
+        odd: odd(cold),
         stall: if hot.key.is_tcp() { stall(hot, cold) } else { None },
-        pause: more.pause,
         leg: first_leg(hot, cold),
         other_legs: more.legs.iter().map(|leg| other_leg(leg, orig)).collect(),
-        legs_left_out: more.legs_left_out,
+        has_more_legs: more.legs_left_out > 0,
         history: cold.history,
         syns: cold.syns(),
         ignored: cold.handshake.ignored,
         syn_waited: cold.handshake.waited,
-        idle: more.idle,
         data_ns: [cold.data_ns[orig as usize], cold.data_ns[resp as usize]],
         passed: None,
         evicted,
     }
+}
+
+/// What few connections have, where this one does.
+fn odd(cold: &Cold) -> Option<Box<Odd>> {
+    let more = cold.more();
+    let reset = more.reset.map(|reset| Reset {
+        by_orig: reset.by == cold.orig,
+        ns: reset.ns,
+        ttl: reset.ttl,
+        point: reset.point,
+        tunnel: reset.tunnel,
+        bare: reset.bare,
+        frame: reset.frame,
+        count: reset.count.max(1),
+    });
+    let rejection = more.icmp.map(|icmp| Rejection {
+        from: icmp.from,
+        icmp: icmp.icmp,
+        ttl: icmp.ttl,
+        frame: icmp.frame,
+        count: icmp.count,
+    });
+    let has_any = reset.is_some() || rejection.is_some() || more.pause.is_some() || more.idle.is_some();
+    has_any.then(|| Box::new(Odd { reset, rejection, pause: more.pause, idle: more.idle }))
 }
 
 fn first_leg(hot: &Hot, cold: &Cold) -> LegSeen {
@@ -138,22 +144,18 @@ fn counted(lanes: &[Lane; 2], rare: &[Rare; 2], orig: End) -> LegSeen {
     }
 }
 
-/// Counts of a lane, and how many there are.
-const COUNTS: usize = 9;
+/// Bytes that a lane counted, and packets.
+type Counts = ([u64; 3], [u32; 6]);
 
-fn counts(lane: &Lane, rare: &Rare) -> [u64; COUNTS] {
+fn counts(lane: &Lane, rare: &Rare) -> Counts {
     let odd = rare.counts();
-    [
-        lane.packets.into(),
-        lane.bytes,
-        lane.payload,
-        odd.retransmitted_bytes,
-        odd.retransmitted_packets.into(),
-        odd.out_of_order.into(),
-        odd.repeats.into(),
-        rare.syns.into(),
-        odd.keepalives.into(),
-    ]
+    let bytes = [lane.bytes, lane.payload, odd.retransmitted_bytes];
+    let packets = [lane.packets, odd.retransmitted_packets, odd.out_of_order, odd.repeats, rare.syns, odd.keepalives];
+    (bytes, packets)
+}
+
+fn most<T: Copy + Ord, const N: usize>(a: [T; N], b: [T; N]) -> [T; N] {
+    std::array::from_fn(|at| a[at].max(b[at]))
 }
 
 /// What one end did, by the leg that saw most of it: every leg sees a packet once, and a packet that was dropped on the
@@ -163,9 +165,9 @@ fn side(hot: &Hot, cold: &Cold, end: End) -> Side {
     let legs =
         || std::iter::once((&hot.lanes, &cold.rare)).chain(cold.legs().iter().map(|leg| (&leg.lanes, &leg.rare)));
     let counts = legs().map(|(lanes, rare)| counts(&lanes[at], &rare[at]));
-    let counts = counts.fold([0; COUNTS], |most, counts| std::array::from_fn(|at| most[at].max(counts[at])));
-    let [packets, bytes, payload_bytes, retransmitted_bytes, retransmitted_packets, counts @ ..] = counts;
-    let [out_of_order, duplicates, syns, keepalives] = counts;
+    let counts = counts.fold(Counts::default(), |all, leg| (most(all.0, leg.0), most(all.1, leg.1)));
+    let ([bytes, payload_bytes, retransmitted_bytes], counts) = counts;
+    let [packets, retransmitted_packets, out_of_order, duplicates, syns, keepalives] = counts;
     let missed = legs().map(|(lanes, rare)| rare[at].acknowledged_unseen(&lanes[end.other() as usize]));
     let seen = hot.seen[at];
     let hello = cold.handshake.hello[at];

@@ -2,6 +2,7 @@
 
 mod flow;
 
+pub(crate) use flow::Odd;
 pub use flow::{ConnState, Flow, LegSeen, Rejection, Reset, Side, Stall};
 
 use super::compat::Flagged;

@@ -221,7 +221,7 @@ impl Dns {
     /// Takes a connection.
     pub(crate) fn flow(&mut self, flow: &Flow) {
         if flow.resp.port == PORT {
-            let unreachable = flow.rejection.is_some_and(|rejection| rejection.icmp.is_unreachable());
+            let unreachable = flow.rejection().is_some_and(|rejection| rejection.icmp.is_unreachable());
             if flow.proto != TCP && unreachable && self.rejected.len() < MAX_PAIRS {
                 self.rejected.insert(flow.orig);
             }

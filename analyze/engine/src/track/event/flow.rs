@@ -65,25 +65,25 @@ impl ConnState {
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Packets.
-    pub packets: u64,
+    pub packets: u32,
     /// IP bytes, headers included.
     pub bytes: u64,
     /// Payload bytes, retransmitted ones included.
     pub payload_bytes: u64,
     /// Payload bytes sent again.
     pub retransmitted_bytes: u64,
-    /// Segments with bytes sent again.
-    pub retransmitted_packets: u64,
-    /// Segments that filled a gap.
-    pub out_of_order: u64,
-    /// The same packet seen again on the same interface.
-    pub duplicates: u64,
     /// Payload bytes the peer acknowledged although the capture does not have them.
     pub missed_bytes: u64,
+    /// Segments with bytes sent again.
+    pub retransmitted_packets: u32,
+    /// Segments that filled a gap.
+    pub out_of_order: u32,
+    /// The same packet seen again on the same interface.
+    pub duplicates: u32,
     /// SYN segments.
-    pub syns: u64,
+    pub syns: u32,
     /// Keep-alive probes.
-    pub keepalives: u64,
+    pub keepalives: u32,
     /// MSS announced.
     pub mss: Option<u16>,
     /// Window scale announced.
@@ -247,29 +247,23 @@ pub struct Flow {
     pub rtt_orig_ns: MaybeNs,
     /// First SYN to first data of the responder or end, as far as known.
     pub syn_ns: MaybeNs,
-    /// First reset.
-    pub reset: Option<Reset>,
-    /// First ICMP error about it.
-    pub rejection: Option<Rejection>,
+    /// What few connections have.
+    pub(crate) odd: Option<Box<Odd>>,
     /// What was never acknowledged though it was sent again, or never arrived.
     pub stall: Option<Box<Stall>>,
     /// Its SYN frames, a few.
     pub syns: Few<FrameId, 4>,
-    /// The last silence of a second or more: how long it was, and when it ended.
-    pub pause: Option<(i64, i64)>,
     /// Where it was seen first.
     pub leg: LegSeen,
     /// Where else it was seen.
     pub other_legs: Vec<LegSeen>,
-    /// Legs beyond the cap.
-    pub legs_left_out: u32,
+    /// Whether there are legs beyond the cap.
+    pub has_more_legs: bool,
     /// SYN-ACKs that the responder sent again though the acknowledgement had passed: its backlog is full, or it was lost
     /// behind the point.
     pub ignored: u32,
     /// Whether the SYN was sent again before it was answered.
     pub syn_waited: bool,
-    /// The last silence in which nothing was on its way.
-    pub idle: Option<Idle>,
     /// When the originator and the responder sent data first, nanoseconds since the epoch.
     pub data_ns: [MaybeNs; 2],
     /// When packets passed the places that saw it, where somebody wants to know.
@@ -277,6 +271,17 @@ pub struct Flow {
     /// Whether it left the table before it ended, because the memory was full.
     pub evicted: bool,
 }
+
+/// What few connections have: no reset, no error, no silence is the rule.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Odd {
+    pub(crate) reset: Option<Reset>,
+    pub(crate) rejection: Option<Rejection>,
+    pub(crate) pause: Option<(i64, i64)>,
+    pub(crate) idle: Option<Idle>,
+}
+
+const _: () = assert!(size_of::<Flow>() <= 624, "one is kept of every connection");
 
 impl Side {
     /// Whether a sequence number lies in what it sent, or right behind: its next bytes may have taken another way.
@@ -292,6 +297,31 @@ impl Side {
 }
 
 impl Flow {
+    /// First reset.
+    pub fn reset(&self) -> Option<Reset> {
+        self.odd.as_ref()?.reset
+    }
+
+    /// First ICMP error about it.
+    pub fn rejection(&self) -> Option<Rejection> {
+        self.odd.as_ref()?.rejection
+    }
+
+    /// The last silence of a second or more: how long it was, and when it ended.
+    pub fn pause(&self) -> Option<(i64, i64)> {
+        self.odd.as_ref()?.pause
+    }
+
+    /// The last silence in which nothing was on its way.
+    pub fn idle(&self) -> Option<Idle> {
+        self.odd.as_ref()?.idle
+    }
+
+    /// Packets of both sides.
+    pub fn packets(&self) -> u64 {
+        u64::from(self.from_orig.packets) + u64::from(self.from_resp.packets)
+    }
+
     /// Whether both directions were seen.
     pub(crate) fn is_two_way(&self) -> bool {
         self.from_orig.packets > 0 && self.from_resp.packets > 0
@@ -309,7 +339,7 @@ impl Flow {
 
     /// The silence that the first reset ended, nanoseconds: the reset answered what was sent after it.
     pub fn idle_before_reset_ns(&self) -> Option<i64> {
-        let (idle, reset) = (self.idle?, self.reset?);
+        let (idle, reset) = (self.idle()?, self.reset()?);
         let since_ns = reset.ns.saturating_sub(idle.until_ns);
         (0..1_000_000_000).contains(&since_ns).then_some(idle.gap_ns)
     }

@@ -114,6 +114,19 @@ impl Losses {
     }
 }
 
+/// Times that an end announced a window of nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClosedSum {
+    /// All of them, nanoseconds.
+    pub ns: i64,
+    /// The longest.
+    pub longest_ns: i64,
+    /// How many.
+    pub times: u32,
+    /// Where first.
+    pub frame: FrameId,
+}
+
 /// What is known of one end's data beyond counts.
 #[derive(Clone, Debug, Default)]
 pub struct TcpSide {
@@ -127,14 +140,7 @@ pub struct TcpSide {
     pub in_flight_max: u32,
     /// Bytes of the longest segment that was acknowledged and sent once, offloaded packets included.
     pub delivered_len: u32,
-    /// Time that this end announced a window of nothing, nanoseconds.
-    pub closed_ns: i64,
-    /// The longest such time.
-    pub closed_longest_ns: i64,
-    /// How often.
-    pub closed_times: u32,
-    /// Where first.
-    pub closed_frame: Option<FrameId>,
+    closed: Option<Box<ClosedSum>>,
     /// Keep-alive probes at the end that nothing answered, where answers would have been seen.
     pub unanswered_probes: u32,
     /// Where there was trouble.
@@ -206,6 +212,11 @@ fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) ->
 }
 
 impl TcpSide {
+    /// Times that this end announced a window of nothing.
+    pub fn closed(&self) -> ClosedSum {
+        self.closed.as_deref().copied().unwrap_or_default()
+    }
+
     /// The closed window, by the leg that saw it longest.
     fn close(&mut self, legs: &mut [Ended<'_>], end: End, last_ns: i64) {
         for leg in legs {
@@ -215,9 +226,8 @@ impl TcpSide {
                 trouble.closed.open(last_ns);
             }
             let Closed { total_ns, longest_ns, times, frame, .. } = trouble.closed;
-            if times > 0 && total_ns >= self.closed_ns {
-                (self.closed_ns, self.closed_longest_ns) = (total_ns, longest_ns);
-                (self.closed_times, self.closed_frame) = (times, Some(frame));
+            if times > 0 && total_ns >= self.closed().ns {
+                self.closed = Some(Box::new(ClosedSum { ns: total_ns, longest_ns, times, frame }));
             }
         }
     }
