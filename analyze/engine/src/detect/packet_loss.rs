@@ -58,9 +58,18 @@ fn is_overtaken(group: &Group<'_>, lost: u64, needless: &BTreeMap<(Addr, Addr), 
 fn is_loss(lossy: &Lossy, world: &World<'_>) -> bool {
     let sizes_matter = lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
     // A server whose queue is full drops the first data together with the end of the handshake.
-    let full = |finding: &Finding| finding.severity > Severity::Info && finding.names(&lossy.to);
+    let is_first = lossy.losses.near.sum.first == lossy.losses.near.sum.lost();
+    let full = |finding: &Finding| {
+        finding.names(&lossy.to) && (finding.severity > Severity::Info || is_first && is_often(finding))
+    };
     let ignored = lossy.ignored || world.found(&["SVC006"]).any(full);
     !ignored && !sizes_matter && !lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
+}
+
+/// Whether a server leaves so many attempts waiting that chance on the way does not explain it.
+fn is_often(finding: &Finding) -> bool {
+    let count = |name| finding.counts.get(name).copied().unwrap_or(0);
+    count("attempts") * 2 >= count("established")
 }
 
 /// Whether packets between the two are known to be too big, or to miss fragments.
@@ -165,7 +174,11 @@ fn explain(group: &Group<'_>, world: &World<'_>, lost: u64, pairs: &[((Addr, Add
     let packets = group.sum(|lossy| lossy.packets);
     let burst = group.near(|sum| sum.burst).min(lost);
     let tail = group.near(|sum| sum.tail).min(lost - burst);
+    let by_fast = group.near(|sum| sum.by_fast);
     let kind = match (burst, tail) {
+        (burst, _) if burst * 2 > lost && by_fast * 2 > lost => {
+            "Most were lost in a row while later ones passed, as in a queue that is full"
+        }
         (burst, _) if burst * 2 > lost => "Most were lost in a row, so the way was interrupted rather than crowded",
         (_, tail) if tail * 2 > lost => "Most were the last of what was sent, which only a timer brings back",
         _ => "They were lost one by one",

@@ -1,5 +1,6 @@
 //! One direction of one leg: counters and the sequence rule.
 
+use super::holes::Holes;
 use super::stall::Trouble;
 use crate::packet::{Kind, Packet, TcpFlags};
 use kcap_file::Direction;
@@ -66,13 +67,6 @@ pub(crate) struct OddCounts {
     pub(crate) repeats: u32,
     /// Keep-alive probes.
     pub(crate) keepalives: u32,
-}
-
-/// Ranges that were jumped over, oldest first; the oldest goes when there are too many.
-#[derive(Clone, Copy, Debug, Default)]
-struct Holes {
-    ranges: [(u32, u32); 8],
-    len: u8,
 }
 
 /// What a lane made of a packet.
@@ -210,7 +204,7 @@ impl Lane {
             return Taken::Next;
         }
         if after(packet.seq, next) {
-            rare.odd().holes.open(next, packet.seq);
+            rare.odd().holes.open(next, packet.seq, told.ack);
             self.next_seq = end;
             return Taken::Jump { from: next };
         }
@@ -254,18 +248,17 @@ impl Rare {
 
     /// Bytes that the peer acknowledged although this point never saw them.
     pub(crate) fn acknowledged_unseen(&self, peer: &Lane) -> u64 {
-        let holes = self.holes().iter().filter(|(_, end)| peer.marks & ACKED != 0 && !after(*end, peer.ack));
-        holes.map(|(start, end)| u64::from(end.wrapping_sub(*start))).sum()
+        self.odd.as_ref().map_or(0, |odd| odd.holes.acknowledged(peer.acked()))
     }
 
     fn holes(&self) -> &[(u32, u32)] {
-        self.odd.as_ref().map_or(&[], |odd| &odd.holes.ranges[..odd.holes.len.into()])
+        self.odd.as_ref().map_or(&[], |odd| odd.holes.ranges())
     }
 
     /// Bytes held beside it.
     pub(crate) fn held(&self) -> usize {
         let trouble = if self.trouble().is_some() { size_of::<Trouble>() } else { 0 };
-        trouble + if self.odd.is_some() { size_of::<Odd>() } else { 0 }
+        trouble + self.odd.as_ref().map_or(0, |odd| size_of::<Odd>() + odd.holes.held())
     }
 
     /// Lets go of that.
@@ -313,46 +306,6 @@ impl Rare {
         counts.repeats += 1;
         counts.retransmitted_packets = counts.retransmitted_packets.saturating_sub(1);
         counts.retransmitted_bytes = counts.retransmitted_bytes.saturating_sub(packet.payload_len.into());
-    }
-}
-
-impl Holes {
-    fn open(&mut self, start: u32, end: u32) {
-        if usize::from(self.len) == self.ranges.len() {
-            self.remove(0);
-        }
-        self.ranges[usize::from(self.len)] = (start, end);
-        self.len += 1;
-    }
-
-    fn remove(&mut self, at: usize) {
-        self.ranges.copy_within(at + 1..self.len.into(), at);
-        self.len -= 1;
-    }
-
-    /// Takes `start..end` out of the holes and says how many bytes of it were hole.
-    fn fill(&mut self, start: u32, end: u32) -> u32 {
-        let mut filled = 0;
-        for at in (0..usize::from(self.len)).rev() {
-            let (from, to) = self.ranges[at];
-            let low = if after(start, from) { start } else { from };
-            let high = if after(end, to) { to } else { end };
-            if after(high, low) {
-                filled += high.wrapping_sub(low);
-                self.cut(at, low, high);
-            }
-        }
-        filled
-    }
-
-    fn cut(&mut self, at: usize, low: u32, high: u32) {
-        let (from, to) = self.ranges[at];
-        self.remove(at);
-        for (start, end) in [(from, low), (high, to)] {
-            if start != end {
-                self.open(start, end);
-            }
-        }
     }
 }
 

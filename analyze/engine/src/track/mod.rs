@@ -16,6 +16,7 @@ pub mod fragments;
 mod frame;
 mod h2;
 mod handshake;
+mod holes;
 pub(crate) mod icmp;
 pub(crate) mod index;
 pub(crate) mod key;

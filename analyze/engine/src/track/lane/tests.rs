@@ -76,7 +76,7 @@ fn counts_like_one_that_remembers_every_byte() {
             let again = model.take(at, len);
             let taken = lane.take(&segment(base, at, len, ip_id), COPY_NS, Told::default(), &mut rare);
             let gaps = model.gaps();
-            if gaps.len() > Holes::default().ranges.len() {
+            if gaps.len() > crate::track::holes::MOST {
                 break;
             }
             steps += 1;
@@ -96,11 +96,11 @@ fn counts_like_one_that_remembers_every_byte() {
 
 #[test]
 fn too_many_gaps_forget_the_oldest_and_never_invent() {
-    for seed in 0..500 {
+    for seed in 0..2 {
         let mut rng = Rng::new(seed);
         let (mut lane, mut rare, mut model) = (Lane::default(), Rare::default(), Model::default());
-        for ip_id in 1..200 {
-            let (at, len) = (rng.below(4000) as usize, rng.between(1, 10) as usize);
+        for ip_id in 1..1500 {
+            let (at, len) = (rng.below(40_000) as usize, rng.between(1, 10) as usize);
             model.take(at, len);
             lane.take(&segment(7, at, len, ip_id), COPY_NS, Told::default(), &mut rare);
             let held: u32 = rare.holes().iter().map(|(a, b)| b.wrapping_sub(*a)).sum();
@@ -114,7 +114,7 @@ fn too_many_gaps_forget_the_oldest_and_never_invent() {
 /// Payload of the run above: all segments are counted, whatever they are.
 fn model_payload(seed: u64) -> u64 {
     let mut rng = Rng::new(seed);
-    (1..200).map(|_| (rng.below(4000), rng.between(1, 10)).1).sum()
+    (1..1500).map(|_| (rng.below(40_000), rng.between(1, 10)).1).sum()
 }
 
 #[test]

@@ -22,7 +22,7 @@ use half::Half;
 use resend::{Resend, Trigger, Verdict};
 use rtt::Samples;
 use sent::Segment;
-use trouble::Gap;
+use trouble::{Gap, Refused};
 
 pub use resend::TcpEvent;
 
@@ -155,9 +155,10 @@ impl Watch {
         if packet.flags.any(TcpFlags::ACK) {
             self.acknowledge(packet, end, context);
         }
-        let mine = &mut self.halves[end as usize];
+        let (mine, other) = self.pair(end);
         if packet.window == 0 || mine.closed {
             mine.window(packet, context);
+            other.be_refused(packet);
         }
         verdict
     }
@@ -331,6 +332,19 @@ impl Half {
             let trouble = self.trouble();
             trouble.repeats += 1;
             trouble.repeat_ns = packet.ts_ns;
+        }
+    }
+
+    /// The receiver takes its window back while data is on its way: Linux throws away what it has no memory for, and says
+    /// so with a window of nothing (kernel commit e2142825c120).
+    #[cold]
+    fn be_refused(&mut self, packet: &Packet) {
+        let step = 1u32 << self.scale.unwrap_or(0);
+        let taken_back = self.edge_known && after(self.edge, packet.ack.wrapping_add(step));
+        let closes = packet.window == 0 && !packet.flags.any(TcpFlags::RST | TcpFlags::SYN);
+        if closes && taken_back && packet.ack == self.una && self.sent.outstanding() > 0 {
+            let refused = Refused { start: packet.ack, end: self.edge, ns: packet.ts_ns };
+            self.trouble().refused = Some(refused);
         }
     }
 

@@ -59,7 +59,8 @@ pub enum Verdict {
     Spurious,
     /// A probe, which carries nothing new.
     Probe,
-    /// A handshake segment sent again because nothing came back.
+    /// A handshake segment sent again because nothing came back, or one of which nobody can tell any more whether it had
+    /// passed before.
     Unanswered,
     /// Far outside of the window: not part of the connection's data.
     OutOfWindow,
@@ -148,6 +149,8 @@ pub(crate) struct Resend {
     pub(crate) full: bool,
     /// Whether it is the end of all that was sent until then.
     pub(crate) tail: bool,
+    /// Whether it begins with the first byte that this end sent.
+    pub(crate) first: bool,
     /// Round trip of the connection then.
     pub(crate) rtt_ns: Option<i64>,
 }

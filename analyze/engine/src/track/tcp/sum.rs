@@ -38,6 +38,8 @@ pub struct Sum {
     pub burst: u32,
     /// Of those lost: alone at the end of what was sent.
     pub tail: u32,
+    /// Of those lost: the first that this end sent.
+    pub first: u32,
     /// Of those lost: shorter than a full segment.
     pub short: u32,
     /// Time from the first transmission to the one that was needed, waits that overlap counted once, nanoseconds.
@@ -111,6 +113,7 @@ impl Sum {
             _ => {}
         }
         self.short += if resend.full { 0 } else { segments };
+        self.first += if resend.first { segments } else { 0 };
         self.tail += if resend.tail { segments } else { 0 };
         self.lost_frames.push(resend.frame);
         let (first, _) = self.span_ns.unwrap_or((resend.ns, resend.ns));

@@ -81,12 +81,23 @@ impl Half {
         context: &Context<'_>,
         frame: FrameId,
     ) -> Resend {
-        let resend = Resend { frame, rtt_ns, ..range.of(packet, context) };
-        let gap = self.trouble().gap_at(range.start).copied().filter(|_| range.filled > 0);
+        let resend = Resend { frame, rtt_ns, first: range.start == self.first, ..range.of(packet, context) };
+        let trouble = self.trouble();
+        let gap = trouble.gap_at(range.start).copied().filter(|_| range.filled > 0);
+        let unknown = range.filled > 0 || trouble.forgot;
         match gap {
             Some(gap) => self.fill(resend, packet, &gap),
+            None if unknown && self.before(range.start).is_none() => self.unplaced(resend),
             None => self.repeat_range(resend, packet, range, context),
         }
+    }
+
+    /// A segment of which nobody can tell any more whether it had passed here, and what overtook it.
+    fn unplaced(&self, resend: Resend) -> Resend {
+        if after(resend.end, self.una) {
+            return Resend { verdict: Verdict::Unanswered, ..resend };
+        }
+        Resend { verdict: Verdict::Spurious, proof: Some(Proof::Acknowledged), acknowledged: true, ..resend }
     }
 
     /// A segment in order that an acknowledgement of its sender has overtaken.
@@ -149,12 +160,18 @@ impl Half {
         let gap_ns = before.map(|before| packet.ts_ns.saturating_sub(before.ns));
         let tsval_before = before.map_or(packet.tsval, |before| before.tsval);
         let resend = Resend { original: before.map(|before| before.frame), gap_ns, tsval_before, ..resend };
-        if before.is_some_and(|before| is_copy(packet, &resend, &before)) {
+        let told_ns = context.handshake.too_big_ns.get();
+        let told_since = |before: &Before| told_ns.is_some_and(|ns| ns >= before.ns);
+        if before.is_some_and(|before| is_copy(packet, &resend, &before) && !told_since(&before)) {
             return Resend { verdict: Verdict::Duplicate, ..resend };
         }
         if let Some(proof) = before.and_then(|before| self.was_sent_before(packet, &before)) {
             self.trouble().came_late(range.start, proof);
             return Resend { verdict: Verdict::Reordered, proof: Some(proof), acknowledged: true, ..resend };
+        }
+        let sent_ns = before.map_or(i64::MIN, |before| before.ns);
+        if self.trouble().refused.is_some_and(|refused| refused.has(range.start, sent_ns)) {
+            return Resend { trigger: Trigger::Persist, verdict: Verdict::Probe, ..resend };
         }
         let trigger = match before {
             Some(before) if before.was_too_long(&resend, context.handshake.segment_len(packet)) => Trigger::Pmtu,

@@ -3,6 +3,7 @@
 use super::resend::{Proof, Resend, Trigger, Verdict};
 use super::sum::Sum;
 use crate::packet::Packet;
+use crate::track::holes::MOST;
 use crate::track::lane::after;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -23,6 +24,22 @@ impl Gap {
     pub(crate) fn of(packet: &Packet, start: u32, frame: crate::track::FrameId) -> Self {
         let Packet { seq: end, ts_ns: ns, tsval, ip_id, .. } = *packet;
         Self { start, end, ns, tsval, ip_id, frame }
+    }
+}
+
+/// Data that was on its way when the receiver took its window back: it came, and was thrown away (RFC 9293 3.8.6 calls
+/// that shrinking the window; Linux does it when its memory is short).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) ns: i64,
+}
+
+impl Refused {
+    /// Whether a byte that was sent at a time was refused.
+    pub(crate) fn has(&self, seq: u32, sent_ns: i64) -> bool {
+        !after(self.start, seq) && after(self.end, seq) && sent_ns <= self.ns
     }
 }
 
@@ -51,6 +68,10 @@ struct Timeout {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trouble {
     gaps: VecDeque<Gap>,
+    /// Whether one had to go that nobody had acknowledged, so that bytes not known to be missing may be.
+    pub(crate) forgot: bool,
+    /// What the receiver has refused, and when last.
+    pub(crate) refused: Option<Refused>,
     /// What an acknowledgement of this end shows to have been sent, though it has not come.
     pub(crate) ahead: Option<Gap>,
     /// Acknowledgements that repeat the highest one, since it was reached.
@@ -74,8 +95,8 @@ pub(crate) struct Trouble {
     pub(crate) closed: Closed,
 }
 
-/// Gaps kept; the oldest goes when there are more.
-const GAPS: usize = 32;
+/// Gaps kept, as many as holes; the oldest goes when there are more.
+const GAPS: usize = MOST;
 /// Ranges that wait for their proof; the oldest is judged as it stands when there are more.
 const PENDING: usize = 128;
 
@@ -83,6 +104,7 @@ impl Trouble {
     pub(crate) fn open(&mut self, gap: Gap) {
         if self.gaps.len() == GAPS {
             self.gaps.pop_front();
+            self.forgot = true;
         }
         self.gaps.push_back(gap);
     }
@@ -134,6 +156,7 @@ impl Trouble {
         self.sacked = self.sacked.filter(|high| after(*high, ack));
         self.gaps.retain(|gap| after(gap.end, ack));
         self.ahead = self.ahead.filter(|gap| after(gap.end, ack));
+        self.refused = self.refused.filter(|refused| after(refused.end, ack));
         self.advance_timeout(ack);
         let answered = |resend: &Resend| resend.waits() && !after(resend.end, ack);
         if self.waiting == 0 || !self.pending.iter().any(answered) {
