@@ -8,7 +8,11 @@ const OPENED: &str = "0.000 > S\n0.001 < SA\n0.002 > A\n";
 
 /// Who sent again, what it means and what proves that, in the order of the connection.
 fn judged(table: &str) -> Vec<String> {
-    let mut resends = run(&format!("{OPENED}{table}")).resends;
+    judged_of(&format!("{OPENED}{table}"))
+}
+
+fn judged_of(whole: &str) -> Vec<String> {
+    let mut resends = run(whole).resends;
     resends.sort_by_key(|resend| resend.ns);
     let line = |resend: crate::track::tcp::TcpEvent| {
         let sender = if resend.from_orig { "orig" } else { "resp" };
@@ -114,4 +118,57 @@ fn what_one_place_saw_twice_and_is_known_to_have_arrived_was_not_lost_between() 
     assert_eq!(between(at(3, 0, 0)), 3, "sent again at one place, seen once at the other");
     assert_eq!(between(at(3, 3, 0)), 0, "made two of by the network behind the other place");
     assert_eq!(between(at(3, 3, 2)), 2, "only their acknowledgements are known to be lost");
+}
+
+#[test]
+fn what_comes_again_because_it_was_too_big_is_no_copy() {
+    let told = |error: &str| {
+        let table = format!(
+            "ip v6
+            0.000 > S ts=1
+            0.010 < SA ts=1
+            0.011 > A ts=2
+            0.0200 > PA len=1200 ts=5
+            0.0201 > PA len=1200 ts=5
+            {error}
+            0.0203 > PA len=1200 seq=1 ts=5
+            0.0204 > PA len=1200 seq=1201 ts=5
+            0.030 < A ack=2401"
+        );
+        judged_of(&table)
+    };
+    assert_eq!(told(""), ["orig duplicate -"; 2]);
+    assert_eq!(told("0.0202 ! 2/0 mtu=1280"), ["orig lost_downstream -"; 2]);
+}
+
+#[test]
+fn what_a_receiver_throws_away_is_not_lost() {
+    let data = |window: &str| {
+        let table = format!(
+            "0.000 > S ws=0
+            0.001 < SA ws=0 win=5000
+            0.002 > A
+            0.010 > PA len=1000
+            0.011 > PA len=1000
+            0.012 < A ack=1001 {window}
+            0.220 > PA len=1000 seq=1001
+            0.221 < A ack=1001 {window}
+            0.640 > PA len=1000 seq=1001
+            0.641 < A ack=2001 win=5000"
+        );
+        judged_of(&table)
+    };
+    assert_eq!(data("win=0"), ["orig probe -"; 2]);
+    assert_eq!(data("win=5000"), ["orig lost_downstream -"; 2]);
+}
+
+#[test]
+fn of_more_gaps_than_are_remembered_nothing_is_claimed() {
+    let gaps = |count: u32| {
+        let jumps = (1..=count).map(|n| format!("1.{n:04} > PA len=10 seq={}\n", n * 20 + 1));
+        let jumps = jumps.collect::<String>();
+        judged(&format!("0.9 > PA len=10\n{jumps}2.0 > PA len=5 seq=11\n2.1 > PA len=5 seq=16\n"))
+    };
+    assert_eq!(gaps(250), ["orig lost_upstream -"; 2]);
+    assert_eq!(gaps(300), ["orig unanswered -"; 2]);
 }
