@@ -58,11 +58,8 @@ fn by_icmp(paths: &[Told<'_>], world: &World<'_>) -> Option<Finding> {
     let (from, to) = (ends(|path| path.from), ends(|path| path.to));
     let between = format!("from {} to {}", some_of(&from, 2), some_of(&to, 2));
     let mut finding = Finding::of(&ABOUT, format!("the path {between} takes {mtu} bytes, the sender adapts"));
-    for from in &from {
-        finding.about(Role::Server, from);
-    }
-    for to in &to {
-        finding.about(Role::Client, to);
+    for end in from.iter().chain(&to) {
+        finding.about(Role::Endpoint, end);
     }
     let hops: BTreeSet<Addr> = paths.iter().flat_map(|(_, errors)| errors.hops.iter().copied()).collect();
     for hop in &hops {
@@ -95,8 +92,8 @@ fn by_size(path: Path, adapted: &Adapted, world: &World<'_>) -> Finding {
     let title = format!("{from} sends packets of {} bytes to {to} where {} are allowed", adapted.size, adapted.full);
     let mut finding = Finding::of(&ABOUT, title);
     finding.confidence = 0.6;
-    finding.about(Role::Server, &from);
-    finding.about(Role::Client, &to);
+    finding.about(Role::Endpoint, &from);
+    finding.about(Role::Endpoint, &to);
     finding.counts.insert("connections", adapted.connections as i64);
     finding.counts.insert("path_mtu", adapted.size.into());
     finding.counts.insert("packet_bytes", adapted.full.into());

@@ -35,6 +35,8 @@ pub(super) const ABOUT: About = About {
 
 /// Fewer lost segments than this, none of which cost much, are no reason to get up.
 const FEW: u64 = 3;
+/// The least that a retransmission timer waits (Linux `TCP_RTO_MIN`).
+const TIMER_NS: i64 = 200_000_000;
 /// What a loss may cost before even one matters.
 const LONG_NS: i64 = 1_000_000_000;
 
@@ -52,6 +54,11 @@ fn is_overtaken(group: &Group<'_>, lost: u64, needless: &BTreeMap<(Addr, Addr), 
     let timed_out = group.near(|sum| sum.by_rto);
     let between = group.sum(|lossy| (lossy.losses.before() + lossy.losses.between()).into());
     proven * 2 >= lost && timed_out.max(between) * 10 <= proven
+}
+
+/// Whether this is how TCP finds the rate of a way: one segment of a thousand, brought back without waiting for a timer.
+fn is_repair(group: &Group<'_>, lost: u64, longest_ns: i64) -> bool {
+    lost * 1000 < group.sum(|lossy| lossy.packets) && group.near(|sum| sum.by_fast) >= lost && longest_ns < TIMER_NS
 }
 
 /// Whether chance explains it, and not something that is another finding's matter.
@@ -84,7 +91,7 @@ fn judge(group: &Group<'_>, needless: &BTreeMap<(Addr, Addr), u64>, world: &Worl
     let mut finding = Finding::of(&ABOUT, title(&segments(group, lost), &pairs));
     let longest_ns = group.lossy.iter().map(|lossy| lossy.losses.near.sum.longest_ns).max().unwrap_or(0);
     let overtaken = is_overtaken(group, lost, needless);
-    if overtaken || lost < FEW && longest_ns < LONG_NS {
+    if overtaken || lost < FEW && longest_ns < LONG_NS || is_repair(group, lost, longest_ns) {
         finding.severity = Severity::Info;
     }
     count(&mut finding, group, lost, longest_ns);
