@@ -150,7 +150,8 @@ impl Flow {
 
 fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
     let hit = attempts.dropped.max(attempts.ignored).max(attempts.late + attempts.never);
-    let title = format!("{server} does not take connections fast enough ({})", count_of(hit, "attempt"));
+    let verb = if attempts.is_guess() { "may not" } else { "does not" };
+    let title = format!("{server} {verb} take connections fast enough ({})", count_of(hit, "attempt"));
     let mut finding = Finding::of(&ABOUT, title);
     finding.confidence = if attempts.dropped > 0 && attempts.ignored > 0 { 0.9 } else { 0.8 };
     if attempts.is_guess() {
@@ -175,6 +176,19 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
     let family = server.addr.family();
     let filter = format!("{family}.addr == {} && tcp.port == {} && tcp.flags.syn == 1", server.addr, server.port);
     finding.cite(world, attempts.frames.iter().copied(), &filter);
+    finding.explanation = explain(server, attempts);
+    finding.rule_out("SVC004", "the same address and port answers other attempts at the same time");
+    if attempts.dropped > 0 {
+        finding.rule_out("NET001", "the SYNs were seen next to the server, so the network had delivered them");
+    }
+    finding.fix.commands = vec![
+        "kubectl exec <server pod> -- nstat -az TcpExtListenOverflows TcpExtListenDrops".to_owned(),
+        "kubectl exec <server pod> -- ss -ltn".to_owned(),
+    ];
+    finding
+}
+
+fn explain(server: Endpoint, attempts: &Attempts) -> String {
     let mut parts = Vec::new();
     if attempts.dropped > 0 {
         parts.push(format!(
@@ -201,15 +215,10 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
             count_of(attempts.ignored, "handshake"),
         ));
     }
-    finding.explanation =
-        format!("{}. The application does not accept fast enough, or its backlog is too small.", parts.join("; "));
-    finding.rule_out("SVC004", "the same address and port answers other attempts at the same time");
-    if attempts.dropped > 0 {
-        finding.rule_out("NET001", "the SYNs were seen next to the server, so the network had delivered them");
-    }
-    finding.fix.commands = vec![
-        "kubectl exec <server pod> -- nstat -az TcpExtListenOverflows TcpExtListenDrops".to_owned(),
-        "kubectl exec <server pod> -- ss -ltn".to_owned(),
-    ];
-    finding
+    let cause = if attempts.is_guess() {
+        "If they reach the server, its application does not accept fast enough, or its backlog is too small."
+    } else {
+        "The application does not accept fast enough, or its backlog is too small."
+    };
+    format!("{}. {cause}", parts.join("; "))
 }
