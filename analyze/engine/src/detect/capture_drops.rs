@@ -1,9 +1,10 @@
 use super::About;
 use super::evidence::count_of;
-use super::world::World;
+use super::world::{Gaps, World};
 use crate::finding::{Evidence, Finding, Severity};
 use crate::time::union;
 use kcap_file::CaptureInfo;
+use std::collections::BTreeMap;
 
 pub(super) const ABOUT: About = About {
     code: "CAP001",
@@ -62,33 +63,48 @@ fn judge_reported(info: &CaptureInfo) -> Option<Finding> {
 }
 
 fn judge_gaps(world: &World<'_>) -> Option<Finding> {
-    let flows = &world.facts.flows;
-    let (missed, seen) = (flows.missed_bytes, flows.payload_bytes);
-    if world.restricted || flows.missing_flows < GAPPY_FLOWS || missed * 100 < (missed + seen) * GAP_PERCENT {
+    let gappy = |gaps: &Gaps| gaps.flows >= GAPPY_FLOWS && gaps.missed * 100 >= (gaps.missed + gaps.seen) * GAP_PERCENT;
+    let all = world.facts.flows.gaps.iter().filter(|(_, gaps)| gappy(gaps));
+    let units: BTreeMap<u32, Gaps> = all.map(|(unit, gaps)| (*unit, *gaps)).collect();
+    if world.restricted || units.is_empty() {
         return None;
     }
+    let sum = |count: fn(&Gaps) -> u64| units.values().map(count).sum::<u64>();
+    let (missed, seen, flows) = (sum(|gaps| gaps.missed), sum(|gaps| gaps.seen), sum(|gaps| gaps.flows));
     let percent = missed as f64 * 100.0 / (missed + seen) as f64;
     let mut finding = Finding::of(&ABOUT, format!("{percent:.1} % of acknowledged bytes are not in the capture"));
     finding.confidence = 0.7;
     finding.counts.insert("missed_bytes", missed as i64);
-    finding.counts.insert("connections", flows.missing_flows as i64);
-    let times = world.captures.iter().filter_map(|info| info.first_ns.zip(info.last_ns));
+    finding.counts.insert("connections", flows as i64);
+    let lacking: Vec<&CaptureInfo> = lacking(world, &units);
+    let times = lacking.iter().filter_map(|info| info.first_ns.zip(info.last_ns));
     if let Some((first, last)) = union(times) {
         finding.span(first, last);
     }
-    for info in world.captures {
-        finding.evidence.push(Evidence {
-            file: info.name.clone(),
-            frames: Vec::new(),
-            filter: ABOUT.filter.to_owned(),
-        });
+    for info in lacking {
+        let (file, filter) = (info.name.clone(), ABOUT.filter.to_owned());
+        finding.evidence.push(Evidence { file, frames: Vec::new(), filter });
     }
+    let how = if missed / NOTHING_ELSE >= seen {
+        " Hardly any data is there, so it was left out on purpose, by a filter of sizes or flags, rather than dropped."
+    } else {
+        ""
+    };
     finding.explanation = format!(
         "In {} one side acknowledged bytes that lie between captured ones and are not in the capture ({missed} bytes). \
-         They reached the receiver, so the network did not lose them.",
-        count_of(flows.missing_flows, "connection"),
+         They reached the receiver, so the network did not lose them.{how}",
+        count_of(flows, "connection"),
     );
     finding.limits.push("packets that take another path look the same as dropped ones".to_owned());
     finding.rule_out("NET001", "the bytes were acknowledged without being sent again");
     Some(finding)
+}
+
+/// Bytes that are missing for each that is there, before nobody can have lost them by chance.
+const NOTHING_ELSE: u64 = 20;
+
+/// Files of these units.
+fn lacking<'a>(world: &World<'a>, units: &BTreeMap<u32, Gaps>) -> Vec<&'a CaptureInfo> {
+    let is_one = |at: u32| world.unit(at).is_none_or(|unit| units.contains_key(&unit));
+    (0u32..).zip(world.captures).filter(|(at, _)| is_one(*at)).map(|(_, info)| info).collect()
 }

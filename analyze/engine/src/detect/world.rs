@@ -54,6 +54,17 @@ pub(crate) struct Facts {
     pub(crate) left_out: u64,
 }
 
+/// Bytes that the captures of a unit do not have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gaps {
+    /// Payload bytes that were acknowledged although they are not there.
+    pub(crate) missed: u64,
+    /// Payload bytes that are.
+    pub(crate) seen: u64,
+    /// Connections with such bytes.
+    pub(crate) flows: u64,
+}
+
 /// Counts over all connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlowFacts {
@@ -63,10 +74,8 @@ pub(crate) struct FlowFacts {
     /// Connections of which both directions were seen, by unit, and of which only one was.
     pub(crate) two_way: BTreeMap<u32, u64>,
     pub(crate) one_way: u64,
-    /// Payload bytes that were acknowledged although the capture does not have them, and all payload bytes.
-    pub(crate) missed_bytes: u64,
-    pub(crate) payload_bytes: u64,
-    pub(crate) missing_flows: u64,
+    /// What the captures of each unit lack.
+    pub(crate) gaps: BTreeMap<u32, Gaps>,
     /// Units that lack such bytes.
     pub(crate) holes: BTreeSet<u32>,
     pub(crate) evicted: u64,
@@ -167,10 +176,11 @@ impl FlowFacts {
         self.handshakes += u64::from(flow.from_orig.isn.is_some());
         self.midstream += u64::from(flow.state == ConnState::Oth);
         let missed = flow.from_orig.missed_bytes + flow.from_resp.missed_bytes;
-        self.missed_bytes += missed;
-        self.missing_flows += u64::from(missed > 0);
+        let gaps = self.gaps.entry(flow.unit).or_default();
+        gaps.missed += missed;
+        gaps.flows += u64::from(missed > 0);
+        gaps.seen += flow.from_orig.payload_bytes + flow.from_resp.payload_bytes;
         self.holes.extend((missed > 0).then_some(flow.unit));
-        self.payload_bytes += flow.from_orig.payload_bytes + flow.from_resp.payload_bytes;
     }
 }
 

@@ -124,6 +124,7 @@ impl Proof {
 }
 
 /// One range that passed out of order, and what became of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Resend {
     pub(crate) ns: i64,
