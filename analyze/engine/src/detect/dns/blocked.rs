@@ -1,11 +1,12 @@
-use super::Query;
 use super::cite::{by_group, clients, is_symptom, names, server_filter};
 use super::forwarded::forwarded;
+use super::{Query, upstream};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
+use crate::packet::is_fresh;
 use std::collections::BTreeSet;
 
 pub(crate) const ABOUT: About = About {
@@ -17,8 +18,9 @@ pub(crate) const ABOUT: About = About {
            policy without DNS, most often.",
     why: "Nothing can be looked up. Each lookup hangs for 5 s to 40 s, depending on the resolver, and then fails.",
     how: "Three or more attempts without any answer or ICMP error and none answered, from a client whose connections other \
-          than DNS have both directions in the same capture. Where the questions were seen behind their node, or inside \
-          a tunnel, they were not dropped at the client: then it is DNS004.",
+          than DNS have both directions in the same capture. Where the questions were seen behind a router, or inside \
+          a tunnel, they were not dropped at the client: then it is DNS004. What a DNS server asks in vain is its \
+          upstream's.",
     false_positives: "A capture filter that hides answers would hide them for others as well; that other traffic of the \
                       client has both directions says only that the point passes both.",
     fix: "Allow egress to the cluster's DNS on port 53, over UDP and TCP, in every NetworkPolicy that selects the pod; with \
@@ -59,16 +61,28 @@ pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
         // Whose questions a server passes on has reached that server.
         let reaches =
             |queries: &[Query]| queries.iter().any(|query| forwarded(world).passed_on_itself(query).is_some());
-        let blocked = dns.clients().filter(|queries| is_blocked(queries, world, &folded) && !reaches(queries));
+        let servers = servers(world);
+        let is_client = |queries: &[Query]| queries.first().is_some_and(|query| !servers.contains(&query.client.addr));
+        let blocked = dns.clients().filter(|queries| is_client(queries) && is_blocked(queries, world, &folded));
+        let blocked = blocked.filter(|queries| !reaches(queries));
         blocked.filter(|queries| !is_symptom(queries, world)).flatten().copied().collect()
     })
+}
+
+/// Who is a DNS server itself: what it asks in vain is its upstream's matter.
+fn servers(world: &World<'_>) -> BTreeSet<Addr> {
+    let dns = &world.facts.dns;
+    let asked = dns.queries().iter().flat_map(|query| [Some(query.server.addr), query.backend]).flatten();
+    let folded = dns.folded.keys().map(|(_, server)| server.addr);
+    let probing = upstream::cases(world).iter().map(|probe| probe.client.addr);
+    asked.chain(folded).chain(probing).collect()
 }
 
 fn is_blocked(queries: &[Query], world: &World<'_>, folded: &BTreeSet<Addr>) -> bool {
     let Some(client) = queries.first().map(|query| query.client.addr) else { return false };
     let flows = world.facts.dns.hears_others(client);
     let nothing = queries.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
-    let left = queries.iter().any(|query| query.forwarded);
+    let left = queries.iter().any(|query| query.forwarded || !is_fresh(Some(query.ttl)));
     let attempts: u32 = queries.iter().map(|query| query.unanswered).sum();
     flows && nothing && !left && attempts >= PATTERN && !folded.contains(&client)
 }

@@ -70,7 +70,9 @@ fn is_series(probes: &[Query]) -> bool {
     times.sort_unstable();
     let decided = probes.iter().filter(|query| query.is_silent() || query.rejected).count();
     let close = times.windows(2).filter(|two| two[1].saturating_sub(two[0]) < APART_NS).count();
-    decided >= PATTERN && close + 1 >= PATTERN
+    // The next probe says that the one before was given up; that no answer comes later still, those decided.
+    let given_up = if decided > 0 { decided.max(close) } else { 0 };
+    given_up >= PATTERN && close + 1 >= PATTERN
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
