@@ -188,12 +188,17 @@ impl<'a> Context<'a> {
     }
 
     /// A name tried alone is a service where the first suffix of a list is on it and answered, and part of a walk where
-    /// this capture misses candidates; else what it says.
+    /// it has a suffix and does not exist, or where this capture misses candidates; else what it says. The next
+    /// candidate comes from another port, so a service may send it to another server.
     fn read_alone(&self, name: &str, candidate: &Candidate) -> Reading {
+        let (found, absent) = match candidate.verdict() {
+            Verdict::Found => (true, false),
+            verdict => (false, verdict == Verdict::NxDomain),
+        };
         let under = |(place, suffix): (u8, &str)| {
             let stem = name.strip_suffix(suffix)?.strip_suffix('.')?.len() as u16;
-            let begins = candidate.verdict() == Verdict::Found && self.search.depth(place) == 0;
-            (stem > 0 && (begins || self.has_gaps)).then_some(Reading { stem, place })
+            let begins = found && self.search.depth(place) == 0;
+            (stem > 0 && (begins || absent || self.has_gaps)).then_some(Reading { stem, place })
         };
         let whole = Reading { stem: name.len() as u16, place: BARE };
         let all = self.search.suffixes().filter_map(under);

@@ -124,6 +124,19 @@ fn one_of_two_servers_sees_a_part() {
 }
 
 #[test]
+fn what_one_of_two_servers_sees_of_a_name_is_no_missing_name() {
+    let first = "web.front.shop.svc.cluster.local";
+    let second = "web.front.svc.cluster.local";
+    let script: String = (0..12u16)
+        .map(|n| glibc("10.0.0.1", f64::from(n), n, &[(first, "nx"), (second, "found")][..=usize::from(n % 6 == 0)]))
+        .collect();
+    let told = run(&script);
+    assert_eq!(told.list(), ["shop.svc.cluster.local", "svc.cluster.local"]);
+    assert_eq!(told.lookups.iter().filter(|l| l.complete).count(), 2, "{:?}", told.in_short());
+    assert!(told.lookups.iter().all(|l| l.stem == "web.front" && !l.is_missing), "{:?}", told.in_short());
+}
+
+#[test]
 fn what_the_capture_cuts_is_partial() {
     let script = walk("10.0.0.1", 0.0, 1, "api.example.com", &K8S);
     let first: Vec<&str> = script.lines().take(4).collect();
