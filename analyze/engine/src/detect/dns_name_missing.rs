@@ -18,8 +18,8 @@ pub(super) const ABOUT: About = About {
     how: "Lookups, put together from queries, in which all candidates are answered NXDOMAIN, the name as it is among \
           them; three or more of one name, and none in which something came of it.",
     false_positives: "A name that exists later, or by another answer, is DNS011. Names that begin with an underscore are \
-                      asked to find out whether a service is announced, and reverse lookups often have no name: both \
-                      are left out.",
+                      asked to find out whether a service is announced, those that begin with an address backwards \
+                      whether a list has it, and reverse lookups often have no name: all are left out.",
     fix: "Correct the name, or create the service it names.",
     filter: "dns.flags.rcode == 3",
     judge: find,
@@ -79,10 +79,15 @@ fn missing<'a>(group: &[&'a ClientLookups], world: &World<'_>) -> BTreeMap<&'a s
     }
     // Where longer names are cut off, it may be one of these that exists.
     let is_read = |counts: &Missing| counts.clients.is_disjoint(&world.facts.dns.cut);
-    names.retain(|name, counts| {
-        counts.is_missing() && is_read(counts) && !name.starts_with('_') && !flipped.contains(name)
-    });
+    names.retain(|name, counts| counts.is_missing() && is_read(counts) && !is_probe(name) && !flipped.contains(name));
     names
+}
+
+/// Whether a name is asked for to learn if it is there: whether a service is announced, or an address is in a list of
+/// blocked ones, which is asked for as the four numbers backwards (RFC 5782).
+fn is_probe(name: &str) -> bool {
+    let numbers = name.split('.').take_while(|label| label.parse::<u8>().is_ok()).count();
+    name.starts_with('_') || numbers >= 4
 }
 
 fn judge(group: &[&ClientLookups], world: &World<'_>) -> Option<Finding> {

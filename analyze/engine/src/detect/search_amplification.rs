@@ -39,7 +39,16 @@ const SHARE: u64 = 4;
 fn find(world: &World<'_>) -> Vec<Finding> {
     let clients: Vec<_> = world.facts.lookups.clients().into_iter().filter(|client| is_amplified(client)).collect();
     let groups = LookupFacts::groups(&clients).into_iter();
-    groups.filter(|group| !is_doubled_only(group)).map(|group| judge(&group, world)).collect()
+    let tellable = |group: &Vec<&ClientLookups>| !is_doubled_only(group) && is_avoidable(group);
+    groups.filter(tellable).map(|group| judge(&group, world)).collect()
+}
+
+/// Whether any setting would have spared queries: else it is not the search list that asks, unless the kubelet wrote
+/// it and walks end where this capture does not see them.
+fn is_avoidable(group: &[&ClientLookups]) -> bool {
+    let what_if = total(group);
+    let of_cluster = group.iter().any(|client| client.search.cluster_domain().is_some());
+    of_cluster || (0..SETTINGS).any(|at| what_if.saved(at) > 0)
 }
 
 fn is_amplified(client: &ClientLookups) -> bool {

@@ -2,14 +2,15 @@
 //!
 //! A resolver that walks a search list asks for one stem under one suffix after the other, each time the one before
 //! failed. Two names in a row with the same labels on the left vote for the step between what is left over. A step is
-//! believed when three different stems took it, or when it has the shape of what the kubelet writes
-//! (`NS.svc.D`, `svc.D`, `D`), or when it follows such a step under the same stem.
+//! believed when it has the shape of what the kubelet writes (`NS.svc.D`, `svc.D`, `D`), or when three different stems
+//! took it or it follows such a step under the same stem, and walks by way of it come to an end: who asks one list of
+//! blocked addresses after the other neither stops at a hit nor ever asks for the address alone.
 
 use super::candidate::{Candidate, FOLLOW_NS, PATIENCE_NS};
 use super::query::Verdict;
 use super::texts::{Texts, hash};
 use foldhash::fast::FixedState;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Place of the name as it is, without a suffix.
 pub(crate) const BARE: u8 = u8::MAX;
@@ -228,6 +229,8 @@ struct Step {
     votes: u32,
     /// Votes under a stem that a step before had told.
     anchored: u32,
+    /// Whether a walk of this step, or of another with one of its suffixes, ended: in a hit, or in the name as it is.
+    ends: bool,
     /// Whether it has the shape of what the kubelet writes.
     nested: bool,
 }
@@ -240,8 +243,8 @@ struct Ballot {
 }
 
 impl Ballot {
-    /// Counts a step; whether its shape alone tells that it is one.
-    fn vote(&mut self, from: &str, to: &str, stem: &str, anchored: bool) -> bool {
+    /// Counts a step, which `hit` or not; whether its shape alone tells that it is one.
+    fn vote(&mut self, (from, to): (&str, &str), stem: &str, anchored: bool, hit: bool) -> bool {
         let key = (hash(from), hash(to));
         let known = self.index.get(&key).copied();
         let at = known.unwrap_or(self.steps.len());
@@ -252,12 +255,30 @@ impl Ballot {
         }
         let Some(entry) = self.steps.get_mut(at) else { return is_nested(from, to) };
         entry.count(hash(stem), anchored);
+        entry.ends |= hit || from.is_empty() || to.is_empty();
         entry.nested
+    }
+
+    /// Lets all steps know whether walks by way of their suffixes end.
+    fn spread_ends(&mut self) {
+        let mut ending = HashSet::with_hasher(FixedState::default());
+        for _ in 0..MAX_SUFFIXES {
+            let known = ending.len();
+            for step in &mut self.steps {
+                let suffixes = [&step.from, &step.to].into_iter().filter(|suffix| !suffix.is_empty());
+                step.ends |= suffixes.clone().any(|suffix| ending.contains(&hash(suffix)));
+                ending.extend(suffixes.filter(|_| step.ends).map(|suffix| hash(suffix)));
+            }
+            if ending.len() == known {
+                break;
+            }
+        }
     }
 
     /// Steps of known shape first, then the others that are believed, then suffixes that only the name itself comes
     /// before or behind.
     fn decide(mut self, mut search: Search) -> Search {
+        self.spread_ends();
         self.steps.sort_by_key(|step| std::cmp::Reverse((step.nested, step.votes)));
         let (alone, between): (Vec<_>, Vec<_>) =
             self.steps.iter().partition(|step| step.from.is_empty() || step.to.is_empty());
@@ -289,7 +310,7 @@ impl Step {
     }
 
     fn is_believed(&self) -> bool {
-        self.nested || self.stem_count >= STEMS || self.anchored as usize >= STEMS
+        self.nested || self.ends && (self.stem_count >= STEMS || self.anchored as usize >= STEMS)
     }
 }
 
@@ -304,9 +325,10 @@ pub(crate) fn learn(texts: &Texts, candidates: &[Candidate], known: Search) -> S
     for candidate in candidates {
         let (name, verdict) = (texts.text(candidate.name), candidate.verdict());
         let step = follow(&mut open, name, candidate.first_ns);
-        let anchor = step.as_ref().map_or(0, |(before, stem)| vote(&mut ballot, before, name, *stem));
+        let hit = verdict == Verdict::Found;
+        let anchor = step.as_ref().map_or(0, |(before, stem)| vote(&mut ballot, before, (name, hit), *stem));
         let is_end = step.is_some_and(|(before, stem)| before.name.len() > stem && name.len() == stem);
-        if verdict == Verdict::Found || verdict == Verdict::Open || is_end {
+        if hit || verdict == Verdict::Open || is_end {
             continue;
         }
         failed += 1;
@@ -335,9 +357,9 @@ fn follow<'a>(open: &mut VecDeque<Open<'a>>, name: &str, now_ns: i64) -> Option<
 }
 
 /// Votes for a step. Length of the stem if it is known for sure.
-fn vote(ballot: &mut Ballot, before: &Open<'_>, name: &str, stem: usize) -> usize {
+fn vote(ballot: &mut Ballot, before: &Open<'_>, (name, hit): (&str, bool), stem: usize) -> usize {
     let (from, to) = (rest(before.name, stem), rest(name, stem));
     let anchored = before.anchor > 0 && !from.is_empty();
-    let shaped = ballot.vote(from, to, &name[..stem], anchored);
+    let shaped = ballot.vote((from, to), &name[..stem], anchored, hit);
     if shaped || anchored { stem } else { 0 }
 }

@@ -137,6 +137,21 @@ fn what_one_of_two_servers_sees_of_a_name_is_no_missing_name() {
 }
 
 #[test]
+fn lists_of_blocked_addresses_are_no_search_list() {
+    let zones = ["one.example.org", "two.example.net", "three.example.com"];
+    let script: String = (0..16u16)
+        .map(|n| {
+            let names: Vec<String> = zones.iter().map(|zone| format!("{n}.113.0.203.{zone}")).collect();
+            let steps: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "nx")).collect();
+            glibc("10.0.0.1", f64::from(n), n, &steps)
+        })
+        .collect();
+    let told = run(&script);
+    assert!(told.list().is_empty());
+    assert!(told.lookups.iter().all(|l| l.walk == Walk::Single && l.wasted_queries == 0));
+}
+
+#[test]
 fn what_the_capture_cuts_is_partial() {
     let script = walk("10.0.0.1", 0.0, 1, "api.example.com", &K8S);
     let first: Vec<&str> = script.lines().take(4).collect();
