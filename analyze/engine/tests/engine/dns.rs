@@ -1,11 +1,12 @@
 //! What is said of built DNS captures, whole, cut and snapped.
 
 use crate::support::{Outcome, run, source};
+use crate::traffic::{MS, datagram, ip};
 use kcap_analyze::Options;
 use kcap_analyze::finding::Severity;
 use kcap_samples::built;
 use kcap_samples::file::Frame;
-use kcap_samples::packet::{Ethernet, Ipv4, Udp, build};
+use kcap_samples::packet::{Ethernet, Ipv4, Udp, build, dns};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -140,5 +141,56 @@ fn what_asks_the_link_is_counted_apart() {
     let protocols = &outcome.report.summary.protocols;
     assert_eq!([protocols.get("mdns messages"), protocols.get("llmnr messages")], [Some(&5), Some(&4)]);
     assert_eq!(protocols.get("dns transactions"), None);
+    assert!(alarms(&outcome).is_empty(), "{:?}", outcome.codes());
+}
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 53);
+const UPSTREAM: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
+
+/// A question over UDP that is answered as it says after some milliseconds, or never.
+fn asked(at_ms: u64, port: u16, name: &str, kind: u16, answered: Option<(u64, dns::Answer<'_>)>) -> Vec<Frame> {
+    let id = port.wrapping_mul(7919);
+    let (client, server) = ((SERVER, port), (UPSTREAM, 53));
+    let mut frames = vec![datagram(at_ms * MS, client, server, &dns::question(id, name, kind))];
+    if let Some((after_ms, answer)) = answered {
+        frames.push(datagram((at_ms + after_ms) * MS, server, client, &dns::answer(id, name, kind, answer)));
+    }
+    frames
+}
+
+fn address() -> dns::Answer<'static> {
+    dns::Answer::Address(ip(203, 0, 113, 7).into(), 60)
+}
+
+/// A forwarder that asks for a name each 200 ms; every fourth question is lost, and asked again from another port with
+/// another identification after some ten milliseconds.
+#[test]
+fn what_a_forwarder_asks_again_soon_is_lost() {
+    let mut frames = Vec::new();
+    for n in 0..80u16 {
+        let (at, name) = (u64::from(n) * 200, format!("h{n}.example.com"));
+        let lost = n % 4 == 0;
+        frames.extend(asked(at, 20_000 + n, &name, dns::A, Some((1, address())).filter(|_| !lost)));
+        if lost {
+            frames.extend(asked(at + 50, 30_000 + n, &name, dns::A, Some((1, address()))));
+        }
+    }
+    let outcome = crate::support::analyzed(frames);
+    let finding = outcome.finding("DNS004");
+    assert_eq!(finding.severity, Severity::Error);
+    // The last five seconds are undecided.
+    assert_eq!(finding.counts["unanswered"], 14);
+}
+
+/// A program that asks for the same name each 2.7 s, in a capture that lacks two answers.
+#[test]
+fn what_is_always_asked_again_is_none_of_loss() {
+    let frames = (0..20u16).flat_map(|n| {
+        let at = u64::from(n) * 2_700;
+        let here = n != 5 && n != 11;
+        let first = asked(at, 20_000 + n, "api.example.com", dns::A, Some((1, address())).filter(|_| here));
+        first.into_iter().chain(asked(at + 15, 20_000 + n, "api.example.com", dns::AAAA, Some((1, address()))))
+    });
+    let outcome = crate::support::analyzed(frames.collect());
     assert!(alarms(&outcome).is_empty(), "{:?}", outcome.codes());
 }

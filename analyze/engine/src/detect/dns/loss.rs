@@ -1,17 +1,15 @@
 use super::cite::{clients, group, is_symptom, names, server_filter};
+use super::heeded::{Named, name, unheeded};
 use super::lookups::lookups;
 use super::slow::took_ns;
-use super::{Query, blocked, conntrack_race, family, forwarded, rate_limited, stale_backend, upstream};
+use super::{Query, asked_again, blocked, conntrack_race, family, forwarded, rate_limited, stale_backend, upstream};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
-use crate::track::dns::transaction::rcode::{NOERROR, NXDOMAIN};
-use foldhash::fast::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const ABOUT: About = About {
     code: "DNS004",
@@ -26,7 +24,7 @@ pub(crate) const ABOUT: About = About {
           elsewhere is lost on its way back, and for the rest the server was silent, or the place is not known.",
     false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to \
                       anybody, nor other traffic both ways, may have them filtered away: that alone is information \
-                      only, as is what no client asked again when resolvers do: the capture may have lost the answer. \
+                      only, as is what no client asked again for want of an answer: the capture may have lost it. \
                       Ports pinned to a dead backend, one family that is never answered, the race of pairs, what a \
                       probed server leaves unanswered meanwhile, and what waits for a question that its server passed \
                       on, are other findings.",
@@ -37,14 +35,12 @@ pub(crate) const ABOUT: About = About {
 };
 
 /// Losses before they are called an error, and their share of attempts in per mille.
-const PATTERN: u32 = 2;
-const PER_MILLE: u64 = 5;
+pub(super) const PATTERN: u32 = 2;
+pub(super) const PER_MILLE: u64 = 5;
 /// A share of attempts, one of as many, that is no loss of the network's where the capture has lost packets itself.
 const DROPPED: u64 = 20;
-/// Resolvers ask as often from one port; what asks more often repeats itself by design, as checks of health do.
-const TRIES: u32 = 3;
-/// How long resolvers wait before they ask again: musl 2.5 s, c-ares 3 s and more, glibc 5 s.
-const RESOLVER_NS: RangeInclusive<i64> = 2_000_000_000..=6_500_000_000;
+/// Attempts without an answer that nobody minds are as many before they are a loss: fewer a capture loses at once.
+const MANY: u64 = 10;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let races = conntrack_race::cases(world).chain(family::cases(world)).chain(stale_backend::cases(world));
@@ -73,22 +69,15 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             servers.entry(query.server).or_default().push(*query);
         }
     }
-    for queries in servers.values_mut() {
-        known.forget(queries);
+    for (server, queries) in &mut servers {
+        known.forget(queries, asked(*server, world), world);
     }
-    let direct = servers.iter().map(|(server, queries)| judge(*server, queries, &known, world));
+    let direct = servers.iter().filter_map(|(server, queries)| judge(*server, queries, &known, world));
     let is_new = |server: &Endpoint, queries: &[Query]| {
         !servers.contains_key(server) && queries.iter().all(|query| !troubled.contains(&group(query, world)))
     };
-    let again = asked_again(world).into_iter().filter(|(server, queries)| is_new(server, queries));
-    direct.chain(again.map(|(server, queries)| judge_again(server, &queries, world))).collect()
-}
-
-/// Queries by identity and time.
-type Named = BTreeSet<(u64, i64)>;
-
-fn name(query: &Query) -> (u64, i64) {
-    (query.identity, query.first_ns)
+    let again = asked_again::asked_again(world).into_iter().filter(|(server, queries)| is_new(server, queries));
+    direct.chain(again.map(|(server, queries)| asked_again::judge(server, &queries, world))).collect()
 }
 
 /// What is known of all queries, to judge those of each server.
@@ -104,69 +93,31 @@ impl Known {
         !self.unheeded.contains(&name(query))
     }
 
-    /// Leaves out what no client minds, but where nothing else is known.
-    fn forget(&self, queries: &mut Vec<Query>) {
-        if queries.iter().any(|query| self.is_heeded(query)) {
+    /// Leaves out what no client minds of those that a server got so many of, but where nothing else is known, or so
+    /// many are lost beyond doubt that the others are as well.
+    fn forget(&self, queries: &mut Vec<Query>, all: u64, world: &World<'_>) {
+        let has_holes = queries.iter().any(|query| world.facts.flows.holes.contains(&query.unit));
+        let heeded: u32 = queries.iter().filter(|query| self.is_heeded(query)).map(|query| query.unanswered).sum();
+        let is_loss = heeded > PATTERN && !has_holes && u64::from(heeded) * DROPPED > all;
+        if heeded > 0 && !is_loss {
             queries.retain(|query| self.is_heeded(query));
         }
     }
 
-    /// Whether questions stay unanswered for good though other traffic of their clients passes here both ways.
-    fn stays_silent(&self, queries: &[Query], world: &World<'_>) -> bool {
+    /// Whether questions stay unanswered for good, or those that wait for them, though other traffic of their clients
+    /// passes here both ways.
+    fn stays_silent(&self, server: Endpoint, queries: &[Query], world: &World<'_>) -> bool {
         let is_old = |query: &Query| {
             self.ends_ns.get(&query.unit).is_some_and(|end_ns| end_ns.saturating_sub(query.first_ns) >= NEVER_NS)
         };
         let silent = |query: &&Query| query.is_silent() && is_old(query);
-        queries.iter().filter(silent).any(|query| world.facts.dns.hears_others(query.client.addr))
+        let waiting = forwarded::waiting(world).get(&server).into_iter().flatten();
+        queries.iter().chain(waiting).filter(silent).any(|query| world.facts.dns.hears_others(query.client.addr))
     }
 }
 
 /// No server answers later, nor does a resolver wait for it.
 const NEVER_NS: i64 = 10_000_000_000;
-
-/// Questions without an answer whose clients did not ask again when resolvers do, and went on at once as who has an
-/// answer does, or whose capture is known to have lost packets: the answer came, and is what was not captured.
-fn unheeded(world: &World<'_>) -> Named {
-    let (holes, spans) = (&world.facts.flows.holes, world.unit_spans());
-    let mut unheeded = Named::new();
-    for of_client in world.facts.dns.clients() {
-        let mut next: HashMap<(u64, u16), i64, RandomState> = HashMap::default();
-        for (at, query) in of_client.iter().enumerate().rev() {
-            let again_ns = next.insert((query.name, query.qtype), query.first_ns);
-            if query.is_silent()
-                && query.attempts == 1
-                && (holes.contains(&query.unit) || goes_on(query, &of_client[at + 1..]))
-            {
-                let seen_to_ns = spans.get(&query.unit).map_or(i64::MIN, |(_, last_ns)| *last_ns);
-                let waited_ns = again_ns.unwrap_or(seen_to_ns).saturating_sub(query.last_ns);
-                let least_ns = if again_ns.is_some() { *RESOLVER_NS.start() } else { 0 };
-                if !(least_ns..=*RESOLVER_NS.end()).contains(&waited_ns) {
-                    unheeded.insert(name(query));
-                }
-            }
-        }
-    }
-    unheeded
-}
-
-/// Queries this soon after another are of the same lookup, which did not wait for the other's answer; and this soon its
-/// next comes where it got one.
-const AT_ONCE_NS: i64 = 2_000_000;
-const SOON_NS: i64 = 1_000_000_000;
-
-/// Whether a client asks something else soon, but not at the same time. `later` are its next queries, in order of time.
-fn goes_on(query: &Query, later: &[Query]) -> bool {
-    let after_ns = |next: &Query| next.first_ns.saturating_sub(query.last_ns);
-    let next = later.partition_point(|next| after_ns(next) <= AT_ONCE_NS);
-    later.get(next).is_some_and(|next| after_ns(next) <= SOON_NS)
-}
-
-/// Numbers that come more than once.
-fn repeated(numbers: impl Iterator<Item = u64>) -> HashSet<u64, RandomState> {
-    let mut all: Vec<u64> = numbers.collect();
-    all.sort_unstable();
-    all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
-}
 
 /// When questions met ICMP errors, by who asked whom, and at which backend as far as it was seen.
 type Rejections = BTreeMap<(Addr, Endpoint, Option<Addr>), Vec<i64>>;
@@ -193,62 +144,6 @@ fn is_rejected_unsaid(query: &Query, rejections: &Rejections) -> bool {
         let next = times.partition_point(|ns| *ns < from);
         times.get(next).is_some_and(|ns| *ns <= to)
     })
-}
-
-/// Questions that were answered and yet asked again with the same identification, from the same port: between this
-/// point and the client their answer was lost, or that of the other question from this port.
-fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
-    let mut asked: HashMap<(u64, Endpoint), (&Query, u32), RandomState> = HashMap::default();
-    let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
-    let answered = || world.facts.dns.queries().iter().filter(|query| !query.tcp && query.unanswered == 0);
-    let repeated = repeated(answered().map(|query| query.identity));
-    for query in answered().filter(|query| repeated.contains(&query.identity)) {
-        let times = asked.get(&(query.identity, query.client)).map_or(0, |(_, times)| *times);
-        let before = asked.insert((query.identity, query.client), (query, times + 1)).map(|(before, _)| before);
-        let waited = |before: &Query| query.first_ns.saturating_sub(before.last_ns);
-        let fine = |before: &Query| matches!(before.rcode, Some(NOERROR | NXDOMAIN)) && !before.truncated;
-        if before.is_some_and(|before| fine(before) && RESOLVER_NS.contains(&waited(before))) {
-            servers.entry(query.server).or_default().push(*query);
-        }
-    }
-    let tries = |query: &Query| asked.get(&(query.identity, query.client)).is_some_and(|(_, times)| *times <= TRIES);
-    for queries in servers.values_mut() {
-        queries.retain(tries);
-    }
-    servers.retain(|_, queries| !queries.is_empty());
-    servers
-}
-
-fn judge_again(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
-    let dns = &world.facts.dns;
-    let ports: BTreeSet<Endpoint> = queries.iter().map(|query| query.client).collect();
-    let stalled = ports.len() as u64;
-    let lookups = count_of(stalled, "lookup");
-    let all = dns.of_server(server).queries;
-    let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again although it had answered"));
-    if stalled < u64::from(PATTERN) || stalled * 1000 < all * PER_MILLE {
-        finding.severity = Severity::Warning;
-    }
-    if is_symptom(queries, world) {
-        finding.severity = Severity::Info;
-    }
-    finding.confidence = 0.75;
-    finding.of_queries(queries, &server_filter(server), world);
-    finding.counts.insert("queries", all as i64);
-    finding.counts.insert("asked_again", queries.len() as i64);
-    finding.counts.insert("stalled_lookups", stalled as i64);
-    finding.counts.insert("lookups", stalled as i64);
-    finding.explanation = format!(
-        "{} of {server} passed here, and seconds later {} asked the same again from the same port. A resolver does that \
-         when an answer did not reach it, or that to its other question: {lookups} stalled, and the loss is between this \
-         point and the client.",
-        count_of(queries.len() as u64, "answer"),
-        some_of(clients(queries), 3),
-    );
-    finding.rule_out("DNS008", "the answers pass here in time");
-    finding.limits.push("which packet was lost is not seen from here: query, answer, or those of the pair".to_owned());
-    finding.capture_next = Some("at the clients and on their node, at the same time".to_owned());
-    finding
 }
 
 /// Least time that is more than a server's usual one.
@@ -312,20 +207,30 @@ impl Lost {
     }
 }
 
-fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) -> Finding {
+/// Attempts that a server got.
+fn asked(server: Endpoint, world: &World<'_>) -> u64 {
     let dns = &world.facts.dns;
-    let all = dns.of_server(server).attempts + dns.folded_of(server);
+    dns.of_server(server).attempts + dns.folded_of(server)
+}
+
+fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) -> Option<Finding> {
+    let dns = &world.facts.dns;
+    let all = asked(server, world);
     let lost = Lost::of(queries);
     let attempts = count_of(lost.attempts.into(), "attempt");
     let stalled = lookups(queries, dns);
     let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
     let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
-    let visible = queries.iter().any(|query| dns.sees_answers(query)) || known.stays_silent(queries, world);
+    let visible = queries.iter().any(|query| dns.sees_answers(query)) || known.stays_silent(server, queries, world);
     // Of what the capture itself lost as much may be missing.
     let is_few = u64::from(lost.attempts) * DROPPED <= all;
     let dropped = world.lacks_packets() && is_few;
+    let many = !is_few && u64::from(lost.attempts) >= MANY;
     let minded = queries.iter().any(|query| known.is_heeded(query))
-        || !is_few && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit));
+        || many && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit));
+    if !visible && !minded {
+        return None;
+    }
     finding.severity = match (visible && minded && !dropped && !is_symptom(queries, world), few) {
         (false, _) => Severity::Info,
         (true, true) => Severity::Warning,
@@ -354,7 +259,7 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     if lost.queries + lost.answers < lost.attempts {
         finding.capture_next = Some(format!("at {server} and the client's node, at the same time"));
     }
-    finding
+    Some(finding)
 }
 
 fn explain(server: Endpoint, queries: &[Query], lost: Lost, stalled: u64, world: &World<'_>) -> String {

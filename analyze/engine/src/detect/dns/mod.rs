@@ -1,11 +1,13 @@
 //! What detectors of DNS judge: every query in short, those in trouble with their frames, who else talks.
 
+mod asked_again;
 pub(super) mod blocked;
 mod cases;
 mod cite;
 pub(super) mod conntrack_race;
 pub(super) mod family;
 mod forwarded;
+mod heeded;
 mod lookups;
 pub(super) mod loss;
 mod merge;
