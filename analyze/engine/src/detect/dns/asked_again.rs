@@ -1,11 +1,11 @@
-//! Questions that were answered and yet asked again: the answer did not reach the client.
+//! Questions that were answered and yet asked again: what answered did not reach the client, or was none to it.
 
 use super::cite::{clients, is_symptom, server_filter};
 use super::loss::{ABOUT, PATTERN, PER_MILLE};
-use super::Query;
+use super::{Dns, Query};
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
 use crate::track::dns::transaction::rcode::{NOERROR, NXDOMAIN};
 use foldhash::fast::RandomState;
@@ -50,11 +50,15 @@ pub(super) fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
 
 pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let dns = &world.facts.dns;
-    let ports: BTreeSet<Endpoint> = queries.iter().map(|query| query.client).collect();
-    let stalled = ports.len() as u64;
+    let stalled = ports(queries);
     let lookups = count_of(stalled, "lookup");
     let all = dns.of_server(server).queries;
-    let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again although it had answered"));
+    let strangers = strangers(queries, dns);
+    let why = match strangers.first() {
+        Some(stranger) => format!("as {stranger}, which nobody asked, answers"),
+        None => "although it had answered".to_owned(),
+    };
+    let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again {why}"));
     if stalled < u64::from(PATTERN) || stalled * 1000 < all * PER_MILLE {
         finding.severity = Severity::Warning;
     }
@@ -67,15 +71,46 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
     finding.counts.insert("asked_again", queries.len() as i64);
     finding.counts.insert("stalled_lookups", stalled as i64);
     finding.counts.insert("lookups", stalled as i64);
-    finding.explanation = format!(
-        "{} of {server} passed here, and seconds later {} asked the same again from the same port. A resolver does that \
-         when an answer did not reach it, or that to its other question: {lookups} stalled, and the loss is between this \
-         point and the client.",
-        count_of(queries.len() as u64, "answer"),
-        some_of(clients(queries), 3),
-    );
+    finding.explanation = explain(server, queries, &strangers);
     finding.rule_out("DNS008", "the answers pass here in time");
-    finding.limits.push("which packet was lost is not seen from here: query, answer, or those of the pair".to_owned());
     finding.capture_next = Some("at the clients and on their node, at the same time".to_owned());
+    for stranger in &strangers {
+        finding.about(Role::Endpoint, stranger);
+    }
+    if strangers.is_empty() {
+        let which = "which packet was lost is not seen from here: query, answer, or those of the pair";
+        finding.limits.push(which.to_owned());
+    } else {
+        finding.fix.commands = vec![format!("conntrack -L -p udp --orig-dst {}", server.addr)];
+    }
     finding
+}
+
+/// Who answered in place of the server, if that is so each time.
+fn strangers(queries: &[Query], dns: &Dns) -> BTreeSet<Endpoint> {
+    let strangers: Vec<_> = queries.iter().map(|query| dns.story(query).and_then(|story| story.stranger)).collect();
+    if strangers.contains(&None) { BTreeSet::new() } else { strangers.into_iter().flatten().collect() }
+}
+
+fn explain(server: Endpoint, queries: &[Query], strangers: &BTreeSet<Endpoint>) -> String {
+    let (answers, clients) = (count_of(queries.len() as u64, "answer"), some_of(clients(queries), 3));
+    if !strangers.is_empty() {
+        return format!(
+            "{answers} to questions to {server} came from {}, which was not asked. A resolver drops what does not come \
+             from whom it asked, so seconds later {clients} asked the same again from the same port. The translation \
+             back to the address of the service is missing, or the server sends from another of its addresses.",
+            some_of(strangers, 3),
+        );
+    }
+    let lookups = count_of(ports(queries), "lookup");
+    format!(
+        "{answers} of {server} passed here, and seconds later {clients} asked the same again from the same port. A \
+         resolver does that when an answer did not reach it, or that to its other question: {lookups} stalled, and the \
+         loss is between this point and the client.",
+    )
+}
+
+/// Ports that asked: each is of one lookup.
+fn ports(queries: &[Query]) -> u64 {
+    queries.iter().map(|query| query.client).collect::<BTreeSet<Endpoint>>().len() as u64
 }

@@ -65,6 +65,8 @@ pub(crate) struct Query {
     /// A question over TCP that follows a truncated answer.
     pub(super) follows: bool,
     pub(super) rejected: bool,
+    /// Whether the answer comes from who was not asked.
+    astray: bool,
     /// TTL of the question where it was seen nearest to the client.
     pub(super) ttl: u8,
     pub(super) point: u16,
@@ -86,6 +88,8 @@ pub(crate) struct Story {
     pub(super) name: Box<str>,
     pub(super) frames: Vec<FrameId>,
     pub(super) rejection: Option<Rejection>,
+    /// Who answered without being asked.
+    pub(super) stranger: Option<Endpoint>,
 }
 
 /// What passes between a client and others besides DNS.
@@ -204,6 +208,7 @@ impl Dns {
             name: (*told.name).into(),
             frames: attempts.chain(answer).chain(icmp).take(FRAMES).collect(),
             rejection: told.rejection,
+            stranger: told.answer.as_ref().and_then(|answer| answer.unexpected),
         });
         (self.stories.len() - 1) as u32
     }
@@ -334,6 +339,7 @@ impl Query {
             truncated: answer.is_some_and(|answer| answer.flags.truncated()),
             follows: told.truncated.is_some(),
             rejected: told.rejection.is_some(),
+            astray: answer.is_some_and(|answer| answer.unexpected.is_some()),
             ttl: near.ttl,
             point: near.point,
             least_attempts: asked.clone().map(|leg| leg.queries.into()).min().unwrap_or_default(),
@@ -349,7 +355,7 @@ impl Query {
     fn is_telling(&self) -> bool {
         let fine = matches!(self.rcode, Some(rcode::NOERROR | rcode::NXDOMAIN)) && self.outcome == Outcome::Answered;
         let slow = self.last_rtt_ns.get().is_some_and(|rtt| rtt >= SLOW_NS);
-        !fine || slow || self.unanswered > 0 || self.truncated || self.rejected
+        !fine || slow || self.unanswered > 0 || self.truncated || self.rejected || self.astray
     }
 
     /// Whether the client went without an answer, so far as can be told.
