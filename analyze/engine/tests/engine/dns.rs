@@ -1,12 +1,12 @@
 //! What is said of built DNS captures, whole, cut and snapped.
 
 use crate::support::{Outcome, run, source};
-use crate::traffic::{MS, datagram, ip};
+use crate::traffic::{MS, START_NS, datagram, ip, lookup, pod};
 use kcap_analyze::Options;
 use kcap_analyze::finding::Severity;
 use kcap_samples::built;
 use kcap_samples::file::Frame;
-use kcap_samples::packet::{Ethernet, Ipv4, Udp, build, dns};
+use kcap_samples::packet::{Ethernet, Ipv4, Layer, Udp, Vxlan, build, dns};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -193,4 +193,32 @@ fn what_is_always_asked_again_is_none_of_loss() {
     });
     let outcome = crate::support::analyzed(frames.collect());
     assert!(alarms(&outcome).is_empty(), "{:?}", outcome.codes());
+}
+
+/// Two attempts answered late and one right behind the other, seen inside and outside of a tunnel.
+#[test]
+fn late_answers_in_a_burst_are_each_seen_everywhere() {
+    let (question, answer) = lookup(77, "api.example.com");
+    let way = |at: u64, out: bool, id: u16| {
+        let (from, to) = if out { ((pod(2), 40_000), (pod(3), 53)) } else { ((pod(3), 53), (pod(2), 40_000)) };
+        let header: Layer = Ipv4 { id, ..Ipv4::new(from.0, to.0) }.into();
+        let payload = if out { &question } else { &answer };
+        let inner = [Ethernet::new(1, 2).into(), header, Udp::new(from.1, to.1).into()];
+        let nodes = Ipv4::new(ip(192, 168, 0, 1), ip(192, 168, 0, 2));
+        let outer: [Layer; 4] =
+            [Ethernet::new(3, 4).into(), nodes.into(), Udp::new(50_000, 8472).into(), Vxlan { vni: 1 }.into()];
+        let tunnelled: Vec<Layer> = outer.into_iter().chain(inner.clone()).collect();
+        let mut legs = [build(&inner, payload), build(&tunnelled, payload)];
+        if !out {
+            legs.reverse();
+        }
+        let frames = legs.into_iter().zip(0u64..).map(|(bytes, n)| Frame::new(START_NS + at + n * 10_000, bytes));
+        frames.collect::<Vec<Frame>>()
+    };
+    let attempts = [(0, true, 1), (5_000 * MS, true, 2), (7_000 * MS, false, 3), (7_000 * MS + 400_000, false, 4)];
+    let frames = attempts.into_iter().flat_map(|(at, out, id)| way(at, out, id)).collect();
+    let outcome = crate::support::analyzed(frames);
+    let rows = outcome.rows.rows("dns_transactions");
+    assert_eq!((rows.len(), outcome.rows.sum("dns_transactions", "answers")), (1, 2));
+    assert!(!outcome.codes().contains(&"DNS004"), "{:?}", outcome.codes());
 }

@@ -13,9 +13,8 @@ use smallvec::SmallVec;
 pub(super) struct Open {
     pub(super) told: Transaction,
     name_hash: u64,
-    /// Identification of the IP packet of the last attempt, and of the last answer.
+    /// Identification of the IP packet of the last attempt.
     ip_id: u16,
-    answer_ip_id: u16,
     /// When anything of it was seen last.
     pub(super) last_ns: i64,
 }
@@ -59,8 +58,7 @@ const RESEND_NS: i64 = 6_500_000_000;
 
 impl Open {
     pub(super) fn new(seen: &Seen<'_>) -> Self {
-        let mut open =
-            Self { told: transaction(seen), name_hash: seen.name_hash, ip_id: 0, answer_ip_id: 0, last_ns: seen.ns() };
+        let mut open = Self { told: transaction(seen), name_hash: seen.name_hash, ip_id: 0, last_ns: seen.ns() };
         if !seen.message.is_response() {
             open.ask(seen);
         }
@@ -209,12 +207,12 @@ impl Open {
             self.told.answer = Some(new);
         }
         self.last_ns = self.last_ns.max(seen.ns());
-        let (ip_id, known) = (seen.packet.ip_id, self.answer_ip_id);
+        let ip_id = seen.packet.ip_id;
         let leg = self.leg_mut(seen);
         let since = seen.ns().saturating_sub(leg.last_answer_ns).unsigned_abs();
         let copy = match ip_id {
             0 => seen.packet.bits.hides_interface() && since < ANONYMOUS_NS,
-            id => id == known && since < FOLD_NS,
+            id => id == leg.answer_ip_id && since < FOLD_NS,
         };
         if leg.answers == 0 {
             leg.answer = Some(Attempt { ns: seen.ns(), frame: seen.frame });
@@ -224,7 +222,7 @@ impl Open {
             leg.answers = leg.answers.saturating_add(1);
         }
         leg.last_answer_ns = seen.ns();
-        self.answer_ip_id = ip_id;
+        leg.answer_ip_id = ip_id;
     }
 
     /// Whether an ICMP error quotes this transaction's question.

@@ -281,6 +281,8 @@ pub struct Leg {
     pub answer: Option<Attempt>,
     /// Last answer that passed.
     pub last_answer_ns: i64,
+    /// Identification of its IP packet: answers may come close together, so each place tells copies for itself.
+    pub(super) answer_ip_id: u16,
 }
 
 /// Legs kept in place.
