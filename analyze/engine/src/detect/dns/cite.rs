@@ -46,7 +46,8 @@ pub(super) fn clients(queries: &[Query]) -> BTreeSet<Addr> {
 pub(super) fn names(queries: &[Query], world: &World<'_>) -> String {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for story in queries.iter().filter_map(|query| world.facts.dns.story(query)) {
-        *counts.entry(&story.name).or_default() += 1;
+        let name = if &*story.name == "." { "the root" } else { &*story.name };
+        *counts.entry(name).or_default() += 1;
     }
     let mut names: Vec<(&str, u64)> = counts.into_iter().collect();
     names.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));

@@ -1,7 +1,8 @@
-//! Questions that a DNS server passes on to another, and what that one leaves unanswered.
+//! Questions that a DNS server passes on to another, and what that one leaves unanswered or answers late.
 
 use super::Query;
 use super::cite::clients;
+use super::slow::{is_pattern, is_slow, took_ns};
 use crate::Addr;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
@@ -15,11 +16,11 @@ use std::ops::RangeInclusive;
 /// Number of the name, and type.
 type Question = (u64, u16);
 
-/// Questions without an answer, and who passes on whose.
+/// Questions without an answer or with a late one, and who passes on whose.
 #[derive(Debug, Default)]
 pub(super) struct Forwarded {
-    silent: Vec<Query>,
-    /// Places in `silent` in order of time, by who asks what.
+    troubled: Vec<Query>,
+    /// Places in `troubled` in order of time, by who asks what.
     by_asker: HashMap<(Addr, Question), Vec<u32>, RandomState>,
     /// The same by what is asked.
     by_question: HashMap<Question, Vec<u32>, RandomState>,
@@ -53,20 +54,22 @@ impl Forwarded {
     fn of(world: &World<'_>) -> Self {
         let mut forwarded = Self::default();
         // The end of a capture leaves undecided what became of the last ones.
-        let is_silent = |query: &&Query| query.unanswered > 0 || query.rejected || !query.is_answered();
-        for query in world.facts.dns.queries().iter().filter(is_silent).take(KEPT) {
+        let is_troubled =
+            |query: &&Query| query.unanswered > 0 || query.rejected || !query.is_answered() || is_slow(query);
+        for query in world.facts.dns.queries().iter().filter(is_troubled).take(KEPT) {
             forwarded.add(*query);
         }
-        let Self { silent, by_asker, by_question, .. } = &mut forwarded;
+        let Self { troubled, by_asker, by_question, .. } = &mut forwarded;
         for same in by_asker.values_mut().chain(by_question.values_mut()) {
-            same.sort_unstable_by_key(|at| (silent[*at as usize].first_ns, *at));
+            same.sort_unstable_by_key(|at| (troubled[*at as usize].first_ns, *at));
         }
+        forwarded.tell_slow(world);
         forwarded.stand_ins = forwarded.find_stand_ins(world);
         forwarded
     }
 
     fn add(&mut self, query: Query) {
-        let (at, question) = (self.silent.len() as u32, (query.name, query.qtype));
+        let (at, question) = (self.troubled.len() as u32, (query.name, query.qtype));
         self.by_asker.entry((query.client.addr, question)).or_default().push(at);
         self.by_question.entry(question).or_default().push(at);
         let first_ns = self.first_ns.entry((question, query.server)).or_insert(query.first_ns);
@@ -74,7 +77,20 @@ impl Forwarded {
         if !query.tcp && (query.unanswered > 0 || query.rejected) {
             self.told.insert(query.server);
         }
-        self.silent.push(query);
+        self.troubled.push(query);
+    }
+
+    /// Takes note of servers that are slow by what is counted of them.
+    fn tell_slow(&mut self, world: &World<'_>) {
+        let dns = &world.facts.dns;
+        let mut slow: HashMap<Endpoint, usize, RandomState> = HashMap::default();
+        for query in self.troubled.iter().filter(|query| query.is_answered() && is_slow(query)) {
+            *slow.entry(query.server).or_default() += 1;
+        }
+        let is_told = |(server, slow): &(Endpoint, usize)| {
+            is_pattern(*slow, (dns.of_server(*server).answered + dns.folded_of(*server)) as usize)
+        };
+        self.told.extend(slow.into_iter().filter(is_told).map(|(server, _)| server));
     }
 
     /// Who asks right behind a server, and later than it is asked, most of what that server is asked, and asks that server
@@ -82,7 +98,7 @@ impl Forwarded {
     fn find_stand_ins(&self, world: &World<'_>) -> HashSet<(Endpoint, Addr), RandomState> {
         let mut names: HashMap<Endpoint, HashSet<u64, RandomState>, RandomState> = HashMap::default();
         let mut behind: HashMap<(Endpoint, Addr), HashSet<u64, RandomState>, RandomState> = HashMap::default();
-        for query in &self.silent {
+        for query in &self.troubled {
             names.entry(query.server).or_default().insert(query.name);
             let span = query.first_ns..=query.first_ns.saturating_add(AT_ONCE_NS);
             for next in self.among(self.by_question.get(&(query.name, query.qtype)), span) {
@@ -113,8 +129,8 @@ impl Forwarded {
     /// Those of questions in order of time that began within a span, a few.
     fn among<'s>(&'s self, of: Option<&'s Vec<u32>>, span: RangeInclusive<i64>) -> impl Iterator<Item = &'s Query> {
         let of = of.map(Vec::as_slice).unwrap_or_default();
-        let from = of.partition_point(|at| self.silent[*at as usize].first_ns < *span.start());
-        let later = of[from..].iter().map(|at| &self.silent[*at as usize]);
+        let from = of.partition_point(|at| self.troubled[*at as usize].first_ns < *span.start());
+        let later = of[from..].iter().map(|at| &self.troubled[*at as usize]);
         later.take(MOST).take_while(move |query| query.first_ns <= *span.end())
     }
 
@@ -132,7 +148,7 @@ impl Forwarded {
         self.passed_on_itself(query).or_else(|| {
             let same = self.among(self.by_question.get(&(query.name, query.qtype)), span(query));
             let mut others = same.filter(|next| self.stand_ins.contains(&(query.server, next.client.addr)));
-            others.find(|next| self.is_second(query, next))
+            others.find(|next| self.is_second(query, next) && is_cause(next, query))
         })
     }
 
@@ -143,8 +159,15 @@ impl Forwarded {
             let own = self.by_asker.get(&(asker, (query.name, query.qtype)));
             self.among(own, span(query))
         });
-        asked.find(|next| next.server != query.server)
+        asked.find(|next| next.server != query.server && is_cause(next, query))
     }
+}
+
+/// Whether a question was answered late because the one passed on was: most of its time is of that one. Without an
+/// answer it waited for whatever came late, or not at all.
+fn is_cause(next: &Query, query: &Query) -> bool {
+    let (Some(next_ns), Some(query_ns)) = (took_ns(next), took_ns(query)) else { return true };
+    !next.is_answered() || query.unanswered > 0 || next_ns.saturating_mul(2) >= query_ns
 }
 
 /// When a question is passed on. It may have been asked the same by another client before, and wait for that answer
@@ -153,11 +176,12 @@ fn span(query: &Query) -> RangeInclusive<i64> {
     query.first_ns.saturating_sub(WITHIN_NS)..=query.last_ns.saturating_add(WITHIN_NS)
 }
 
-/// Questions that wait in vain for one that their server passed on, by the server that leaves that one unanswered.
+/// Questions that wait for one that their server passed on, in vain or long, by the server that leaves that one so.
 pub(super) fn waiting<'a>(world: &World<'a>) -> &'a BTreeMap<Endpoint, Vec<Query>> {
     world.facts.dns.cases.waiting.get_or_init(|| {
         let mut waiting: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
-        for query in world.facts.dns.queries().iter().filter(|query| query.unanswered > 0 && !query.tcp) {
+        let waits = |query: &&Query| !query.tcp && (query.unanswered > 0 || is_slow(query));
+        for query in world.facts.dns.queries().iter().filter(waits) {
             if let Some(upstream) = forwarded(world).waits_for(query) {
                 waiting.entry(upstream).or_default().push(*query);
             }

@@ -52,6 +52,11 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         .collect()
 }
 
+/// Whether so many slow answers of all are more than now and then.
+pub(super) fn is_pattern(slow: usize, all: usize) -> bool {
+    slow >= PATTERN && slow * 100 >= all * PERCENT
+}
+
 /// Time that the server and the way took for the answer: of the attempt answered; of the first where each attempt was
 /// answered in its turn, too late.
 pub(super) fn took_ns(query: &Query) -> Option<i64> {
@@ -60,7 +65,7 @@ pub(super) fn took_ns(query: &Query) -> Option<i64> {
     took.get()
 }
 
-fn is_slow(query: &Query) -> bool {
+pub(super) fn is_slow(query: &Query) -> bool {
     took_ns(query).is_some_and(|took| took >= SLOW_NS)
 }
 
@@ -69,9 +74,9 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<Findi
     let slow: Vec<Query> = queries.iter().filter(|query| is_slow(query)).copied().collect();
     let all = queries.len() + folded as usize;
     let slowest_group = backends(queries).into_iter().max_by_key(|(_, group)| group.slow * 1000 / group.all.max(1));
-    let share = |slow: usize, all: usize| slow >= PATTERN && slow * 100 >= all * PERCENT;
-    let outlier = slowest_group.filter(|(_, group)| share(group.slow, group.all) && group.slow * 10 >= slow.len() * 8);
-    if !share(slow.len(), all) && outlier.is_none() || is_network(&slow, world) {
+    let is_outlier = |group: &Group| is_pattern(group.slow, group.all) && group.slow * 10 >= slow.len() * 8;
+    let outlier = slowest_group.filter(|(_, group)| is_outlier(group));
+    if !is_pattern(slow.len(), all) && outlier.is_none() || is_network(&slow, world) {
         return None;
     }
     let mut took: Vec<i64> = queries.iter().filter_map(took_ns).collect();
@@ -101,6 +106,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<Findi
         millis(p95),
         names(&slow, world),
     );
+    finding.tell_who_waits(server, world);
     finding.rule_out(
         "DNS004",
         "the time counts from the attempt that was answered, so waiting for lost ones is not in it",
