@@ -222,3 +222,30 @@ fn late_answers_in_a_burst_are_each_seen_everywhere() {
     assert_eq!((rows.len(), outcome.rows.sum("dns_transactions", "answers")), (1, 2));
     assert!(!outcome.codes().contains(&"DNS004"), "{:?}", outcome.codes());
 }
+
+/// A server that fails a question by saying that it does not understand it.
+fn not_understood(at_ms: u64, port: u16, name: &str, kind: u16) -> Vec<Frame> {
+    let id = port.wrapping_mul(7919);
+    let mut answer = dns::question(id, name, kind);
+    answer[2..4].copy_from_slice(&0x8181u16.to_be_bytes());
+    let question = datagram(at_ms * MS, (SERVER, port), (UPSTREAM, 53), &dns::question(id, name, kind));
+    vec![question, datagram((at_ms + 1) * MS, (UPSTREAM, 53), (SERVER, port), &answer)]
+}
+
+#[test]
+fn a_family_that_is_not_understood_is_broken_only_if_the_other_is_answered() {
+    let lookups = |a_works: bool| {
+        let both = (0..6u16).flat_map(move |n| {
+            let (at, port) = (u64::from(n) * 500, 20_000 + 2 * n);
+            let a = if a_works {
+                asked(at, port, "api.example.com", dns::A, Some((1, address())))
+            } else {
+                not_understood(at, port, "api.example.com", dns::A)
+            };
+            a.into_iter().chain(not_understood(at, port + 1, "api.example.com", dns::AAAA))
+        });
+        crate::support::analyzed(both.collect())
+    };
+    assert_eq!(lookups(true).finding("DNS014").counts["queries"], 6);
+    assert!(!lookups(false).codes().contains(&"DNS014"));
+}

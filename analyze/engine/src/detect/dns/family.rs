@@ -6,6 +6,7 @@ use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
+use crate::track::dns::transaction::{rcode, rcode_name};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,7 +19,7 @@ pub(crate) const ABOUT: About = About {
     why: "glibc waits 15 s and then goes on with what it has, Go 10 s; musl fails after 5 s although one family was \
           answered.",
     how: "Two or more attempts for one family of which none was answered, while the other family of the same names was, \
-          by the same server to the same client.",
+          by the same server to the same client. NOTIMP and FORMERR are no answer: musl waits for another.",
     false_positives: "A lost packet is answered when it is asked again. An empty answer (NODATA) is an answer.",
     fix: "Find what drops questions for this type: a server or firewall that does not know AAAA, or a zone whose server \
           fails to answer it. Until then an empty answer for the type (CoreDNS template plugin) spares the wait.",
@@ -42,7 +43,8 @@ fn broken<'a>(world: &World<'a>) -> &'a [Broken] {
 }
 
 fn of_client(queries: &[Query]) -> Vec<Broken> {
-    let stalled = stalled(queries, PATTERN, |query| query.server);
+    let mut stalled = stalled(queries, PATTERN, |query| query.server);
+    stalled.extend(queries.iter().filter(|query| is_no_answer(query)).map(|query| query.server));
     if stalled.is_empty() {
         return Vec::new();
     }
@@ -56,14 +58,22 @@ fn of_client(queries: &[Query]) -> Vec<Broken> {
 }
 
 fn one(silent: &[&Query], other: &[&Query]) -> Option<Broken> {
-    let never = silent.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
-    let attempts: u32 = silent.iter().map(|query| query.unanswered).sum();
-    if !never || attempts < PATTERN {
+    let is_silent = |query: &Query| query.rcode.is_none() && !query.rejected && query.most_answers == 0;
+    let never = silent.iter().all(|query| is_silent(query) || is_no_answer(query));
+    let tries = |query: &&Query| if is_no_answer(query) { query.attempts } else { query.unanswered };
+    if !never || silent.iter().map(tries).sum::<u32>() < PATTERN {
         return None;
     }
     let names: BTreeSet<u64> = silent.iter().map(|query| query.name).collect();
-    let answered = other.iter().filter(|query| query.is_answered() && names.contains(&query.name)).count();
+    let is_fine = |query: &Query| query.is_answered() && matches!(query.rcode, Some(rcode::NOERROR | rcode::NXDOMAIN));
+    let answered = other.iter().filter(|query| is_fine(query) && names.contains(&query.name)).count();
     (answered > 0).then(|| Broken { silent: silent.iter().copied().copied().collect(), answered })
+}
+
+/// Whether a server says that it does not know the type, or does not understand the question: musl takes that for no
+/// answer and waits for another.
+fn is_no_answer(query: &Query) -> bool {
+    query.is_answered() && matches!(query.rcode, Some(rcode::NOTIMP | rcode::FORMERR))
 }
 
 /// Questions of families that are never answered.
@@ -85,13 +95,21 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn judge(qtype: u16, silent: &[Query], answered: usize, world: &World<'_>) -> Finding {
     let (family, other) = if qtype == 1 { ("A", "AAAA") } else { ("AAAA", "A") };
     let attempts: u32 = silent.iter().map(|query| query.attempts).sum();
-    let mut finding = Finding::of(&ABOUT, format!("{family} is never answered ({attempts} attempts), {other} is"));
+    let codes: BTreeSet<&str> = silent.iter().filter_map(|query| rcode_name(query.rcode?)).collect();
+    let (only, nothing) = if codes.is_empty() {
+        (String::new(), "nothing".to_owned())
+    } else {
+        let codes = some_of(&codes, 2);
+        (format!(" but with {codes}"), format!("{codes}, which musl takes for no answer"))
+    };
+    let title = format!("{family} is never answered{only} ({attempts} attempts), {other} is");
+    let mut finding = Finding::of(&ABOUT, title);
     finding.of_queries(silent, &format!("dns.qry.type == {qtype}"), world);
     finding.counts.insert("queries", attempts.into());
     finding.counts.insert("unanswered", silent.iter().map(|query| i64::from(query.unanswered)).sum());
     finding.counts.insert("answered_other_family", answered as i64);
     finding.explanation = format!(
-        "{} asked for {family} of {} in {} and got nothing, while {} for {other} of the same names came.",
+        "{} asked for {family} of {} in {} and got {nothing}, while {} for {other} of the same names came.",
         some_of(clients(silent), 3),
         names(silent, world),
         count_of(attempts.into(), "attempt"),
