@@ -41,14 +41,16 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let clients = clients(queries);
     let of_server = |query: &&Query| query.tcp && query.server == server && clients.contains(&query.client.addr);
     let over_tcp: Vec<&Query> = world.facts.dns.queries().iter().filter(of_server).collect();
-    let answered = over_tcp.iter().filter(|query| query.is_answered()).count();
+    // What was asked over TCP from the start is none of these: a truncated answer is asked for again once.
+    let follow: Vec<&&Query> = over_tcp.iter().filter(|query| query.follows).take(queries.len()).collect();
+    let answered = follow.iter().filter(|query| query.is_answered()).count();
     let answers = count_of(queries.len() as u64, "truncated answer");
     let mut finding = Finding::of(&ABOUT, format!("{answers} from {server}, {answered} asked again over TCP"));
     finding.of_queries(queries, "dns.flags.truncated == 1", world);
     finding.counts.insert("truncated_answers", queries.len() as i64);
     finding.counts.insert("tcp_queries", over_tcp.len() as i64);
     finding.counts.insert("tcp_answered", answered as i64);
-    finding.counts.insert("tcp_follow_truncation", over_tcp.iter().filter(|query| query.follows).count() as i64);
+    finding.counts.insert("tcp_follow_truncation", follow.len() as i64);
     let then = match answered {
         0 => "Nobody asked again over TCP: an old resolver (musl before 1.2.4) does not, and takes the name for empty."
             .to_owned(),
