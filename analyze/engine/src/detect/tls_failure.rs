@@ -16,7 +16,8 @@ pub(super) const ABOUT: About = About {
     why: "The connection is up and nothing can be said on it: certificates, names, versions or a box in between.",
     how: "A ClientHello and what follows it: an alert that is readable (before TLS 1.2 encrypts, or instead of a \
           ServerHello), a client's first words after the ServerHello that have the length of an encrypted alert of TLS \
-          1.3, a FIN or reset of the server in place of a ServerHello, or a client that gives up after the server's \
+          1.3, the same as all that a server says after a client's certificate (or its word that it has none), a FIN or \
+          reset of the server in place of a ServerHello, or a client that gives up after the server's \
           host acknowledged the ClientHello.",
     false_positives: "close_notify, user_canceled, no_renegotiation and warnings are no failures. Probes that connect \
                       and leave send no ClientHello. Encrypted alerts later on cannot be told from data and are not \
@@ -87,6 +88,9 @@ fn in_words(kind: TlsFailure) -> String {
         TlsFailure::ClientAlert(code) => format!("the client sends alert {code}, {}", name(code)),
         TlsFailure::SecretAlert => "the client ends the handshake with an encrypted alert after it saw the server's \
                                     certificate"
+            .to_owned(),
+        TlsFailure::SecretServerAlert => "the server asks for a client certificate and answers what it gets with an \
+                                          encrypted alert"
             .to_owned(),
         TlsFailure::Closed => "the server closes right after the ClientHello".to_owned(),
         TlsFailure::Silence => "the server takes the ClientHello and says nothing".to_owned(),

@@ -130,6 +130,9 @@ pub struct Turn {
     pub server_goodbye: Option<Goodbye>,
 }
 
+/// A record of TLS 1.3 with an alert: header, level, description, type, authentication tag (RFC 8446 5.2).
+const SECRET_ALERT_BYTES: u32 = 5 + 2 + 1 + 16;
+
 /// Why a TLS handshake did not come about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum TlsFailure {
@@ -139,6 +142,8 @@ pub enum TlsFailure {
     ClientAlert(u16),
     /// The client sent an alert that is encrypted (TLS 1.3).
     SecretAlert,
+    /// The server's first words after it had asked for the client's certificate are an alert that is encrypted (TLS 1.3).
+    SecretServerAlert,
     /// The server closed or reset after the `ClientHello`.
     Closed,
     /// The server took the `ClientHello` and said nothing until the client gave up.
@@ -167,6 +172,7 @@ impl Turn {
             Protocol::Tls if self.greeted && asked.has(Traits::GOODBYE) && self.asked.status.is_none() => {
                 Some(TlsFailure::SecretAlert)
             }
+            Protocol::Tls if self.rejects_client() => Some(TlsFailure::SecretServerAlert),
             Protocol::Tls if hello && self.answered_ns.is_none() => match self.fate {
                 Fate::Dropped | Fate::Forgotten | Fate::Crossed => Some(TlsFailure::Closed),
                 Fate::GaveUp if self.acked_ns.is_some() && self.resent != Resent::Before => Some(TlsFailure::Silence),
@@ -174,6 +180,15 @@ impl Turn {
             },
             _ => None,
         }
+    }
+
+    /// Whether all that the server had to say to a client that it had asked for a certificate has the length of an alert.
+    /// A `close_notify` is as long: it follows a ticket or an answer, or the client's own goodbye.
+    fn rejects_client(&self) -> bool {
+        let alone = self.response_bytes == SECRET_ALERT_BYTES && self.answered.status.is_none();
+        let is_alert = alone && self.answered.traits.has(Traits::GOODBYE);
+        let left_first = self.client_goodbye.is_some_and(|goodbye| Some(goodbye.ns) <= self.answered_ns);
+        self.greeted && self.asked.traits.has(Traits::AUTHENTICATES) && is_alert && !left_first
     }
 
     /// Time of the request on the network: until the server's host acknowledged it, at most a round trip. A delayed

@@ -1,7 +1,7 @@
 //! Requests and responses told apart by direction.
 
 use crate::track::tests::dsl::run;
-use crate::track::{Fate, Resent};
+use crate::track::{Fate, Resent, TlsFailure, Turn};
 
 fn millis(ns: Option<i64>) -> Option<i64> {
     ns.map(|ns| (ns + 500_000) / 1_000_000)
@@ -104,4 +104,37 @@ fn who_leaves_while_a_request_waits() {
     assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA"), Fate::GoesOn, "the server's word is not known yet");
     // The server answered, but the answer was lost on the way here.
     assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n7.010 < A seq=4000"), Fate::Unseen);
+}
+
+/// A record of TLS 1.3 that is encrypted.
+fn secret(len: usize) -> String {
+    format!("170303{len:04x}{}", "00".repeat(len))
+}
+
+/// Hellos, what a client says then, and what its server does.
+fn failure(client: &str, end: &str) -> Option<TlsFailure> {
+    let hello = |kind: u8, rest: &str| {
+        let body = format!("0303{}00{rest}", "11".repeat(32));
+        let len = body.len() / 2;
+        format!("160303{:04x}{kind:02x}{len:06x}{body}", len + 4)
+    };
+    let (asked, answered) = (hello(1, "00021301010000"), hello(2, "1301000006002b00020304"));
+    let hellos = format!("0.000 > S\n0.010 < SA\n0.010 > A\n0.020 > PA hex={asked}\n0.030 < PA hex={answered}\n");
+    let turns = run(&format!("{hellos}0.040 > PA hex=140303000101{client}\n{end}")).turns;
+    turns.iter().find_map(Turn::tls_failure)
+}
+
+#[test]
+fn a_server_that_rejects_a_client_without_a_certificate() {
+    let (none, alert) = (secret(25) + &secret(53), secret(19));
+    let rejected = Some(TlsFailure::SecretServerAlert);
+    assert_eq!(failure(&none, &format!("0.050 < PA hex={alert}\n0.051 < FA\n0.060 > FA")), rejected);
+    assert_eq!(failure(&none, &format!("0.050 < PA hex={alert}\n0.051 > PA len=90\n0.052 < R")), rejected);
+    let certificate = secret(900) + &secret(281) + &secret(69);
+    assert_eq!(failure(&certificate, &format!("0.050 < PA hex={alert}\n0.051 < RA")), rejected);
+    assert_eq!(failure(&secret(53), &format!("0.050 < PA hex={alert}\n0.051 < FA")), None, "it was not asked for one");
+    assert_eq!(failure(&none, &format!("0.045 > FA\n0.050 < PA hex={alert}\n0.051 < FA")), None, "the client left");
+    let answered = format!("0.050 < PA hex={}\n0.060 < PA hex={alert}\n0.061 < FA", secret(250));
+    assert_eq!(failure(&none, &answered), None, "a ticket first, and close_notify at the end");
+    assert_eq!(failure(&none, &format!("0.050 < PA hex={alert}{}", secret(250))), None, "not alone");
 }

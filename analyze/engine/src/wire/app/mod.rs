@@ -44,6 +44,8 @@ impl Traits {
     pub const SETTLED: Self = Self(128);
     /// Another protocol follows (TLS after a request for it).
     pub const RESTARTS: Self = Self(256);
+    /// It answers a request for a certificate (TLS 1.3), maybe with none.
+    pub const AUTHENTICATES: Self = Self(512);
 
     /// Whether all of `other` hold.
     pub const fn has(self, other: Self) -> bool {

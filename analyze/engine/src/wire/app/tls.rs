@@ -24,6 +24,9 @@ const SUPPORTED_VERSIONS: u16 = 43;
 const LONGEST_RECORD: u16 = (1 << 14) + 2048;
 /// An encrypted alert of TLS 1.3: level, description, type, authentication tag (RFC 8446 5.2).
 const SECRET_ALERT: u16 = 2 + 1 + 16;
+/// The same of Finished, by hash (SHA-256, SHA-384), and of a Certificate without certificates (4.4.2).
+const FINISHED: [u16; 2] = [4 + 32 + 1 + 16, 4 + 48 + 1 + 16];
+const EMPTY_CERTIFICATE: u16 = 4 + 4 + 1 + 16;
 
 struct Record<'a> {
     kind: u8,
@@ -62,14 +65,16 @@ pub(super) fn response(bytes: &[u8]) -> Option<Said> {
     match first.kind {
         HANDSHAKE => server_hello(first.body).or(Some(Said::default())),
         ALERT => Some(alert(&first)),
-        _ => Some(Said::default()),
+        _ => Some(secret(&first)),
     }
 }
 
-/// Encrypted data; only its length tells an alert.
+/// Encrypted data; only its length tells an alert, or a client's first words that are not Finished alone.
 fn secret(record: &Record<'_>) -> Said {
-    let is_alert = record.kind == APPLICATION_DATA && record.len == SECRET_ALERT;
-    Said::default().with(Traits::GOODBYE.only_if(is_alert))
+    let is_secret = record.kind == APPLICATION_DATA;
+    let is_alert = is_secret && record.len == SECRET_ALERT;
+    let is_certificate = is_secret && record.len >= EMPTY_CERTIFICATE && !FINISHED.contains(&record.len);
+    Said::default().with(Traits::GOODBYE.only_if(is_alert)).with(Traits::AUTHENTICATES.only_if(is_certificate))
 }
 
 fn alert(record: &Record<'_>) -> Said {
@@ -78,7 +83,7 @@ fn alert(record: &Record<'_>) -> Said {
     text.append(alert_name(code).as_bytes());
     let harmless = matches!(code, 0 | 90 | 100) || level == 1;
     let traits = if harmless { Traits::GOODBYE } else { Traits::ERROR };
-    Said { text, status: Some(code.into()), traits }
+    Said { text, status: Some(code.into()), traits, ..Said::default() }
 }
 
 /// Name of an alert (IANA "TLS Alerts").
