@@ -60,8 +60,8 @@ table! {
         pub waited_us: Option<f64>,
         /// Whether segments of the turn were sent again or came late, so that its times are also those of losses.
         pub resent: bool,
-        /// How the connection ended for its last turn: goes-on, finished, gave-up, crossed, stale,
-        /// forgotten, dropped, unseen; of a stream how it ended: finished, gave-up, refused, or as its connection.
+        /// How the connection ended for its last turn: goes-on, finished, broken-off, gave-up, crossed,
+        /// stale, forgotten, dropped, unseen; of a stream how it ended: finished, gave-up, refused, or as its connection.
         pub fate: Label,
     }
 }

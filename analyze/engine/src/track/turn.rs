@@ -10,6 +10,8 @@ pub enum Fate {
     GoesOn,
     /// Both sides were done.
     Finished,
+    /// The server closed or reset in the middle of its answer, which says how long it is (HTTP/1).
+    BrokenOff,
     /// The client closed or reset while it waited for an answer.
     GaveUp,
     /// The server closed before the request could reach it.
@@ -32,6 +34,7 @@ impl Fate {
         match self {
             Self::GoesOn => "goes-on",
             Self::Finished => "finished",
+            Self::BrokenOff => "broken-off",
             Self::GaveUp => "gave-up",
             Self::Crossed => "crossed",
             Self::Stale => "stale",

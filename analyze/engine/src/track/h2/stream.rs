@@ -52,7 +52,7 @@ impl Headers {
             text.append(b" ");
         }
         text.append(self.path.as_str().as_bytes());
-        Said { text, status: None, traits: Traits::WAITS.only_if(self.waits) }
+        Said { text, traits: Traits::WAITS.only_if(self.waits), ..Said::default() }
     }
 
     /// Whether the answer is still to come (RFC 9110 15.2).
@@ -102,7 +102,8 @@ impl Stream {
         answered.traits = answered.traits.and(Traits::ERROR.only_if(failed));
         if let Some(status) = headers.grpc_status.filter(|_| self.turn.protocol == Protocol::Grpc) {
             let text = Text::of(grpc_status_name(status).as_bytes());
-            *answered = Said { text, status: Some(status), traits: Traits::ERROR.only_if(status != 0) };
+            *answered =
+                Said { text, status: Some(status), traits: Traits::ERROR.only_if(status != 0), ..Said::default() };
         }
     }
 
@@ -188,5 +189,5 @@ impl Stream {
 fn error(by: &str, code: u32) -> Said {
     let mut text = Text::of(by.as_bytes());
     text.append(error_name(code).as_bytes());
-    Said { text, status: u16::try_from(code).ok(), traits: Traits::ERROR }
+    Said { text, status: u16::try_from(code).ok(), traits: Traits::ERROR, ..Said::default() }
 }

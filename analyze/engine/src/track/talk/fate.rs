@@ -5,7 +5,7 @@ use crate::packet::TcpFlags;
 use crate::track::flow::Hot;
 use crate::track::key::End;
 use crate::track::lane::after;
-use crate::track::turn::{Fate, Goodbye};
+use crate::track::turn::{Fate, Goodbye, Resent};
 use crate::wire::app::Traits;
 
 /// What a server still says when its client has left while it waited.
@@ -30,6 +30,8 @@ pub(crate) struct Parting {
     pub(crate) ack: Option<u32>,
 }
 
+/// A server that pauses this long before it leaves may have waited for a client that reads no more.
+const STALLED_NS: i64 = 5_000_000_000;
 /// A client that closes this soon after its last words does not wait for an answer.
 const LAST_WORDS_NS: i64 = 2_000_000;
 
@@ -78,6 +80,7 @@ impl Talk {
             return match (own, peer) {
                 _ if closed_first && self.refused_answer => Fate::GaveUp,
                 (None, None) => Fate::GoesOn,
+                (own, Some(peer)) if self.breaks_off(own, peer) => Fate::BrokenOff,
                 _ => Fate::Finished,
             };
         }
@@ -89,6 +92,21 @@ impl Talk {
             (Some(own), Some(peer)) if own.goodbye.ns <= peer.goodbye.ns => self.left(own),
             (own, Some(peer)) => self.abandoned(own, peer),
         }
+    }
+
+    /// The server left before its answer was as long as the head says, though the client was there and took it. Numbers
+    /// of segments count, not what the capture has of them.
+    fn breaks_off(&self, own: Option<Parting>, peer: Parting) -> bool {
+        let turn = &self.turn;
+        let sent = peer.seq.wrapping_sub(turn.identity as u32).cast_signed().max(0).cast_unsigned();
+        let is_short = turn.answered.promised.is_some_and(|promised| promised > turn.response_bytes.max(sent));
+        let left_first = own.is_some_and(|own| own.goodbye.ns <= peer.goodbye.ns);
+        let stalled = turn.response_end_ns.is_none_or(|ns| peer.goodbye.ns.saturating_sub(ns) > STALLED_NS);
+        is_short
+            && !left_first
+            && !stalled
+            && turn.resent == Resent::No
+            && !turn.asked.text.as_str().starts_with("HEAD ")
     }
 
     /// The client left without an answer.

@@ -106,6 +106,33 @@ fn who_leaves_while_a_request_waits() {
     assert_eq!(fate("2.000 > PA len=100\n2.010 < A\n7.000 > FA\n7.010 < A seq=4000"), Fate::Unseen);
 }
 
+fn hex(text: &str) -> String {
+    text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+/// The fate of a request for 100 bytes of which 60 come, both heads told; what ends it is told too.
+fn fate_of_half(asked: &str, head: &str, end: &str) -> Fate {
+    let (asked, half) = (hex(&format!("{asked}\r\n\r\n")), hex(&format!("{head}\r\n\r\n{}", "x".repeat(60))));
+    let turn = format!("0.000 > S\n0.010 < SA\n0.010 > A\n0.020 > PA hex={asked}\n0.030 < PA hex={half}\n{end}");
+    run(&turn).turns.last().map(|turn| turn.fate).expect("a turn")
+}
+
+#[test]
+fn an_answer_that_ends_before_its_length() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100";
+    let get = |head, end| fate_of_half("GET / HTTP/1.1", head, end);
+    assert_eq!(get(HEAD, "0.040 < FA"), Fate::BrokenOff);
+    assert_eq!(get(HEAD, "0.040 < RA"), Fate::BrokenOff);
+    assert_eq!(get(HEAD, "0.040 < PA len=40\n0.050 < FA"), Fate::Finished, "all of it came");
+    assert_eq!(get(HEAD, "0.040 < FA seq=141"), Fate::Finished, "the capture lacks the rest");
+    assert_eq!(get(HEAD, "0.040 > FA\n0.050 < FA"), Fate::Finished, "the client left first");
+    assert_eq!(get(HEAD, "0.040 > A win=0\n60.0 < RA"), Fate::Finished, "the client read no more");
+    assert_eq!(get(HEAD, ""), Fate::GoesOn, "the rest may follow");
+    assert_eq!(get("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked", "0.040 < FA"), Fate::Finished, "not told");
+    assert_eq!(get("HTTP/1.1 304 Not Modified\r\ncontent-length: 100", "0.040 < FA"), Fate::Finished, "no body");
+    assert_eq!(fate_of_half("HEAD / HTTP/1.1", HEAD, "0.040 < FA"), Fate::Finished, "the length of what is not sent");
+}
+
 /// A record of TLS 1.3 that is encrypted.
 fn secret(len: usize) -> String {
     format!("170303{len:04x}{}", "00".repeat(len))

@@ -1,4 +1,4 @@
-//! HTTP/1 (RFC 9112): the first line of a message.
+//! HTTP/1 (RFC 9112): the first line of a message, and how long it is.
 
 use super::{Said, Text, Traits};
 use nom::IResult;
@@ -43,7 +43,8 @@ pub(super) fn request(bytes: &[u8]) -> Option<Said> {
     let (path, waits) = target(rest, !rest.iter().any(u8::is_ascii_whitespace));
     let mut text = Text::of(method);
     text.append(path);
-    Some(Said::new(text).with(Traits::WAITS.only_if(waits)).with(Traits::STREAM.only_if(is_connect)))
+    let said = Said { promised: length(bytes, Some(0)), ..Said::new(text) };
+    Some(said.with(Traits::WAITS.only_if(waits)).with(Traits::STREAM.only_if(is_connect)))
 }
 
 /// The path at the start of bytes, and whether it or its query asks to be kept waiting: what is cut off may do so.
@@ -76,7 +77,35 @@ pub(super) fn response(bytes: &[u8]) -> Option<Said> {
         400.. => Traits::ERROR,
         _ => Traits::default(),
     };
-    Some(Said { status: Some(status), traits, text: Text::default() })
+    // Without a body, whatever the head says (RFC 9112 6.3).
+    let promised = if matches!(status, 100..200 | 204 | 304) { None } else { length(bytes, None) };
+    Some(Said { status: Some(status), traits, promised, ..Said::default() })
+}
+
+/// Bytes of a message, where all of its head is there and says it, or says nothing and `silent` is what that means. Of a
+/// body in chunks nothing is said.
+fn length(bytes: &[u8], silent: Option<u32>) -> Option<u32> {
+    let (mut head, mut body) = (0, silent);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        head += u32::try_from(line.len()).ok()?;
+        match line.trim_ascii() {
+            [] => return body?.checked_add(head).filter(|_| line.ends_with(b"\n")),
+            header if is_named(header, b"transfer-encoding:") => return None,
+            header if is_named(header, b"content-length:") => body = Some(number(header)?),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn is_named(header: &[u8], name: &[u8]) -> bool {
+    header.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+/// The number behind the name of a header.
+fn number(header: &[u8]) -> Option<u32> {
+    let value = header.splitn(2, |byte| *byte == b':').nth(1)?;
+    std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
 }
 
 /// Bytes of the head of an answer that changes to HTTP/2 in clear text (RFC 7540 3.2), where all of it is there.

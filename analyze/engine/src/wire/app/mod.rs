@@ -74,6 +74,8 @@ pub struct Said {
     pub status: Option<u16>,
     /// What is special about it.
     pub traits: Traits,
+    /// Bytes that the whole message has, head and body, where its head is all there and says it (HTTP/1).
+    pub promised: Option<u32>,
 }
 
 impl Said {

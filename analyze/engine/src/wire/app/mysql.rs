@@ -65,7 +65,7 @@ pub(super) fn response(bytes: &[u8]) -> Option<Said> {
         [ERROR, error @ ..] if message.number > 0 && message.len < 512 => {
             let code: IResult<&[u8], u16> = le_u16.parse(error);
             let (_, code) = code.ok().filter(|(_, code)| (1000..10_000).contains(code))?;
-            Some(Said { status: Some(code), traits: Traits::ERROR, text: Text::default() })
+            Some(Said { status: Some(code), traits: Traits::ERROR, ..Said::default() })
         }
         _ => None,
     }

@@ -19,6 +19,22 @@ fn http_is_labelled_without_its_query() {
 }
 
 #[test]
+fn the_length_of_http_is_that_of_head_and_body() {
+    let asked = |bytes: &[u8]| request(bytes).unwrap().1.promised;
+    assert_eq!(asked(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Some(27));
+    assert_eq!(asked(b"POST / HTTP/1.1\r\nCONTENT-LENGTH:  10 \r\n\r\nabc"), Some(51));
+    assert_eq!(asked(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), None);
+    assert_eq!(asked(b"POST / HTTP/1.1\r\nContent-Length: 1"), None, "the head goes on");
+    assert_eq!(asked(b"GET / HTTP/1.1\r\nHost: a\r\n\r"), None, "the capture or segment ends in it");
+    assert_eq!(asked(b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n"), None);
+    let answered = |bytes: &[u8]| response(bytes).unwrap().1.promised;
+    assert_eq!(answered(b"HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n"), Some(20_042));
+    assert_eq!(answered(b"HTTP/1.1 200 OK\r\n\r\n"), None, "until the connection ends");
+    assert_eq!(answered(b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n"), None);
+    assert_eq!(answered(b"HTTP/1.1 200 OK\r\ncontent-length: 4294967295\r\n\r\n"), None, "more than can be counted");
+}
+
+#[test]
 fn requests_that_ask_to_wait_are_known() {
     let waits = |bytes: &[u8]| request(bytes).unwrap().1.traits.has(Traits::WAITS);
     assert!(waits(b"GET /api/v1/pods?watch=true HTTP/1.1\r\n"));
