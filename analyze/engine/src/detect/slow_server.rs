@@ -1,9 +1,14 @@
+mod patterns;
+
 use super::About;
 use super::evidence::{count_of, servers_filter, some_of};
-use super::turns::{Kept, SLOW_NS, ServerTurns, TurnService, VERY_SLOW_NS};
+use super::turns::{self, Kept, SLOW_NS, ServerTurns, TurnService, VERY_SLOW_NS};
 use super::world::World;
 use crate::finding::{Finding, Severity};
+use crate::time::rfc3339;
+use crate::track::Endpoint;
 use crate::track::Turn;
+use patterns::end_ns;
 use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
@@ -19,21 +24,20 @@ pub(super) const ABOUT: About = About {
           second, or half a second where half of its answers take at most a tenth of that, and at least 70 % of the turn's \
           time. A client gave up when it closes or resets while it waits for the answer to a request that was acknowledged \
           promptly. Said where this happens at three times or more (two where clients give up, or it is a quarter of all), \
-          in at least 1 % of the turns, or for one answer of a gateway with 504.",
+          in at least 1 % of the turns, or for one answer of a gateway with 504. Where a server used to answer at once \
+          it is said too of three clients that leave one after the other while the others wait, and of three requests \
+          that wait for five seconds where the capture ends, nothing having been answered since.",
     false_positives: "Long polls, watches, blocking reads of queues, HTTP/2, upgrades and protocols that are not known \
                       are not judged: there a late answer is no fault. Turns with segments sent again are left out: \
                       their time is the network's. A delayed acknowledgement is not charged to the network. \
-                      Turns that wait at the same time are one stall, such as a cold start.",
+                      Answers that come late at the same time are one stall, such as a cold start; clients that leave \
+                      together may be one that is stopped. Requests are on their way where a capture ends.",
     fix: "See what the server does in that time: traces, profiles, slow queries, locks, its own calls to others, CPU \
           limits. Raise the proxy's timeout only if such times are expected.",
     filter: "http.time > 0.5 || http.response.code == 504",
     judge: find,
 };
 
-/// Times at which a server is slow before it is more than a stall: turns that wait at the same time are one.
-const PATTERN: usize = 3;
-/// The same where clients give up, or where it is a quarter of all turns.
-const PATTERN_CLEAR: usize = 2;
 /// What explains that a server answers late, or seems to.
 const CAUSES: [&str; 4] = ["SVC006", "MTU001", "MTU003", "APP003"];
 
@@ -43,32 +47,49 @@ struct Slow<'a> {
     turns: Vec<&'a Turn>,
     /// Late answers in all, of which `turns` has a few.
     late: u64,
+    /// Requests that it never answers, so far.
+    hung: Vec<&'a Turn>,
+    /// The one endpoint that is late, where others answer as well.
+    culprit: Option<Endpoint>,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let is_explained = |slow: &Slow<'_>| CAUSES.iter().any(|code| slow.service.is_subject(code, world));
+    let is_outlier = |slow: &Slow<'_>| slow.culprit.is_some_and(|at| world.knows(&["SVC009"], &at));
+    let is_explained =
+        |slow: &Slow<'_>| CAUSES.iter().any(|code| slow.service.is_subject(code, world)) || is_outlier(slow);
     let services = world.facts.turns.services().iter();
-    let slow: Vec<Slow<'_>> = services.filter_map(Slow::of).filter(|slow| !is_explained(slow)).collect();
+    let slow: Vec<Slow<'_>> =
+        services.filter_map(|service| Slow::of(service, world)).filter(|slow| !is_explained(slow)).collect();
     let (symptoms, causes): (Vec<_>, Vec<_>) =
         slow.iter().partition(|one| slow.iter().any(|other| other.explains(one)));
     causes.iter().map(|one| one.judge(&symptoms, world)).collect()
 }
 
 impl<'a> Slow<'a> {
-    fn of(service: &'a TurnService) -> Option<Self> {
+    fn of(service: &'a TurnService, world: &World<'_>) -> Option<Self> {
         let facts = &service.facts;
-        if facts.slow.count + facts.gave_up.count + facts.gateway.count == 0 {
+        let hung = patterns::hung(service, world);
+        if facts.slow.count + facts.gave_up.count + facts.gateway.count == 0 && hung.is_empty() {
             return None;
         }
         let limit_ns = limit_ns(facts);
         let late = if limit_ns < VERY_SLOW_NS { facts.slow.count } else { facts.very_slow };
-        let sum = late + facts.gave_up.count;
         let kept = facts.slow.turns.iter().filter(|turn| turn.server_ns() >= Some(limit_ns));
-        let turns: Vec<&Turn> = kept.chain(&facts.gave_up.turns).collect();
-        let is_clear = facts.gave_up.count > 0 || sum * 4 >= facts.turns;
-        let pattern = if is_clear { PATTERN_CLEAR } else { PATTERN };
-        let is_pattern = episodes(&turns) >= pattern && sum * 100 >= facts.turns || facts.gateway.count > 0;
-        is_pattern.then_some(Self { service, turns, late })
+        let mut turns: Vec<&Turn> = kept.chain(&facts.gave_up.turns).collect();
+        let is_said = patterns::is_pattern(service, &turns, late) || facts.gateway.count > 0 || !hung.is_empty();
+        if !is_said {
+            return None;
+        }
+        turns.extend(&hung);
+        let clear = facts.gave_up.count == 0 && hung.is_empty();
+        let culprit = patterns::culprit(service, limit_ns, world).filter(|_| clear);
+        Some(Self { service, turns, late, hung, culprit })
+    }
+
+    /// Who is slow, in words.
+    fn who(&self) -> String {
+        let server = self.service.server;
+        self.culprit.map_or_else(|| server.to_string(), |at| format!("{at}, one endpoint of {server},"))
     }
 
     /// Whether the turns of another server are slow because it asks this one and waits.
@@ -84,7 +105,7 @@ impl<'a> Slow<'a> {
         let (server, facts) = (self.service.server, &self.service.facts);
         let mut finding = Finding::of(&ABOUT, self.title());
         finding.confidence = if facts.gave_up.count + facts.gateway.count > 0 { 0.9 } else { 0.8 };
-        self.service.introduce(&mut finding, &self.turns.iter().map(|turn| turn.client.addr).collect());
+        self.introduce(&mut finding, world);
         self.count(&mut finding);
         let ends = self.turns.iter().map(|turn| end_ns(turn));
         let first = self.turns.iter().map(|turn| turn.asked_ns).min().unwrap_or_default();
@@ -112,10 +133,22 @@ impl<'a> Slow<'a> {
         finding
     }
 
+    /// Says whom it is about; who has a request that is not answered is looked up, because most such requests are.
+    fn introduce(&self, finding: &mut Finding, world: &World<'_>) {
+        let asked = self.hung.iter().filter_map(|turn| turns::endpoint(turn, &world.facts.servers.kept));
+        let mut addresses: BTreeSet<Endpoint> = self.service.behind.iter().copied().chain(asked).collect();
+        addresses.remove(&self.service.server);
+        let clients = self.turns.iter().map(|turn| turn.client.addr).collect();
+        self.service.introduce_as(finding, std::iter::once(&self.service.server).chain(&addresses), &clients);
+    }
+
     fn title(&self) -> String {
-        let (server, facts) = (self.service.server, &self.service.facts);
+        let (server, facts) = (self.who(), &self.service.facts);
         let longest = self.turns.iter().filter_map(|turn| turn.server_ns()).max();
         match (self.late, facts.gave_up.count) {
+            _ if !self.hung.is_empty() => {
+                format!("{server} answers nothing any more: {} wait for it", count_of(self.waiting(), "request"))
+            }
             (0, gave_up) => format!("{server} does not answer in time: {} given up", count_of(gave_up, "request")),
             (slow, 0) => {
                 format!("{server} answers {} late, after up to {}", count_of(slow, "request"), millis(longest))
@@ -139,6 +172,9 @@ impl<'a> Slow<'a> {
         put("server_p50_ms", millis(facts.server.quantile(50)));
         put("server_p95_ms", millis(facts.server.quantile(95)));
         put("server_max_ms", millis(self.turns.iter().filter_map(|turn| turn.server_ns()).max()));
+        if !self.hung.is_empty() {
+            put("waiting", self.waiting() as i64);
+        }
         if let Some(ns) = patience_ns(&facts.gave_up) {
             put("gave_up_after_ms", ns / 1_000_000);
         }
@@ -155,8 +191,25 @@ impl<'a> Slow<'a> {
             millis(facts.server.quantile(50)),
             millis(facts.network.quantile(50)),
         );
-        let parts = [Some(measured), self.patience(), self.names(), self.gateway(), self.through(symptoms)];
+        let parts =
+            [Some(measured), self.hanging(), self.patience(), self.names(), self.gateway(), self.through(symptoms)];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Requests that wait for ever, so far: of many, not all are kept.
+    fn waiting(&self) -> u64 {
+        let open = &self.service.facts.open;
+        if self.hung.len() == open.turns.len() { open.count } else { self.hung.len() as u64 }
+    }
+
+    fn hanging(&self) -> Option<String> {
+        let first = self.hung.iter().map(|turn| turn.asked_ns).min()?;
+        Some(format!(
+            "{} from {} on are acknowledged and not answered, and nothing else is since; where the capture ends they still \
+             wait. It answered the same before: it hangs (a deadlock, a pool that ran dry, a stopped process).",
+            count_of(self.waiting(), "request"),
+            rfc3339(first)
+        ))
     }
 
     fn patience(&self) -> Option<String> {
@@ -209,26 +262,6 @@ fn patience_ns(gave_up: &Kept) -> Option<i64> {
 
 /// Clocks of two hosts may differ by this much.
 const CLOCKS_NS: i64 = 50_000_000;
-
-/// Most turns that waited one after the other: those that waited at the same time may be one stall.
-fn episodes(turns: &[&Turn]) -> usize {
-    let mut spans: Vec<(i64, i64)> = turns.iter().map(|turn| (end_ns(turn), turn.asked_ns)).collect();
-    spans.sort_unstable();
-    let mut until = i64::MIN;
-    let mut count = 0;
-    for (to, from) in spans {
-        if from > until {
-            count += 1;
-            until = to;
-        }
-    }
-    count
-}
-
-/// When the waiting ended.
-fn end_ns(turn: &Turn) -> i64 {
-    turn.answered_ns.or(turn.client_goodbye.map(|goodbye| goodbye.ns)).unwrap_or(turn.asked_ns)
-}
 
 /// Whether one turn ran within the other.
 fn overlaps(outer: &Turn, inner: &Turn) -> bool {

@@ -103,3 +103,17 @@ fn one_fault_in_two_files_is_one_finding() {
         assert_eq!(said(&twice), said(&once), "{name}");
     }
 }
+
+#[test]
+fn requests_on_their_way_where_a_capture_ends_are_no_hang() {
+    let file = captures().into_iter().find(|(name, _)| name == "never-answers.pcap").expect("the case is there").1;
+    let starts = records(&file);
+    let second = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().expect("four bytes"));
+    let last = second(starts[starts.len() - 2]);
+    let says = |until: u32| {
+        let end = starts.iter().copied().take(starts.len() - 1).find(|at| second(*at) > until).unwrap_or(file.len());
+        alarms(&file[..end]).contains("APP001")
+    };
+    assert!(says(last), "the third has waited for five seconds");
+    assert!(!says(last - 2), "it has not");
+}
