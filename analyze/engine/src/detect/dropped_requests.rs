@@ -75,10 +75,10 @@ fn is_read(turn: &Turn) -> bool {
 impl<'a> Dropper<'a> {
     fn of(service: &'a TurnService, loss: Loss) -> Option<Self> {
         let facts = &service.facts;
-        let lost = if loss == Loss::Dropped { &facts.dropped } else { &facts.broken_off };
-        let turns: Vec<&Turn> = lost.turns.iter().filter(|turn| loss == Loss::BrokenOff || is_read(turn)).collect();
-        let all = turns.len() == lost.turns.len();
-        let count = if all { lost.count } else { turns.len() as u64 };
+        let ended = if loss == Loss::Dropped { &facts.dropped } else { &facts.broken_off };
+        let turns: Vec<&Turn> = ended.turns.iter().filter(|turn| loss == Loss::BrokenOff || is_read(turn)).collect();
+        let all = turns.len() == ended.turns.len();
+        let count = if all { ended.count } else { turns.len() as u64 };
         (count >= PATTERN && count * ONE_OF >= facts.turns).then_some(Self { service, loss, turns, count })
     }
 

@@ -81,13 +81,13 @@ pub(super) fn hung<'a>(service: &'a TurnService, world: &World<'_>) -> Vec<&'a T
     if is_gone || world.lacks_packets() || world.facts.flows.evicted > 0 {
         return Vec::new();
     }
-    let least_ns = facts.server.quantile(50).unwrap_or_default().saturating_mul(HUNG_TIMES).max(HUNG_NS);
+    let patience_ns = facts.server.quantile(50).unwrap_or_default().saturating_mul(HUNG_TIMES).max(HUNG_NS);
     let ends = world.unit_spans();
     let holes = &world.facts.flows.holes;
     let waits = |turn: &Turn| ends.get(&turn.unit).map_or(0, |(_, end)| end.saturating_sub(turn.request_end_ns));
     let is_lost = |turn: &&Turn| turn.asked_ns > last_ns && facts.quick.knows(turn) && !holes.contains(&turn.unit);
     let hung: Vec<&Turn> = facts.open.turns.iter().filter(is_lost).collect();
-    let long = hung.iter().filter(|turn| waits(turn) >= least_ns);
+    let long = hung.iter().filter(|turn| waits(turn) >= patience_ns);
     let mut begins: Vec<i64> = long.map(|turn| turn.asked_ns).collect();
     begins.sort_unstable();
     begins.dedup_by(|later, earlier| *later < *earlier + APART_NS);

@@ -87,7 +87,7 @@ pub(super) fn response(bytes: &[u8]) -> Option<Said> {
 fn length(bytes: &[u8], silent: Option<u32>) -> Option<u32> {
     let (mut head, mut body) = (0, silent);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        head += u32::try_from(line.len()).ok()?;
+        head = u32::try_from(line.len()).ok()?.checked_add(head)?;
         match line.trim_ascii() {
             [] => return body?.checked_add(head).filter(|_| line.ends_with(b"\n")),
             header if is_named(header, b"transfer-encoding:") => return None,
