@@ -5,7 +5,7 @@ use super::world::World;
 use crate::Addr;
 use crate::packet::{TCP, UDP, is_fresh};
 use crate::time::{union, widen};
-use crate::track::event::{Echo, Flow, Side};
+use crate::track::event::{Echo, Flow, LegSeen, Side};
 use crate::track::tunnels::{Macs, Way};
 use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
@@ -44,12 +44,25 @@ pub(crate) struct Inside {
     /// Failed attempts of originators behind `a`, and behind `b`.
     pub(crate) from_a: u64,
     pub(crate) from_b: u64,
-    /// When attempts without any answer began, and to whom: the latest.
-    pub(crate) silent_ns: VecDeque<(i64, Addr)>,
+    /// The latest attempts without any answer.
+    pub(crate) silences: VecDeque<Silence>,
+    /// When something last came out of the tunnel and got no answer there, by originators behind `a` and behind `b`.
+    pub(crate) came_out_ns: [Option<i64>; 2],
     /// The latest attempt at each server, of some of them, whose handshake never went on.
     pub(crate) half_open_at: BTreeMap<Endpoint, HalfOpen>,
     pub(crate) frames: Vec<FrameId>,
     pub(crate) span_ns: Option<(i64, i64)>,
+}
+
+/// An attempt without any answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Silence {
+    /// When it began.
+    ns: i64,
+    /// Whom it was for; pings have port 0.
+    to: Endpoint,
+    /// Whether it is a DNS question: a server that waits for others leaves those unanswered too.
+    question: bool,
 }
 
 /// An attempt whose handshake never went on.
@@ -86,7 +99,12 @@ impl Overlay {
             if leg.tunnel != 0 && !again {
                 let inside = self.inside.entry(leg.tunnel).or_default();
                 inside.both_ways += u64::from(leg.is_two_way());
-                inside.add(flow, leg.orig_from_a);
+                if passes_unanswered(flow, leg) {
+                    let last_ns = &mut inside.came_out_ns[usize::from(!leg.orig_from_a)];
+                    *last_ns = (*last_ns).max(Some(flow.last_ns));
+                } else {
+                    inside.add(flow, leg.orig_from_a);
+                }
             }
         }
     }
@@ -95,7 +113,7 @@ impl Overlay {
     pub(crate) fn echo(&mut self, echo: &Echo) {
         if echo.unanswered && echo.tunnel != 0 {
             let inside = self.inside.entry(echo.tunnel).or_default();
-            inside.be_silent(echo.ns, echo.resp);
+            inside.be_silent(echo.ns, Endpoint { addr: echo.resp, port: 0 }, false);
             inside.note((echo.ns, echo.ns), [echo.frame]);
         }
     }
@@ -110,11 +128,11 @@ impl Inside {
     fn add(&mut self, flow: &Flow, from_a: bool) {
         match flow.outcome() {
             Outcome::HalfOpen => self.be_half_open(flow, from_a),
-            Outcome::Unanswered => self.be_silent(flow.first_ns, flow.resp.addr),
-            Outcome::Unclear if is_silent_question(flow) => self.be_silent(flow.first_ns, flow.resp.addr),
+            Outcome::Unanswered => self.be_silent(flow.first_ns, flow.resp, false),
+            Outcome::Unclear if is_silent_question(flow) => self.be_silent(flow.first_ns, flow.resp, true),
             // Only a SYN is sent again and again without having heard anything.
             Outcome::Unclear if flow.from_resp.packets == 0 && repeats_syn(flow, &flow.from_orig) => {
-                self.be_silent(flow.first_ns, flow.resp.addr);
+                self.be_silent(flow.first_ns, flow.resp, false);
             }
             Outcome::Unclear if repeats_syn(flow, &flow.from_orig) && repeats_syn(flow, &flow.from_resp) => {
                 self.be_half_open(flow, from_a);
@@ -153,9 +171,9 @@ impl Inside {
         self.keep(flow.resp, HalfOpen { first_ns: flow.first_ns, last_ns: flow.last_ns, from_a, stuck });
     }
 
-    fn be_silent(&mut self, ns: i64, to: Addr) {
+    fn be_silent(&mut self, ns: i64, to: Endpoint, question: bool) {
         self.silent += 1;
-        keep_latest(&mut self.silent_ns, [(ns, to)]);
+        keep_latest(&mut self.silences, [Silence { ns, to, question }]);
     }
 }
 
@@ -192,9 +210,12 @@ impl Inside {
         self.both_ways += other.both_ways;
         self.from_a += other.from_a;
         self.from_b += other.from_b;
-        self.silent_ns.extend(&other.silent_ns);
-        self.silent_ns.make_contiguous().sort_unstable();
-        keep_latest(&mut self.silent_ns, []);
+        self.silences.extend(&other.silences);
+        self.silences.make_contiguous().sort_unstable();
+        keep_latest(&mut self.silences, []);
+        for (own, other) in self.came_out_ns.iter_mut().zip(other.came_out_ns) {
+            *own = (*own).max(other);
+        }
         other.half_open_at.iter().for_each(|(server, attempt)| self.keep(*server, *attempt));
         self.frames.extend(other.frames.iter().take(FRAMES.saturating_sub(self.frames.len())));
         self.span_ns = union(self.span_ns.into_iter().chain(other.span_ns));
@@ -228,6 +249,22 @@ fn is_stuck(flow: &Flow) -> bool {
     let outside = || flow.legs().filter(|leg| leg.tunnel == 0);
     let enters = outside().any(|leg| leg.orig_ttl.is_some() && !is_fresh(leg.orig_ttl));
     enters && is_next_to_orig(flow) && outside().all(|leg| leg.resp_packets == 0)
+}
+
+/// A host passes on what comes out of a tunnel in less time than this; a SYN is sent again later.
+const PASSING_NS: i64 = 100_000_000;
+
+/// Whether a connection that got nowhere shows that the tunnel works: what was sent came out of it on the far host and got
+/// no answer there, or none that went back into it.
+fn passes_unanswered(flow: &Flow, leg: &LegSeen) -> bool {
+    let comes_out = |outside: &LegSeen| {
+        let after_ns = outside.first_ns.saturating_sub(leg.first_ns);
+        let passed_on = outside.orig_ttl <= leg.orig_ttl && (1..PASSING_NS).contains(&after_ns);
+        outside.tunnel == 0 && outside.orig_packets > 0 && passed_on
+    };
+    let answers_inside = flow.legs().any(|leg| leg.tunnel != 0 && leg.resp_packets > 0);
+    let no_way_back = flow.from_resp.packets == 0 || flow.is_half_open();
+    no_way_back && !answers_inside && leg.orig_packets > 0 && flow.legs().any(comes_out)
 }
 
 /// Packets of one size that a side repeats before they are SYNs.
@@ -296,16 +333,23 @@ pub(super) struct OneWay {
     pub(super) since_ns: Option<i64>,
     /// Attempts inside that began afterwards and got no answer.
     pub(super) silent: u64,
+    /// When the first of these began.
+    pub(super) begun_ns: i64,
     /// Addresses that they were for, a few.
     pub(super) asked: usize,
+    /// Ports that they were for.
+    pub(super) ports: usize,
 }
 
 /// Unanswered attempts that make a pattern.
 pub(super) const ATTEMPTS: u64 = 2;
 /// Frames one way that make it more than chance.
-const SENT: u64 = 6;
+pub(super) const SENT: u64 = 6;
 /// Silence that is none of a pause.
-const SILENCE_NS: i64 = 3_000_000_000;
+pub(super) const SILENCE_NS: i64 = 3_000_000_000;
+/// Who has not answered for so long, while other answers came through the tunnel, has reasons of its own: a SYN is sent
+/// again after this time.
+const OWN_SILENCE_NS: i64 = 1_000_000_000;
 
 impl View {
     /// Whether one way goes on alone, with attempts inside that need the other.
@@ -317,12 +361,31 @@ impl View {
     fn goes_on(&self, near: Addr, far: Addr, there: Way, back: Way) -> Option<OneWay> {
         let since_ns = (back.frames > 0).then_some(back.last_ns);
         let fell_silent = since_ns.is_none_or(|since| there.last_ns.saturating_sub(since) >= SILENCE_NS);
-        let silent = self.inside.silent_ns.iter().filter(|(ns, _)| since_ns.is_none_or(|since| *ns > since));
-        let asked: BTreeSet<Addr> = silent.clone().map(|(_, to)| *to).collect();
-        let after = silent.count() as u64;
         // Both directions of connections inside one direction of the tunnel: a mirror.
         let is_mirror = since_ns.is_none() && self.inside.both_ways > 0;
-        let one_way = fell_silent && !is_mirror && there.frames >= SENT && after >= ATTEMPTS;
-        one_way.then_some(OneWay { near, far, sent: there.frames, since_ns, silent: after, asked: asked.len() })
+        let silent = self.silent_since(since_ns);
+        let (first, count) = (silent.first()?, silent.len() as u64);
+        let asked: BTreeSet<Addr> = silent.iter().map(|silence| silence.to.addr).collect();
+        let ports: BTreeSet<u16> = silent.iter().map(|silence| silence.to.port).collect();
+        let (begun_ns, asked, ports) = (first.ns, asked.len(), ports.len());
+        let one_way = fell_silent && !is_mirror && there.alone >= SENT && count >= ATTEMPTS;
+        one_way.then_some(OneWay { near, far, sent: there.frames, since_ns, silent: count, begun_ns, asked, ports })
+    }
+
+    /// Attempts after a time that got no answer, of those that the tunnel may be to blame for. Questions alone are none
+    /// where it worked before: their servers may wait for others.
+    fn silent_since(&self, since_ns: Option<i64>) -> Vec<Silence> {
+        let Some(since) = since_ns else { return self.inside.silences.iter().copied().collect() };
+        let own = |before: &&Silence| before.ns.saturating_add(OWN_SILENCE_NS) < since;
+        let own: BTreeSet<Endpoint> = self.inside.silences.iter().filter(own).map(|silence| silence.to).collect();
+        let later = |silence: &&Silence| silence.ns > since && !own.contains(&silence.to);
+        let silent: Vec<Silence> = self.inside.silences.iter().filter(later).copied().collect();
+        if silent.iter().all(|silence| silence.question) { Vec::new() } else { silent }
+    }
+
+    /// Whether something that an end sent was seen to come out at the other after a time.
+    pub(super) fn delivers(&self, from_a: bool, since_ns: Option<i64>) -> bool {
+        let came_out_ns = self.inside.came_out_ns[usize::from(!from_a)];
+        came_out_ns.is_some_and(|ns| since_ns.is_none_or(|since| ns > since))
     }
 }

@@ -20,7 +20,9 @@ pub(super) const ABOUT: About = About {
           different addresses, that need an answer (SYNs repeated, DNS questions, pings) and get none. Something else must \
           show that the capture sees both directions.",
     false_positives: "One-way datagrams are normal: unanswered attempts are required. A mirror carries both directions of \
-                      connections one way. Where one end is seen to send both ways, or hears other nodes, it is OVL001.",
+                      connections one way. What is seen to come out of the tunnel and gets no answer there, what was \
+                      silent while other answers came, and DNS questions alone after the tunnel worked, are not the \
+                      tunnel's matter. Where one end is seen to send both ways, or hears other nodes, it is OVL001.",
     fix: "Allow the overlay between all nodes: UDP 8472 or 4789 (VXLAN), 6081 (Geneve), IP protocol 4 (IPIP); check that \
           the other node has the tunnel, with the same port and identifier.",
     filter: "udp.port == 8472 || udp.port == 4789 || udp.port == 6081 || ip.proto == 4",
@@ -43,7 +45,7 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     let witness = witness(*unit, worst, world)?;
     let both = ways.iter().any(|(_, _, way)| way.near == worst.far);
     // One address that does not answer is no tunnel that is down.
-    if !both && worst.asked < 2 {
+    if !both && worst.asked < 2 || units.values().any(|view| view.delivers(worst.near == pair.a, worst.since_ns)) {
         return None;
     }
     let kind = pair.kind.name();
@@ -57,12 +59,25 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     describe(&mut finding, pair, &ways, world);
     finding.explanation = explain(pair, &ways, worst, both, &witness);
     if !both {
-        finding.limits.push(format!(
-            "whether {} receives the packets and its answers are lost (OVL001) cannot be told from here",
-            worst.far
-        ));
+        doubt(&mut finding, worst);
     }
     Some(finding)
+}
+
+/// Says what else it may be, which one end alone cannot tell.
+fn doubt(finding: &mut Finding, way: &OneWay) {
+    let far = way.far;
+    // What worked before and is for one port may be one policy's, or one service's that hangs.
+    if way.since_ns.is_some() && way.ports == 1 {
+        finding.severity = Severity::Error;
+        finding.confidence = 0.5;
+    }
+    finding
+        .limits
+        .push(format!("whether {far} receives the packets and its answers are lost (OVL001) cannot be told from here"));
+    finding.limits.push(format!(
+        "a NetworkPolicy or firewall on {far} that drops what comes out of the tunnel looks the same from here (SVC004)"
+    ));
 }
 
 fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], world: &World<'_>) {

@@ -92,6 +92,7 @@ impl Way {
         self.frames += other.frames;
         self.bytes += other.bytes;
         self.last_ns = self.last_ns.max(other.last_ns);
+        self.alone += other.alone;
     }
 }
 
@@ -124,6 +125,8 @@ pub struct Way {
     pub bytes: u64,
     /// Time of the last frame.
     pub last_ns: i64,
+    /// Frames since the last one of the other way.
+    pub alone: u64,
 }
 
 /// Bytes of the message that begins a handshake (<https://www.wireguard.com/protocol/>); no other has as many.
@@ -251,12 +254,15 @@ impl Tunnels {
 
     fn count(&mut self, id: u32, outer: &Outer, ts_ns: i64, frame: FrameId) {
         let (tunnel, usage) = (&self.list[id as usize], &mut self.uses[id as usize]);
-        let way = if outer.src == tunnel.a { &mut usage.ab } else { &mut usage.ba };
+        let from_a = outer.src == tunnel.a;
+        let (way, other) = if from_a { (&mut usage.ab, &mut usage.ba) } else { (&mut usage.ba, &mut usage.ab) };
         way.frames += 1;
+        way.alone += 1;
+        other.alone = 0;
         way.bytes += u64::from(outer.ip_len);
         way.last_ns = ts_ns;
         if outer.kind == TunnelKind::WireGuard {
-            usage.handshakes.get_or_insert_default().take(outer, outer.src == tunnel.a, ts_ns, frame);
+            usage.handshakes.get_or_insert_default().take(outer, from_a, ts_ns, frame);
         }
         widen(&mut usage.span_ns, ts_ns, ts_ns);
     }
