@@ -1,10 +1,13 @@
 use super::About;
 use super::evidence::count_of;
-use super::overlay::{ATTEMPTS, Pair, Units, View, views};
+use super::overlay::{ATTEMPTS, OneWay, Pair, SENT, SILENCE_NS, Units, View, views};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::TCP;
 use crate::time::rfc3339;
+use crate::track::event::Flow;
+use crate::track::tunnels::Tunnel;
 use std::collections::BTreeMap;
 
 pub(super) const ABOUT: About = About {
@@ -16,7 +19,7 @@ pub(super) const ABOUT: About = About {
     why: "No connection between pods of the two nodes works, while pods of one node reach each other: a firewall or \
           security group lets the overlay's port through one way only, or a node sends to a stale address.",
     how: "For each pair of outer addresses: frames each way, and what became of the connections inside. Said when one \
-          capture sees one direction only and another sees both; when an end that exchanges packets with other nodes \
+          capture sees one direction only and another sees both; when a capture next to the receiver has none of it; when an end that exchanges packets with other nodes \
           sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside, be it \
           from some moment on, repeats and none completes.",
     false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
@@ -41,15 +44,21 @@ struct Loss {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
     let unknown = pairs.iter().filter(|(pair, _)| !world.knows_pair(&["OVL004"], pair.a, pair.b));
-    let lost = unknown.filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs)?)));
+    let lost = unknown.filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs, world)?)));
     lost.map(|(pair, units, loss)| judge(pair, units, &loss, world)).collect()
 }
 
-fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
+fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>, world: &World<'_>) -> Option<Loss> {
     let worked_ns = units.values().filter_map(|view| view.inside.complete_ns).max();
     let came_back = units.values().any(|view| view.inside.came_back > 0);
     let unanswered = units.values().filter(|_| !came_back).find_map(|view| answers_lost(pair, view, worked_ns));
-    unanswered.or_else(|| units.iter().find_map(|(unit, view)| nothing_back(pair, *unit, view, units, all)))
+    unanswered.or_else(|| {
+        units.iter().find_map(|(unit, view)| {
+            let way = view.one_way(pair)?;
+            let back = nothing_back(pair, *unit, &way, units);
+            back.or_else(|| nothing_there(pair, *unit, &way, all, world)).or_else(|| lonely(pair, *unit, &way, all))
+        })
+    })
 }
 
 /// SYNs arrive, SYN-ACKs leave, and no handshake completes, be it from some moment on: the answers are lost on the way.
@@ -82,23 +91,86 @@ fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss>
     Some(Loss { from, to, how, confidence: 0.85 })
 }
 
-/// One direction only, with attempts inside that need the other; the other is known to be sent, or the end that hears
-/// nothing of it hears other nodes.
-fn nothing_back(pair: Pair, unit: u32, view: &View, units: &Units, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
-    let one_way = view.one_way(pair)?;
-    let (near, far) = (one_way.near, one_way.far);
-    let sent = count_of(one_way.sent, "frame");
-    let silent = count_of(one_way.silent, "attempt");
+/// One direction only, with attempts inside that need the other, which another capture has.
+fn nothing_back(pair: Pair, unit: u32, way: &OneWay, units: &Units) -> Option<Loss> {
+    let (near, far) = (way.near, way.far);
+    let (sent, silent) = (count_of(way.sent, "frame"), count_of(way.silent, "attempt"));
     let is_sent = |view: &View| {
         let (there, back) = if near == pair.a { (view.ab, view.ba) } else { (view.ba, view.ab) };
-        there.frames > 0 && one_way.since_ns.map_or(back.frames > 0, |since| back.last_ns > since + ANSWERED_NS)
+        there.frames > 0 && way.since_ns.map_or(back.frames > 0, |since| back.last_ns > since + ANSWERED_NS)
     };
-    if units.iter().any(|(other, view)| *other != unit && is_sent(view)) {
-        let how = format!(
-            "{sent} from {near} and none from {far} in one capture, both directions in another; {silent} inside stay \
-             unanswered"
-        );
-        return Some(Loss { from: far, to: near, how, confidence: 0.95 });
+    if !units.iter().any(|(other, view)| *other != unit && is_sent(view)) {
+        return None;
+    }
+    let how = format!(
+        "{sent} from {near} and none from {far} in one capture, both directions in another; {silent} inside stay \
+         unanswered"
+    );
+    Some(Loss { from: far, to: near, how, confidence: 0.95 })
+}
+
+/// One direction only, and a capture next to its receiver, or one that had it before, has nothing of it, though it has
+/// captured all the time.
+fn nothing_there(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units>, world: &World<'_>) -> Option<Loss> {
+    let (near, far) = (way.near, way.far);
+    let units = all.get(&pair)?;
+    let there = |unit: u32| units.get(&unit).map(|view| if near == pair.a { view.ab } else { view.ba });
+    let sent_ns = there(unit)?.last_ns;
+    let spans = world.unit_spans();
+    let lacks = |other: u32| {
+        let arrived_ns = there(other).filter(|way| way.frames > 0).map_or(i64::MIN, |way| way.last_ns);
+        let from_ns = way.begun_ns.max(arrived_ns);
+        let (_, last_ns) = spans.get(&other).filter(|(first_ns, _)| *first_ns <= from_ns)?;
+        (sent_ns.min(*last_ns).saturating_sub(from_ns) >= SILENCE_NS + ANSWERED_NS).then_some(other)
+    };
+    let on_the_way = |other: &u32| *other != unit && there(*other).is_some_and(|way| way.frames >= SENT);
+    let behind = units.keys().copied().filter(on_the_way).chain(next_to(far, pair, unit, world));
+    let other = behind.into_iter().find_map(lacks)?;
+    // A filter may hide what is encapsulated.
+    let shows_tunnels = all.values().any(|units| units.contains_key(&other));
+    let (sent, silent) = (count_of(way.sent, "frame"), count_of(way.silent, "attempt"));
+    let how = format!(
+        "{sent} leave {near}, and a capture nearer to {far}, which has other connections of the two or \
+         had these frames before, has none of them from then on; {silent} inside stay unanswered"
+    );
+    Some(Loss { from: near, to: far, how, confidence: if shows_tunnels { 0.95 } else { 0.75 } })
+}
+
+/// Connections of two nodes that show where a capture was taken.
+const SHARED: i64 = 2;
+
+/// Units that are nearer to a node than this one: they wait less for what comes from it in connections with its peer.
+fn next_to(node: Addr, pair: Pair, unit: u32, world: &World<'_>) -> Vec<u32> {
+    let kept = &world.facts.servers.kept;
+    let mut votes: BTreeMap<u32, i64> = BTreeMap::new();
+    for connection in kept.connections().iter().filter(|connection| connection.proto == TCP) {
+        let here = connection.flows(kept).find(|flow| flow.unit == unit);
+        let Some(usual) = here.and_then(|flow| wait_ns(flow, node, pair, world)) else { continue };
+        for other in connection.flows(kept).filter(|flow| flow.unit != unit) {
+            let Some(wait) = wait_ns(other, node, pair, world) else { continue };
+            *votes.entry(other.unit).or_default() += if wait * 5 < usual * 4 { 1 } else { -1 };
+        }
+    }
+    votes.into_iter().filter(|(_, votes)| *votes >= SHARED).map(|(unit, _)| unit).collect()
+}
+
+/// How long a handshake of two nodes, or of what is behind them, waited for what comes from one of them.
+fn wait_ns(flow: &Flow, node: Addr, pair: Pair, world: &World<'_>) -> Option<i64> {
+    let (from, to) = (flow.orig.addr, flow.resp.addr);
+    let is_direct = [(pair.a, pair.b), (pair.b, pair.a)].contains(&(from, to));
+    let is_inside = |tunnel: &Tunnel| (tunnel.kind, tunnel.a, tunnel.b) == (pair.kind, pair.a, pair.b);
+    let inside = || flow.legs().find(|leg| world.tunnel(leg.tunnel).is_some_and(is_inside));
+    let by_a = if is_direct { from == pair.a } else { inside()?.orig_from_a };
+    if by_a == (node == pair.a) { flow.rtt_orig_ns.get() } else { flow.rtt_resp_ns.get() }
+}
+
+/// One direction only, while the end that hears nothing of the other hears other nodes.
+fn lonely(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
+    let (near, far) = (way.near, way.far);
+    let (sent, silent) = (count_of(way.sent, "frame"), count_of(way.silent, "attempt"));
+    let delivers = |view: &View| view.delivers(near == pair.a, way.since_ns);
+    if all.get(&pair).is_some_and(|units| units.values().any(delivers)) {
+        return None;
     }
     let lively = |(other, units): (&Pair, &Units)| {
         let ends = *other != pair && (other.a == near || other.b == near);
