@@ -4,7 +4,7 @@ use super::attempts::{Attempts, Counts, Failure, Outcome};
 use super::lost_at_nat::LostAt;
 use crate::Addr;
 use crate::finding::Severity;
-use crate::packet::TCP;
+use crate::packet::{TCP, is_fresh};
 use crate::path::{Connection, Kept};
 use crate::time::union;
 use crate::track::event::Flow;
@@ -202,12 +202,26 @@ impl Servers {
                 successes.entry((client, server.port)).or_default().insert(server.addr);
             }
         }
-        for service in services.iter_mut().filter(|service| service.is_encapsulated()) {
+        let connections = self.kept.connections();
+        let dialled = |service: &Service| {
+            let own = service.connections.iter().filter_map(|at| connections.get(*at as usize));
+            own.into_iter().any(|connection| self.is_dialled(connection))
+        };
+        for service in services.iter_mut().filter(|service| service.is_encapsulated() && !dialled(service)) {
             let server = service.server;
             let near = |addr: &Addr| *addr != server.addr && are_neighbours(*addr, server.addr);
             let reaches = |client: &Addr| successes.get(&(*client, server.port)).is_some_and(|to| to.iter().any(near));
-            service.sibling = service.attempts.by_client.keys().any(reaches);
+            let fails = |(_, counts): &(&Addr, &Counts)| counts.granted() == 0 && counts.failed() > 0;
+            service.sibling = service.attempts.by_client.iter().filter(fails).any(|(client, _)| reaches(client));
         }
+    }
+
+    /// Whether a connection was seen before any router, and so before any DNAT: the client used this address itself. One
+    /// that a host makes is translated before it is seen, and nothing lowers its TTL until it is in the tunnel.
+    fn is_dialled(&self, connection: &Connection) -> bool {
+        let legs = || connection.flows(&self.kept).flat_map(Flow::legs);
+        let fresh = |inside: bool| legs().any(|leg| (leg.tunnel != 0) == inside && is_fresh(leg.orig_ttl));
+        fresh(false) && !fresh(true)
     }
 }
 
