@@ -6,7 +6,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::time::widen;
-use crate::track::event::Flow;
+use crate::track::event::{Flow, LegSeen};
 use crate::track::{Endpoint, FrameId};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,8 @@ struct Halves {
     services: BTreeSet<Endpoint>,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
+    /// The last place, and inside of which tunnel, that has the answers, where another has none.
+    last: Option<(u16, u32)>,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -67,9 +69,19 @@ fn whole(world: &World<'_>) -> BTreeSet<u32> {
     flows.filter(|flow| flow.history.as_str().contains(['a', 'A', 'd', 'D'])).map(|flow| flow.unit).collect()
 }
 
-/// Whether the server answered what it got: every SYN here, or those of which answers came out of a tunnel and no further.
+/// Whether the server answered what it got: every SYN here, or those of which answers came out of a tunnel and no further,
+/// or came to some of the places here and not to the others.
 fn is_answered(flow: &Flow) -> bool {
-    flow.from_orig.syns > 1 && (!flow.syn_waited || is_next_to_orig(flow))
+    flow.from_orig.syns > 1 && (!flow.syn_waited || is_next_to_orig(flow) || last_answered(flow).is_some())
+}
+
+/// The last place on the way back that has the answers of a connection, of which another place has the SYNs alone. Where
+/// answers take a way of their own, that place is none.
+fn last_answered(flow: &Flow) -> Option<&LegSeen> {
+    let unanswered = flow.legs().any(|leg| leg.orig_packets > 0 && leg.resp_packets == 0);
+    let own_way = flow.legs().any(|leg| leg.orig_packets == 0 && leg.resp_packets > 0);
+    let answered = flow.legs().filter(|leg| leg.is_two_way()).min_by_key(|leg| leg.first_ns);
+    answered.filter(|_| unanswered && !own_way)
 }
 
 impl Halves {
@@ -80,6 +92,7 @@ impl Halves {
         self.clients.insert(orig.addr);
         self.frames.extend(flow.syns.as_slice());
         widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
+        self.last = self.last.or_else(|| last_answered(flow).map(|leg| (leg.point, leg.tunnel)));
     }
 }
 
@@ -99,9 +112,14 @@ fn judge(server: Endpoint, halves: &Halves, world: &World<'_>) -> Finding {
     let family = server.addr.family();
     let filter = format!("{family}.addr == {} && tcp.port == {} && tcp.flags.syn == 1", server.addr, server.port);
     finding.cite(world, halves.frames.iter().copied(), &filter);
+    let place = halves.last.map(|(point, tunnel)| world.place_name(point, tunnel));
+    let behind = place.map_or_else(
+        || "behind this place".to_owned(),
+        |place| format!("behind {place}, where they were seen last: what is on that host drops them"),
+    );
     finding.explanation = format!(
         "{attempts} from {} got {} from {server}, seen here, and went on with {} in all: no SYN-ACK arrived. The way back \
-         from the server to the client drops them behind this place.",
+         from the server to the client drops them {behind}.",
         some_of(&halves.clients, 3),
         count_of(halves.syn_acks, "SYN-ACK"),
         count_of(halves.syns, "SYN"),
