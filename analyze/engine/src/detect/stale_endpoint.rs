@@ -80,13 +80,14 @@ fn connection<'a>(world: &'a World<'_>, at: u32) -> &'a Connection {
 /// Endpoints to which connections were seen translated, and at which none succeeded.
 fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
     let mut endpoints: BTreeMap<Endpoint, (Counts, Vec<u32>)> = BTreeMap::new();
+    let by_client = is_by_client(service, world);
     for at in &service.connections {
         let connection = connection(world, *at);
         let Some(endpoint) = connection.endpoint() else { continue };
         let outcome = connection.outcome;
         let (counts, failed) = endpoints.entry(endpoint).or_default();
         counts.add(outcome);
-        if outcome.is_failure() && !is_prohibited(connection, world) {
+        if outcome.is_failure() && !(by_client && is_prohibited(connection, world)) {
             failed.push(*at);
         }
     }
@@ -103,8 +104,8 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
     if others.is_empty() { Vec::new() } else { endpoints.into_iter().filter_map(dead).collect() }
 }
 
-/// Whether a firewall says no, which is no matter of endpoints. "Port unreachable" is what the endpoint's node says where
-/// a rule of its own rejects what comes for it.
+/// Whether a firewall says no, which is no matter of endpoints where it depends on who asks. "Port unreachable" is what the
+/// endpoint's node says where a rule of its own rejects what comes for it.
 fn is_prohibited(connection: &Connection, world: &World<'_>) -> bool {
     let mut rejections = connection.flows(kept(world)).filter_map(Flow::rejection);
     rejections.any(|rejection| rejection.icmp.is_prohibited())
@@ -130,13 +131,12 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
         .map(|(at, outcome)| (at, outcome.is_failure()))
         .collect();
     let failed: Vec<u32> = outcomes.iter().filter(|(_, failed)| *failed).map(|(at, _)| *at).collect();
-    let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
     let draws: Vec<bool> = outcomes.iter().map(|(_, failed)| *failed).collect();
     let outcome = usual(&failed, world)?;
     let fits = outcome != Outcome::Unanswered || never_recovers(service, world);
     let confidence = if outcome == Outcome::Unanswered { 0.6 } else { 0.85 };
     let total = draws.len() as u64;
-    (is_lot(&draws) && !prohibited && fits && !is_by_client(service, world)).then(|| Dead {
+    (is_lot(&draws) && fits && !is_by_client(service, world)).then(|| Dead {
         endpoint: None,
         outcome,
         failed,
@@ -244,8 +244,10 @@ fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
 
 fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
     let (tries, server) = (dead.failed.len() as u64, service.server);
+    let prohibited = || dead.failed.iter().any(|at| is_prohibited(connection(world, *at), world));
     let what = match dead.outcome {
         Outcome::Refused => "refuses",
+        Outcome::Rejected if prohibited() => "is rejected by a firewall",
         Outcome::Rejected => "cannot be reached",
         _ => "never answers",
     };
@@ -306,12 +308,17 @@ fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
     let ttls: BTreeSet<u8> = resets.map(|reset| reset.ttl).take(8).collect();
     // A rule's error: no stack sends it about a SYN.
     let by_rule = flows().filter_map(Flow::rejection).any(|rejection| rejection.icmp.is_port_unreachable());
+    let mut prohibited = flows().filter_map(Flow::rejection).filter(|rejection| rejection.icmp.is_prohibited());
+    let prohibited = prohibited.next().map(|rejection| rejection.from);
     let met = match dead.outcome {
         Outcome::Refused => {
             format!("met a reset (TTL {}): the address is alive and nobody listens there", some_of(&ttls, 3))
         }
         Outcome::Rejected if by_rule => {
             "met ICMP \"port unreachable\", or nothing: a rule on the endpoint's node rejects them".to_owned()
+        }
+        Outcome::Rejected if let Some(from) = prohibited => {
+            format!("met ICMP \"prohibited\" from {from}: a firewall or NetworkPolicy there rejects them")
         }
         Outcome::Rejected => "met ICMP \"unreachable\": no pod has the address any more".to_owned(),
         _ => "were never answered".to_owned(),
