@@ -38,7 +38,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         let heard = Heard::of(service, &failing, world);
         let answered = failing.counts.refused + failing.counts.rejected > 0;
         let explained = world.knows(
-            &["SVC002", "SVC006", "SVC007", "SVC010", "SVC011", "SVC012", "NAT002", "NAT004", "NAT005", "DNS010"],
+            &[
+                "SVC002", "SVC006", "SVC007", "SVC010", "SVC011", "SVC012", "NAT001", "NAT002", "NAT004", "NAT005",
+                "DNS010",
+            ],
             &service.server,
         );
         let known = answered || explained || is_in_broken_tunnel(service, world) || no_route_known(service, world);

@@ -1,8 +1,10 @@
 use super::About;
+use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
 use super::strangers::{Stranger, strangers};
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::TCP;
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
@@ -16,14 +18,18 @@ pub(super) const ABOUT: About = About {
     what: "In the middle of a connection to a service a segment arrives from the endpoint's own address instead of the \
            service's. The client knows no such connection and resets it, which kills the server's side.",
     why: "conntrack took a segment for INVALID (out of its window, or late) and forwarded it without translating it back. \
-          Applications see \"connection reset by peer\" now and then, on healthy servers (kubernetes #74839).",
+          Applications see \"connection reset by peer\" now and then, on healthy servers (kubernetes #74839). Where it is \
+          the SYN-ACK, answers never pass the NAT at all: the endpoint is on the client's node and the bridge carries them \
+          past iptables, or they take another way.",
     how: "A segment for the port of a live connection comes from another address, acknowledges bytes that the connection \
           did send, and the client answers it with a reset; or, where both sides of the translation are seen, the client \
-          resets the endpoint's address and never the service's.",
+          resets the endpoint's address and never the service's. Or a SYN-ACK from another address acknowledges the SYN \
+          that the client sent to the service, which nobody else answers.",
     false_positives: "Another connection from the same port to another server has its own handshake and its own sequence \
                       numbers: the acknowledgement would not fit.",
     fix: "Let the node drop INVALID packets before they are forwarded (kube-proxy does since 1.15, unless \
-          nf_conntrack_tcp_be_liberal is set), or set net.netfilter.nf_conntrack_tcp_be_liberal=1 on the nodes.",
+          nf_conntrack_tcp_be_liberal is set), or set net.netfilter.nf_conntrack_tcp_be_liberal=1 on the nodes. Where \
+          SYN-ACKs come untranslated: `modprobe br_netfilter` and net.bridge.bridge-nf-call-iptables=1.",
     filter: "tcp.flags.reset == 1 && tcp.flags.ack == 0",
     judge: find,
 };
@@ -33,6 +39,8 @@ pub(super) const ABOUT: About = About {
 struct Case {
     clients: BTreeSet<Endpoint>,
     endpoints: BTreeSet<Endpoint>,
+    /// Whether it is the SYN-ACK that comes untranslated, of all of them.
+    handshake: bool,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
 }
@@ -60,6 +68,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
     }
     behind(world, &mut cases);
+    handshakes(world, &mut cases);
     cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
 }
 
@@ -79,9 +88,43 @@ fn behind(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
             post.reset().is_some_and(|reset| reset.by_orig && seen_at(reset.point))
         };
         if let Some(post) = back.flows(kept).find(together) {
-            cases.entry(front.resp).or_default().add(front.orig, back.resp, post);
+            let case = cases.entry(front.resp).or_default();
+            case.handshake = case.clients.is_empty() || case.handshake;
+            case.handshake &= connection.outcome == Outcome::Unanswered;
+            case.add(front.orig, back.resp, post);
         }
     }
+}
+
+/// Attempts that nobody answers under the service's address, and somebody under another: a SYN-ACK without a SYN of its
+/// own, which the client resets.
+fn handshakes(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
+    let kept = &world.facts.servers.kept;
+    let whole = kept.connections().iter().filter(|connection| connection.proto == TCP && connection.stages.len() == 1);
+    let mut answers: BTreeMap<Endpoint, Vec<&Flow>> = BTreeMap::new();
+    for flow in whole.clone().flat_map(|connection| connection.flows(kept)) {
+        let lone = flow.from_orig.syns == 0 && flow.from_resp.isn.is_some() && flow.from_orig.payload_bytes == 0;
+        if lone && flow.was_reset(true) {
+            answers.entry(flow.orig).or_default().push(flow);
+        }
+    }
+    if answers.is_empty() {
+        return;
+    }
+    for flow in whole.flat_map(|connection| connection.flows(kept)).filter(|flow| flow.from_resp.packets == 0) {
+        for answer in answers.get(&flow.orig).into_iter().flatten().filter(|answer| acknowledges(answer, flow)) {
+            let case = cases.entry(flow.resp).or_default();
+            case.handshake |= case.clients.is_empty();
+            case.add(flow.orig, answer.resp, answer);
+        }
+    }
+}
+
+/// Whether a SYN-ACK answers the SYN of an attempt at another address.
+fn acknowledges(answer: &Flow, attempt: &Flow) -> bool {
+    let next = attempt.from_orig.isn.map(|isn| isn.wrapping_add(1));
+    let fits = next.is_some() && answer.from_resp.acknowledged == next && answer.resp != attempt.resp;
+    fits && answer.unit == attempt.unit && answer.first_ns >= attempt.first_ns
 }
 
 fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
@@ -105,6 +148,10 @@ fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
         case.frames.iter().copied(),
         &format!("tcp.port == {} && ({})", port(case), filters.join(" || ")),
     );
+    if case.handshake {
+        never_translated(&mut finding, service, case);
+        return finding;
+    }
     finding.explanation = format!(
         "{killed} to {service}: a segment of the server reached the client with the source {} instead of the service's \
          address, so the client, which knows no such connection, answered it with a reset. The reset kills the server's \
@@ -120,6 +167,28 @@ fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
         "conntrack -S | grep -o 'invalid=[0-9]*'".to_owned(),
     ];
     finding
+}
+
+/// Says why not even the SYN-ACK is translated: it does not pass where it would be.
+fn never_translated(finding: &mut Finding, service: Endpoint, case: &Case) {
+    finding.explanation = format!(
+        "{} to {service}: the SYN-ACK reached the client with the source {} instead of the service's address, so the \
+         client, which knows no such connection, answered it with a reset and goes on with its SYN. The answers do not pass \
+         the NAT that translated the SYN: the endpoint is on the client's node and the bridge carries them straight to it, \
+         because br_netfilter is missing or off, or they take another way than the SYN.",
+        count_of(case.clients.len() as u64, "attempt"),
+        some_of(&case.endpoints, 3),
+    );
+    finding.rule_out("SVC004", "the endpoint answers");
+    finding.rule_out("SVC003", "the resets are the client's");
+    finding.fix.text = "Let what is bridged pass iptables on the nodes: load br_netfilter and set \
+                        net.bridge.bridge-nf-call-iptables=1 (and ip6tables), at boot too. Where the endpoint is on another \
+                        node, see that its answers come back through the node that translated."
+        .to_owned();
+    finding.fix.commands = vec![
+        "modprobe br_netfilter".to_owned(),
+        "sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1".to_owned(),
+    ];
 }
 
 fn port(case: &Case) -> u16 {

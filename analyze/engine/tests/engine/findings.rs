@@ -221,6 +221,50 @@ fn one_way_datagrams_are_no_broken_overlay() {
     assert!(analyzed(works.into_iter().chain(syslog).collect()).codes().is_empty());
 }
 
+/// Attempts at a service whose SYN-ACKs come from a pod's own address, for the client's SYN or for another.
+fn answered_by_another(shift: u32) -> Outcome {
+    let mut asks = client(3);
+    let mut answers = Talk::new(asks.client, (pod(50), 8080));
+    answers.isn = asks.isn + shift;
+    let mut frames = healthy();
+    for at in [0, 1, 3].map(|second| second * S) {
+        frames.push(asks.syn(at));
+        frames.push(answers.segment(at + MS, BACK, flags::SYN | flags::ACK, (0, 1), 0));
+        frames.push(answers.segment(at + 2 * MS, OUT, flags::RST, (1, 0), 0));
+    }
+    analyzed(frames)
+}
+
+#[test]
+fn a_handshake_whose_answer_is_not_translated() {
+    let outcome = answered_by_another(0);
+    check(&outcome, "NAT001", &[]);
+    assert_eq!(severe(&outcome), ["NAT001"], "the endpoint answers");
+    assert!(outcome.finding("NAT001").fix.text.contains("br_netfilter"));
+    // What another connection is told from the same port.
+    assert!(!answered_by_another(5000).codes().contains(&"NAT001"));
+}
+
+#[test]
+fn a_firewall_that_rejects_some_connections() {
+    let attempts = |clients: [u16; 2]| {
+        let attempt = |n: u16| {
+            let mut talk = client(clients[usize::from(n % 2)]);
+            talk.client.1 += 100 * n;
+            let at = u64::from(n) * 100 * MS;
+            if n % 2 == 0 {
+                return talk.whole(at);
+            }
+            let syn = talk.syn(at);
+            let rejected = error(at + MS, ip(10, 244, 1, 254), 10, &syn);
+            vec![syn, rejected]
+        };
+        analyzed((0..12).flat_map(attempt).collect())
+    };
+    assert_eq!(severe(&attempts([1, 1])), ["SVC002"], "one endpoint, whoever asks");
+    assert_eq!(severe(&attempts([1, 2])), ["SVC005"], "one client, whatever the endpoint");
+}
+
 fn with_counters(dropped: u64) -> Outcome {
     let mut file = Pcapng::new();
     file.section(Order::Little, -1, &[]);
