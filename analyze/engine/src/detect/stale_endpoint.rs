@@ -7,7 +7,7 @@ use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::{Connection, Kept};
 use crate::time::union;
-use crate::track::event::Flow;
+use crate::track::event::{Flow, Rejection};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,13 +134,16 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
     let draws: Vec<bool> = outcomes.iter().map(|(_, failed)| *failed).collect();
     let outcome = usual(&failed, world)?;
     let fits = outcome != Outcome::Unanswered || never_recovers(service, world);
+    // What rejects limits its errors, so that some meet silence; nothing else is its work.
+    let prohibited = |at: &u32| is_prohibited(connection(world, *at), world);
+    let other = |at: &u32| !prohibited(at) && connection(world, *at).outcome != Outcome::Unanswered;
+    let fits = fits && !(failed.iter().any(prohibited) && failed.iter().any(other));
     let confidence = if outcome == Outcome::Unanswered { 0.6 } else { 0.85 };
-    let total = draws.len() as u64;
     (is_lot(&draws) && fits && !is_by_client(service, world)).then(|| Dead {
         endpoint: None,
         outcome,
         failed,
-        total,
+        total: draws.len() as u64,
         others: BTreeSet::new(),
         confidence,
         served: served(&draws),
@@ -308,8 +311,7 @@ fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
     let ttls: BTreeSet<u8> = resets.map(|reset| reset.ttl).take(8).collect();
     // A rule's error: no stack sends it about a SYN.
     let by_rule = flows().filter_map(Flow::rejection).any(|rejection| rejection.icmp.is_port_unreachable());
-    let mut prohibited = flows().filter_map(Flow::rejection).filter(|rejection| rejection.icmp.is_prohibited());
-    let prohibited = prohibited.next().map(|rejection| rejection.from);
+    let firewall = flows().filter_map(Flow::rejection).find(|rejection| rejection.icmp.is_prohibited());
     let met = match dead.outcome {
         Outcome::Refused => {
             format!("met a reset (TTL {}): the address is alive and nobody listens there", some_of(&ttls, 3))
@@ -317,7 +319,7 @@ fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
         Outcome::Rejected if by_rule => {
             "met ICMP \"port unreachable\", or nothing: a rule on the endpoint's node rejects them".to_owned()
         }
-        Outcome::Rejected if let Some(from) = prohibited => {
+        Outcome::Rejected if let Some(Rejection { from, .. }) = firewall => {
             format!("met ICMP \"prohibited\" from {from}: a firewall or NetworkPolicy there rejects them")
         }
         Outcome::Rejected => "met ICMP \"unreachable\": no pod has the address any more".to_owned(),

@@ -169,6 +169,11 @@ fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
     finding
 }
 
+/// What to do where not even the SYN-ACK is translated.
+const NEVER_TRANSLATED: &str = "Let what is bridged pass iptables on the nodes: load br_netfilter and set \
+                                net.bridge.bridge-nf-call-iptables=1 (and ip6tables), at boot too. Where the endpoint \
+                                is on another node, see that its answers come back through the node that translated.";
+
 /// Says why not even the SYN-ACK is translated: it does not pass where it would be.
 fn never_translated(finding: &mut Finding, service: Endpoint, case: &Case) {
     finding.explanation = format!(
@@ -181,10 +186,7 @@ fn never_translated(finding: &mut Finding, service: Endpoint, case: &Case) {
     );
     finding.rule_out("SVC004", "the endpoint answers");
     finding.rule_out("SVC003", "the resets are the client's");
-    finding.fix.text = "Let what is bridged pass iptables on the nodes: load br_netfilter and set \
-                        net.bridge.bridge-nf-call-iptables=1 (and ip6tables), at boot too. Where the endpoint is on another \
-                        node, see that its answers come back through the node that translated."
-        .to_owned();
+    NEVER_TRANSLATED.clone_into(&mut finding.fix.text);
     finding.fix.commands = vec![
         "modprobe br_netfilter".to_owned(),
         "sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1".to_owned(),

@@ -247,10 +247,9 @@ fn a_handshake_whose_answer_is_not_translated() {
 
 #[test]
 fn a_firewall_that_rejects_some_connections() {
-    let attempts = |clients: [u16; 2]| {
+    let attempts = |clients: [u8; 2]| {
         let attempt = |n: u16| {
-            let mut talk = client(clients[usize::from(n % 2)]);
-            talk.client.1 += 100 * n;
+            let mut talk = Talk::new((pod(clients[usize::from(n % 2)]), 40_000 + n), (SERVER, 5432));
             let at = u64::from(n) * 100 * MS;
             if n % 2 == 0 {
                 return talk.whole(at);
