@@ -24,8 +24,10 @@ pub(super) const ABOUT: About = About {
           none was before. Where the translation was seen, the address is the endpoint's, whose siblings may go on. Where \
           no request was lost: five connections or more, over 3 s or longer, are refused, none was before, and none is \
           accepted again; or three or more are never answered, and those that were open get no answer any more either; or \
-          fewer, while two or more that were open still send 3 s later and get no answer. One endpoint of several went \
-          down if its failures begin where many successes before are no chance.",
+          fewer, while two or more that were open still send 3 s later and get no answer. Five refusals are enough where \
+          the resets come with more TTL than the server's answers did, from nearer, or where others of the service \
+          accept meanwhile (a warning). One endpoint of several went down if its failures begin where many successes \
+          before are no chance, or lie in one stretch.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
                       (APP002), a forgotten translation (NAT002), a restart: after these, new connections succeed.",
     fix: "See why the server ended (kubectl describe pod: last state, exit code 137 is a kill, OOMKilled; kubectl logs \
@@ -48,9 +50,13 @@ const SOON_NS: i64 = 5_000_000_000;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Attempt {
     pub(super) ns: i64,
+    /// The last packet of it.
+    pub(super) last_ns: i64,
     pub(super) frame: FrameId,
     pub(super) orig: Endpoint,
     pub(super) outcome: Outcome,
+    /// Whether the server sent data.
+    pub(super) spoke: bool,
 }
 
 /// A service of which something went down.
@@ -140,9 +146,11 @@ fn attempts_where<'a>(
         let flow = connection.flows(kept).find(|flow| flow.from_orig.isn.is_some()).filter(|_| wanted(connection))?;
         Some(Attempt {
             ns: flow.first_ns,
+            last_ns: flow.last_ns,
             frame: flow.first,
             orig: connection.front().orig,
             outcome: connection.outcome,
+            spoke: flow.from_resp.payload_bytes > 0,
         })
     };
     let mut attempts: Vec<Attempt> = endpoints.flat_map(|at| kept.sent_to(*at)).filter_map(attempt).collect();
@@ -209,11 +217,7 @@ fn judge(down: &Down<'_>, world: &World<'_>) -> Finding {
     }
     finding.rule_out("NAT002", "new connections fail too, which a forgotten translation does not explain");
     finding.fix.commands = commands(down.addresses().last().unwrap_or(&down.service.server).addr);
-    finding.fix.yaml = Some(
-        "spec:\n  terminationGracePeriodSeconds: 60\n  containers:\n  - name: APP\n    lifecycle:\n      preStop:\n        \
-         sleep:\n          seconds: 10   # endpoints are updated before the server stops\n"
-            .to_owned(),
-    );
+    finding.fix.yaml = Some(drained());
     finding
 }
 
@@ -230,6 +234,13 @@ fn explain(down: &Down<'_>, clients: &BTreeSet<Addr>, reached: bool, silent: boo
         count_of(down.failed.len() as u64, "new connection"),
         if silent { "not answered at all" } else { "refused" },
     )
+}
+
+/// How a pod leaves its service before it ends.
+pub(super) fn drained() -> String {
+    "spec:\n  terminationGracePeriodSeconds: 60\n  containers:\n  - name: APP\n    lifecycle:\n      preStop:\n        \
+     sleep:\n          seconds: 10   # endpoints are updated before the server stops\n"
+        .to_owned()
 }
 
 /// What tells why a server ended.

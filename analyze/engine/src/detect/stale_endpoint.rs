@@ -1,6 +1,7 @@
 use super::About;
 use super::attempts::{Counts, Outcome};
 use super::evidence::{count_of, server_filter, some_of};
+use super::lot::{depends_on_client, is_lot, is_spell, served};
 use super::services::Service;
 use super::world::World;
 use crate::Addr;
@@ -77,31 +78,54 @@ fn connection<'a>(world: &'a World<'_>, at: u32) -> &'a Connection {
     &kept(world).connections()[at as usize]
 }
 
+/// What became of the connections that were sent to one endpoint.
+#[derive(Default)]
+struct Sent {
+    counts: Counts,
+    failed: Vec<u32>,
+    /// The last that came about.
+    served: Option<u32>,
+}
+
+impl Sent {
+    /// Takes a connection; `by_rule`: a rule against who asks is why it failed.
+    fn add(&mut self, at: u32, connection: &Connection, by_rule: bool) {
+        self.counts.add(connection.outcome);
+        if connection.outcome == Outcome::Established {
+            self.served = Some(at);
+        } else if connection.outcome.is_failure() && !by_rule {
+            self.failed.push(at);
+        }
+    }
+
+    /// Whether it serves at a time: what succeeded before and fails itself since went down as well.
+    fn serves_at(&self, at: u32) -> bool {
+        self.served.is_some_and(|served| served > at || self.counts.failed() == 0)
+    }
+}
+
 /// Endpoints to which connections were seen translated, and at which none succeeded.
 fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
-    let mut endpoints: BTreeMap<Endpoint, (Counts, Vec<u32>)> = BTreeMap::new();
+    let mut endpoints: BTreeMap<Endpoint, Sent> = BTreeMap::new();
     let by_client = is_by_client(service, world);
     for at in &service.connections {
         let connection = connection(world, *at);
         let Some(endpoint) = connection.endpoint() else { continue };
-        let outcome = connection.outcome;
-        let (counts, failed) = endpoints.entry(endpoint).or_default();
-        counts.add(outcome);
-        if outcome.is_failure() && !(by_client && is_prohibited(connection, world)) {
-            failed.push(*at);
-        }
+        let rule = by_client && is_prohibited(connection, world);
+        endpoints.entry(endpoint).or_default().add(*at, connection, rule);
     }
-    let serves = |counts: &Counts| counts.established > 0;
-    let others: BTreeSet<Endpoint> = endpoints.iter().filter(|(_, (c, _))| serves(c)).map(|(e, _)| *e).collect();
-    let total = endpoints.values().map(|(counts, _)| counts.established + counts.failed()).sum();
-    let dead = |(endpoint, (counts, failed)): (Endpoint, (Counts, Vec<u32>))| {
-        let outcome = usual(&failed, world)?;
-        let enough = outcome != Outcome::Unanswered || failed.len() >= SILENT;
-        let dead = !serves(&counts) && counts.half_open == 0 && enough;
-        let endpoint = Some(endpoint);
-        dead.then(|| Dead { endpoint, outcome, failed, total, others: others.clone(), confidence: 0.95, served: false })
+    let total = endpoints.values().map(|sent| sent.counts.established + sent.counts.failed()).sum();
+    let dead = |(endpoint, sent): (&Endpoint, &Sent)| {
+        let first = *sent.failed.first()?;
+        let others: BTreeSet<Endpoint> =
+            endpoints.iter().filter(|(_, other)| other.serves_at(first)).map(|(at, _)| *at).collect();
+        let outcome = usual(&sent.failed, world)?;
+        let enough = outcome != Outcome::Unanswered || sent.failed.len() >= SILENT;
+        let dead = sent.counts.granted() == 0 && enough && !others.is_empty();
+        let (endpoint, failed) = (Some(*endpoint), sent.failed.clone());
+        dead.then(|| Dead { endpoint, outcome, failed, total, others, confidence: 0.95, served: false })
     };
-    if others.is_empty() { Vec::new() } else { endpoints.into_iter().filter_map(dead).collect() }
+    endpoints.iter().filter_map(dead).collect()
 }
 
 /// Whether a firewall says no, which is no matter of endpoints where it depends on who asks. "Port unreachable" is what the
@@ -146,20 +170,8 @@ fn by_lot(service: &Service, world: &World<'_>) -> Option<Dead> {
         total: draws.len() as u64,
         others: BTreeSet::new(),
         confidence,
-        served: served(&draws),
+        served: served(&draws) || is_spell(&draws),
     })
-}
-
-/// Chance below which it is none.
-const CHANCE: f64 = 0.001;
-
-/// Whether an endpoint that fails now served before the first failure: by the share that fails since, so many successes
-/// in a row are no chance.
-fn served(failed: &[bool]) -> bool {
-    let before = failed.iter().position(|failed| *failed).unwrap_or_default();
-    let since = &failed[before..];
-    let share = since.iter().filter(|failed| **failed).count() as f64 / since.len().max(1) as f64;
-    (1.0 - share).powf(before as f64) < CHANCE
 }
 
 /// Whether failures depend on who asks and when, and not on a lot: for each client everything fails from some time on, or
@@ -174,34 +186,6 @@ fn is_by_client(service: &Service, world: &World<'_>) -> bool {
     }
     let draws: Vec<Vec<bool>> = clients.into_values().collect();
     depends_on_client(&draws)
-}
-
-/// Outcomes by client. Of all ways to deal out `f` failures among `n` draws, at most as many as each client has places for
-/// a first failure leave none that succeeds after one that failed; at most two for each leave none that has both.
-fn depends_on_client(clients: &[Vec<bool>]) -> bool {
-    let since = |draws: &[bool]| draws.iter().position(|failed| *failed).unwrap_or(draws.len());
-    let divided = clients.iter().all(|draws| draws[since(draws)..].iter().all(|failed| *failed));
-    let n: usize = clients.iter().map(Vec::len).sum();
-    let f = clients.iter().flatten().filter(|failed| **failed).count();
-    let all: f64 = (0..f).map(|k| ((n - k) as f64 / (k + 1) as f64).ln()).sum();
-    let pure = clients.iter().all(|draws| draws.iter().all(|failed| *failed == draws[0]));
-    let places = |draws: &Vec<bool>| if pure { 2.0 } else { (draws.len() + 1) as f64 };
-    let such: f64 = clients.iter().map(|draws| places(draws).ln()).sum();
-    divided && clients.len() > 1 && all - such > RARE.ln()
-}
-
-/// How many ways there are for each that may be chance.
-const RARE: f64 = 20.0;
-
-/// Whether failures and successes take turns about as often as they would by lot: in `n` draws of which `f` fail, runs
-/// of equal outcomes number `2 f (n - f) / n + 1` on average. A server that was away for a while makes two or three.
-fn is_lot(failed: &[bool]) -> bool {
-    let (n, f) = (failed.len(), failed.iter().filter(|failed| **failed).count());
-    if f < 2 || n - f < 2 {
-        return false;
-    }
-    let runs = failed.chunk_by(|a, b| a == b).count();
-    runs >= 4 && runs * n * 2 >= 2 * f * (n - f) + n
 }
 
 /// Whether no connection came about after its SYN was repeated: a SYN that one endpoint ignores goes there again.
@@ -241,7 +225,8 @@ fn among_neighbours(service: &Service, world: &World<'_>) -> Option<Dead> {
     let outcome = usual(&failed, world)?;
     let prohibited = failed.iter().any(|at| is_prohibited(connection(world, *at), world));
     let (endpoint, total) = (Some(server), draws.len() as u64);
-    let dead = Dead { endpoint, outcome, failed, total, others, confidence: 0.65, served: served(&draws) };
+    let dead =
+        Dead { endpoint, outcome, failed, total, others, confidence: 0.65, served: served(&draws) || is_spell(&draws) };
     (is_lot(&draws) && !prohibited).then_some(dead)
 }
 
@@ -358,42 +343,5 @@ fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
         finding.capture_next = Some(format!(
             "on the client's node, all interfaces (`-i any`): behind the translation of {server} the dead endpoint has a name"
         ));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{depends_on_client, is_lot, served};
-
-    fn draws(text: &str) -> Vec<bool> {
-        text.bytes().map(|b| b == b'x').collect()
-    }
-
-    #[test]
-    fn failures_begin_when_an_endpoint_goes_down() {
-        assert!(served(&draws(".............x.x..xx...x.")));
-        assert!(!served(&draws("..x.x..xx...x...........")));
-        assert!(!served(&draws("....x.x..xx...x.")));
-    }
-
-    #[test]
-    fn failures_of_one_client_only_are_no_lot() {
-        let clients = |texts: &[&str]| texts.iter().map(|text| draws(text)).collect::<Vec<_>>();
-        assert!(depends_on_client(&clients(&["..........xxxxxxxxxx", "...................."])));
-        assert!(depends_on_client(&clients(&["xxxx", "................."])));
-        assert!(depends_on_client(&clients(&["xx", "............"])));
-        assert!(!depends_on_client(&clients(&["xx", "....."])));
-        assert!(!depends_on_client(&clients(&["x", ".", "x", ".", ".", "x"])));
-        assert!(!depends_on_client(&clients(&["..x.x..xx.", "..........", "...x...x.."])));
-        assert!(!depends_on_client(&clients(&["....xxxx"])));
-    }
-
-    #[test]
-    fn turns_are_by_lot_and_stretches_are_not() {
-        assert!(is_lot(&draws("..x.x..xx...x.")));
-        assert!(!is_lot(&draws("......xxxxxxx......")));
-        assert!(!is_lot(&draws("......xxxxxxx")));
-        assert!(!is_lot(&draws("...x......")));
-        assert!(!is_lot(&draws("xxxxxxxxx")));
     }
 }

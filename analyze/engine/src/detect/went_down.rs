@@ -6,7 +6,10 @@ use super::evidence::{count_of, server_filter, some_of};
 use super::services::Service;
 use super::slow_server::millis;
 use super::world::World;
-use super::{About, Outcome, connect_refused, connect_rejected, connect_timeout, no_endpoints, no_route};
+use super::{
+    About, Outcome, connect_refused, connect_rejected, connect_timeout, nearer, no_endpoints, no_route,
+    refused_for_a_while,
+};
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::event::Flow;
@@ -38,7 +41,15 @@ pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
         found.iter().any(is_it) || world.found(KNOWN).any(told) || connect_timeout::is_in_broken_tunnel(service, world)
     };
     let services = world.facts.servers.services().iter().filter(|service| !known(service));
-    services.flat_map(|service| downs(service, world).into_iter().map(|down| judge(service, &down, world))).collect()
+    services.flat_map(|service| judged(service, world)).collect()
+}
+
+fn judged(service: &Service, world: &World<'_>) -> Vec<Finding> {
+    let downs = downs(service, world);
+    if downs.is_empty() {
+        return refused_for_a_while::find(service, world);
+    }
+    downs.iter().map(|down| judge(service, down, world)).collect()
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = &Endpoint> {
@@ -147,6 +158,8 @@ struct Down {
     failed: Vec<Attempt>,
     /// Connections that were open when it began, and of which nothing was answered since.
     cut: usize,
+    /// When the last of them was still asking.
+    cut_until_ns: i64,
     /// Of these, those whose originator still sent [`DOWN_NS`] after that.
     dead: usize,
     /// Connections that were open and went on.
@@ -157,6 +170,8 @@ struct Down {
     dealt_out: bool,
     /// Whether other clients are served.
     others: bool,
+    /// TTLs of resets and of answers before, where the resets were made nearer.
+    nearer: Option<(u8, u8)>,
 }
 
 impl Down {
@@ -178,10 +193,14 @@ impl Down {
         let refused = failed.iter().filter(|at| at.outcome == Outcome::Refused).count();
         let least = if refused == 0 { SILENT } else { REFUSED };
         let alike = refused == 0 || refused == failed.len();
-        if worked.len() < WORKED || !all_fail || !alike {
+        // One that served requests shows as much as two that only came about.
+        let served = worked.len() >= WORKED || refused > 0 && worked.iter().any(|at| at.spoke);
+        if !served || !all_fail || !alike {
             return None;
         }
-        let enough = failed.len() >= least && last_ns - first_ns >= DOWN_NS;
+        let nearer = if refused > 0 { nearer::resets_from_nearer(of, world) } else { None };
+        // A process that is restarted has its own host refuse meanwhile.
+        let enough = failed.len() >= least && (last_ns - first_ns >= DOWN_NS || nearer.is_some());
         let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let silent = failed.iter().all(|at| at.outcome == Outcome::Unanswered);
         let mut down = Self {
@@ -190,11 +209,13 @@ impl Down {
             worked,
             failed,
             cut: 0,
+            cut_until_ns: 0,
             dead: 0,
             alive: 0,
             unserved: 0,
             dealt_out,
             others: false,
+            nearer,
         };
         down.look_at_open(first_ns, world);
         let silenced = refused == 0 && !dealt_out && down.dead >= CUT && down.alive == 0;
@@ -215,10 +236,11 @@ impl Down {
         Some(down)
     }
 
-    /// When the last attempt came about, and when the first and the last failed.
+    /// When the last attempt came about, when the first failed, and when the last was given up.
     fn times_ns(&self) -> (i64, i64, i64) {
         let ns = |at: Option<&Attempt>| at.map_or(0, |at| at.ns);
-        (ns(self.worked.last()), ns(self.failed.first()), ns(self.failed.last()))
+        let last = self.failed.iter().map(|at| at.last_ns).max();
+        (ns(self.worked.last()), ns(self.failed.first()), last.unwrap_or_default())
     }
 
     /// What became of the connections that were open when the first attempt failed.
@@ -233,7 +255,10 @@ impl Down {
         let flows: BTreeMap<FrameId, &Flow> = flows.map(|flow| (flow.first, flow)).collect();
         let before = |flow: &&&Flow| flow.first_ns < first_ns;
         let count = |is_it: &dyn Fn(&Flow) -> bool| flows.values().filter(before).filter(|flow| is_it(flow)).count();
-        self.cut = count(&|flow| is_cut(flow) && flow.last_ns >= first_ns - DOWN_NS);
+        let is_silenced = |flow: &Flow| is_cut(flow) && flow.last_ns >= first_ns - DOWN_NS;
+        self.cut = count(&is_silenced);
+        let silenced = flows.values().filter(before).filter(|flow| is_silenced(flow));
+        self.cut_until_ns = silenced.map(|flow| flow.last_ns).max().unwrap_or(first_ns);
         self.dead = count(&|flow| is_cut(flow) && flow.last_ns >= first_ns.saturating_add(DOWN_NS));
         self.unserved = count(&|flow| flow.from_orig.all_acked && is_unserved(flow));
         self.alive = count(&|flow| !self.dealt_out && flow.from_orig.all_acked && flow.last_ns > first_ns + ALIVE_NS);
@@ -305,13 +330,15 @@ fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
     let open = match (down.cut, down.alive) {
         (_, alive @ 1..) => format!("{} went on", count_of(alive as u64, "earlier connection")),
         (0, _) => "No connection was open to show whether those that are there still pass".to_owned(),
-        (cut, _) => format!("{} got no answer any more either", count_of(cut as u64, "earlier connection")),
+        (cut, _) => format!(
+            "{} got no answer any more either, for {}",
+            count_of(cut as u64, "earlier connection"),
+            millis(Some((down.cut_until_ns - first_ns).max(0))),
+        ),
     };
     let gone = if down.alive > 0 || down.others { "" } else { ", or the host is gone" };
     let (met, so) = match down.how {
-        How::Refuses => {
-            ("met a reset instead of a SYN-ACK", ": the process is gone, and clients still go there".into())
-        }
+        How::Refuses => ("met a reset instead of a SYN-ACK", refusal(down.nearer)),
         How::Closed => {
             ("met a reset", format!(". {open}: the server no longer listens, or a rule on the way rejects what is new"))
         }
@@ -336,6 +363,17 @@ fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
         some_of(clients, 3),
         millis(Some(last_ns - first_ns)),
     )
+}
+
+/// Who refuses.
+fn refusal(nearer: Option<(u8, u8)>) -> String {
+    match nearer {
+        None => ": the process is gone, and clients still go there".to_owned(),
+        Some((reset, answer)) => format!(
+            ". The resets arrive with TTL {reset}, answers before with {answer}: they were made nearer than the server \
+             is, so a node on the way refuses for it, and the pod is gone or cut off"
+        ),
+    }
 }
 
 fn reasons(finding: &mut Finding, down: &Down) {
