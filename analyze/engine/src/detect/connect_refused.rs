@@ -2,11 +2,13 @@ use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::{Failing, SIBLING, Service, severity};
+use super::sweeps::sweepers;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::INITIAL_TTLS;
 use crate::time::union;
+use crate::track::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
@@ -22,7 +24,8 @@ pub(super) const ABOUT: About = About {
           address that the client used.",
     false_positives: "A service of which only some endpoints refuse is not this: there some connections succeed. A reset \
                       after the handshake is not a refusal. A client that tries eight ports of an address or more, each \
-                      once or twice, looks which are open: that is information. One refused connection alone is a warning: \
+                      once or twice, looks which are open, and so does a socket that asks eight destinations: that is \
+                      information. One refused connection alone is a warning: \
                       it may be a probe of something that starts.",
     fix: "See whether the process runs and listens on that port and address, and whether the Service's targetPort is \
           the port it listens on.",
@@ -49,7 +52,14 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     }
     scans.retain(|_, ports| ports.len() >= SCAN);
     let real = refused.iter().filter(|one| tried_by(one).is_none_or(|key| !scans.contains_key(&key)));
-    let findings = real.map(|(service, failing)| judge(service, failing, world));
+    let sockets = refused.iter().filter(|one| tried_by(one).is_some()).filter_map(socket).collect();
+    let sweepers = sweepers(&sockets, world);
+    let findings = real.map(|one| {
+        let mut finding = judge(one.0, &one.1, world);
+        let swept = tried_by(one).is_some() && socket(one).is_some_and(|socket| sweepers.contains(&socket));
+        finding.severity = if swept { Severity::Info } else { finding.severity };
+        finding
+    });
     findings.chain(scans.iter().map(|((server, client), ports)| scan(*server, *client, ports, world))).collect()
 }
 
@@ -61,6 +71,11 @@ const TRIES: u64 = 2;
 fn tried_by((service, failing): &Refused<'_>) -> Option<(Addr, Addr)> {
     let seldom = failing.counts.failed() <= TRIES && failing.clients.len() == 1;
     failing.clients.first().filter(|_| seldom).map(|client| (service.server.addr, *client))
+}
+
+/// The socket that tried first.
+fn socket((_, failing): &Refused<'_>) -> Option<Endpoint> {
+    failing.failures.first().map(|failure| failure.orig)
 }
 
 fn scan(server: Addr, client: Addr, refused: &[&Refused<'_>], world: &World<'_>) -> Finding {

@@ -66,6 +66,7 @@ mod stale_endpoint;
 mod stall_groups;
 mod strangers;
 mod stuck_at_nat;
+mod sweeps;
 mod syn_ack_lost;
 mod ties;
 mod times;

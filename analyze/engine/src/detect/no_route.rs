@@ -1,6 +1,7 @@
 use super::About;
 use super::evidence::{count_of, some_of};
 use super::services::Service;
+use super::sweeps::sweepers;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -23,7 +24,8 @@ pub(super) const ABOUT: About = About {
           nobody speaks in this capture; or three or more ARP requests for it without an answer while connection \
           attempts to it stay unanswered.",
     false_positives: "An address that others reach is not this: there one path or moment differs. ARP requests alone, or \
-                      a ping or two, as scans make them, are not enough. Attempts at a service of which other endpoints \
+                      a ping or two, as scans make them, are not enough, nor is what a socket sends that asks eight \
+                      destinations. Attempts at a service of which other endpoints \
                       answer are a stale endpoint.",
     fix: "See whether the address still belongs to a pod or node; if it does, find the route that is missing on the \
           host that says unreachable.",
@@ -56,7 +58,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for ((_, target), errors) in &world.facts.no_route {
         signs.entry(*target).or_default().errors.extend(errors);
     }
-    signs.retain(|_, signs| is_wanted(signs));
+    let sockets = signs.values().flat_map(|signs| &signs.errors).map(|error| error.orig).collect();
+    let sweepers = sweepers(&sockets, world);
+    signs.retain(|_, signs| is_wanted(signs, &sweepers));
     for arp in &world.facts.silent_arp {
         if arp.requests >= ARP_TRIES && (silent.contains(&arp.target) || signs.contains_key(&arp.target)) {
             signs.entry(arp.target).or_default().arps.push(arp);
@@ -72,10 +76,15 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 const PINGS: usize = 3;
 
 /// Whether somebody wants to reach the address, and does not only look whether there is anybody.
-fn is_wanted(signs: &Signs<'_>) -> bool {
+fn is_wanted(signs: &Signs<'_>, sweepers: &BTreeSet<Endpoint>) -> bool {
     let is_ping = |error: &&&IcmpError| matches!(error.proto, ICMP | ICMPV6);
-    let pings = signs.errors.iter().filter(is_ping).count();
-    pings < signs.errors.len() || pings >= PINGS
+    let sweeps = |error: &&&IcmpError| {
+        let pings = is_ping(error) && sweepers.iter().any(|socket| socket.addr == error.orig.addr);
+        pings || sweepers.contains(&error.orig)
+    };
+    let errors = || signs.errors.iter().filter(|error| !sweeps(error));
+    let pings = errors().filter(is_ping).count();
+    pings < errors().count() || pings >= PINGS
 }
 
 /// Whether all that is known is that questions to a DNS server do not come to its host, which is told as that.

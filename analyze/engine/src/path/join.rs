@@ -9,7 +9,7 @@ use crate::track::event::{Flow, Side};
 use crate::track::{ConnState, Endpoint};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const MS: i64 = 1_000_000;
 /// The last SYN of Linux comes this long after the first (`tcp_syn_retries` 6).
@@ -22,6 +22,8 @@ const MASKED_PASS_NS: u64 = 5_000_000;
 const CLOCKS_NS: u64 = 2_000_000_000;
 /// Connections with one initial sequence number that are compared with each other.
 const ALIKE: usize = 32;
+/// Destinations that translation may give a packet on its way: a load balancer's, a node's, a service's, a pod's.
+const DESTINATIONS: usize = 4;
 
 /// Puts together what belongs together.
 pub(super) fn join(flows: &[Box<Flow>]) -> Vec<Connection> {
@@ -132,14 +134,31 @@ fn by_greeting(flows: &[Box<Flow>], groups: &mut Groups) {
     }
     order.sort_unstable();
     for alike in order.chunk_by(|a, b| a.0 == b.0) {
+        let scan = alike.len() > DESTINATIONS && is_scan(alike.iter().map(|(_, _, at)| &*flows[*at as usize]));
         for (n, (greeting, _, at)) in alike.iter().enumerate() {
             for (_, _, other) in alike[n + 1..].iter().take(ALIKE) {
-                if let Some(confidence) = same(&flows[*at as usize], &flows[*other as usize], greeting.by) {
+                let (a, b) = (&*flows[*at as usize], &*flows[*other as usize]);
+                if let Some(confidence) = same(a, b, greeting.by).filter(|_| !scan || a.resp == b.resp) {
                     groups.unite(*at, *other, confidence);
                 }
             }
         }
     }
+}
+
+/// Whether one socket greets more destinations than translation could make of one: who looks for open ports sends each
+/// the same SYN.
+fn is_scan<'a>(flows: impl Iterator<Item = &'a Flow>) -> bool {
+    let mut greeted: BTreeMap<Endpoint, BTreeSet<Endpoint>> = BTreeMap::new();
+    for flow in flows.filter(|flow| flow.proto == TCP) {
+        greeted.entry(flow.orig).or_default().insert(flow.resp);
+    }
+    greeted.values().any(|resps| resps.len() > DESTINATIONS)
+}
+
+/// Whether two responders answered, each with a number of its own.
+fn answers_differ(a: &Flow, b: &Flow) -> bool {
+    a.from_resp.isn.is_some_and(|isn| b.from_resp.isn.is_some_and(|other| isn != other))
 }
 
 /// How surely two flows with the same greeting are one connection.
@@ -161,6 +180,9 @@ fn same(a: &Flow, b: &Flow, by: By) -> Option<f64> {
         };
         let alike = a.from_orig.shape == b.from_orig.shape && apart_ns <= limit_ns;
         return (alike && share(a, b)).then_some(0.95);
+    }
+    if by == By::Orig && answers_differ(a, b) {
+        return None;
     }
     let (hello, other) = (by.side(a), by.side(b));
     let near = !same_unit || apart_ns < RETRIES_NS;
