@@ -40,7 +40,9 @@ struct Case<'a> {
     elsewhere: BTreeSet<Endpoint>,
     /// Where they are not forwarded to any more.
     cut_off: BTreeSet<Endpoint>,
+    /// Connections that went on after a pause, of which the last one of each is known, and the longest of these.
     survived: u64,
+    survived_ns: i64,
     /// Connections whose segments are not forwarded any more.
     silent: u64,
 }
@@ -86,6 +88,7 @@ fn from_the_client<'a>(world: &'a World<'a>) -> BTreeMap<Endpoint, Case<'a>> {
             case.lost.push((connection, flow));
         } else if !flow.was_reset(false) && flow.from_resp.payload_bytes > 0 && flow.last_ns > end_ns && pause_ns > 0 {
             case.survived += 1;
+            case.survived_ns = case.survived_ns.max(pause_ns);
         }
     }
     cases.retain(|_, case| !case.lost.is_empty() && case.survived > 0 && resets_have_usual_distance(case));
@@ -161,7 +164,11 @@ fn explain(service: Endpoint, case: &Case<'_>, lost: &str, pauses: &[i64]) -> St
     let survived = match case.survived {
         0 => String::new(),
         n => format!(
-            " {n} others survived such a pause: their draw hit the right endpoint, or their entry was still there."
+            " At least {} after pauses of {:.1} s or more, the longest {:.1} s: their draw hit the right endpoint, or their \
+             entry was still there.",
+            if n == 1 { "1 other went on".to_owned() } else { format!("{n} others went on") },
+            PAUSE_NS as f64 / 1e9,
+            case.survived_ns as f64 / 1e9,
         ),
     };
     format!("{lost} to {service}: the first segment{pause} {where_to}. The node had forgotten the entry.{survived}")
