@@ -89,9 +89,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn judge(service: &TurnService, races: &Races<'_>, world: &World<'_>) -> Finding {
     let (server, what) = (service.server, count_of(races.count, "request"));
     let stale = races.are_stale();
-    let title = match stale {
-        true => format!("{what} went out on connections that {server} had closed"),
-        false => format!("{server} closed idle connections as {what} came in"),
+    let title = if stale {
+        format!("{what} went out on connections that {server} had closed")
+    } else {
+        format!("{server} closed idle connections as {what} came in")
     };
     let mut finding = Finding::of(&ABOUT, title);
     let proven = races.turns.iter().any(|turn| closed_first(turn));
@@ -122,7 +123,7 @@ fn tell_crossed(finding: &mut Finding, races: &Races<'_>, what: &str, proven: bo
     finding.explanation = format!(
         "{what} from {} met the server's FIN on a connection that had been idle: {}. The server had closed before it \
          could know of the request, and answered it with a reset; behind a proxy that is a 502.{}",
-        some_of(&races.clients(), 3),
+        some_of(races.clients(), 3),
         if proven {
             "here, near the server, the FIN comes first"
         } else {
@@ -148,7 +149,7 @@ fn tell_stale(finding: &mut Finding, races: &Races<'_>, what: &str) {
         "{what} from {} went out on connections that the server had ended: the client's host had its FIN for {}, and the \
          client used them again. They met resets: its pool keeps connections without a look whether the server closed \
          them.{}",
-        some_of(&races.clients(), 3),
+        some_of(races.clients(), 3),
         from_to(after.first().copied(), after.last().copied()),
         end_in_words(races).unwrap_or_else(|| idle_in_words(timeout_ns(races))),
     );

@@ -166,7 +166,7 @@ fn explain(spell: &Spell) -> String {
     let met = format!(
         "From {} after the last of them on, {refused} from {} met a reset instead of a SYN-ACK, within {}",
         millis(Some(first_ns - worked_ns)),
-        some_of(&spell.clients(), 3),
+        some_of(spell.clients(), 3),
         millis(Some(last_ns - first_ns)),
     );
     let others = some_of(&spell.others, 3);

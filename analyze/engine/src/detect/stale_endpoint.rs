@@ -123,7 +123,7 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
         let enough = outcome != Outcome::Unanswered || sent.failed.len() >= SILENT;
         let dead = sent.counts.granted() == 0 && enough && !others.is_empty();
         let (endpoint, failed) = (Some(*endpoint), sent.failed.clone());
-        dead.then(|| Dead { endpoint, outcome, failed, total, others, confidence: 0.95, served: false })
+        dead.then_some(Dead { endpoint, outcome, failed, total, others, confidence: 0.95, served: false })
     };
     endpoints.iter().filter_map(dead).collect()
 }

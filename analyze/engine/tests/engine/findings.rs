@@ -364,9 +364,9 @@ fn slow_pairs_with_a_host_in_common_are_one_finding() {
     assert_eq!(severe(&outcome), ["NET006", "NET006"]);
 }
 
-/// A connection whose originator asks in vain from ten seconds on, until 17 s.
-fn silenced(n: u16) -> Vec<Frame> {
-    let mut talk = client(n);
+/// A connection of client 5 that asks in vain from ten seconds on, until 17 s.
+fn silenced(port: u16) -> Vec<Frame> {
+    let mut talk = Talk::new((pod(5), port), (SERVER, 5432));
     let mut frames = talk.handshake(3 * S);
     let asks = [10_000, 10_300, 11_000, 13_000, 17_000];
     frames.extend(asks.map(|ms| talk.segment(ms * MS, OUT, flags::PSH | flags::ACK, (1, 1), 100)));
@@ -376,7 +376,7 @@ fn silenced(n: u16) -> Vec<Frame> {
 #[test]
 fn silence_lasts_as_long_as_somebody_asks() {
     let worked = [healthy(), client(1).whole(S), client(2).whole(2 * S)].concat();
-    let outcome = analyzed([worked, silenced(3), silenced(4), client(5).syns(10 * S + 500 * MS, 3)].concat());
+    let outcome = analyzed([worked, silenced(41_003), silenced(41_004), client(5).syns(10 * S + 500 * MS, 3)].concat());
     let text = &outcome.finding("SVC008").explanation;
     assert!(text.contains("got no answer, for 3.0 s"), "{text}");
     assert!(text.contains("2 earlier connections got no answer any more either, for 6.5 s"), "{text}");
