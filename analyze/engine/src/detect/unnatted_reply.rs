@@ -150,8 +150,14 @@ fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
     );
     if case.handshake {
         never_translated(&mut finding, service, case);
-        return finding;
+    } else {
+        taken_for_invalid(&mut finding, service, case, &killed);
     }
+    finding
+}
+
+/// A segment in the middle of a connection.
+fn taken_for_invalid(finding: &mut Finding, service: Endpoint, case: &Case, killed: &str) {
     finding.explanation = format!(
         "{killed} to {service}: a segment of the server reached the client with the source {} instead of the service's \
          address, so the client, which knows no such connection, answered it with a reset. The reset kills the server's \
@@ -166,7 +172,6 @@ fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
         "sysctl net.netfilter.nf_conntrack_tcp_be_liberal".to_owned(),
         "conntrack -S | grep -o 'invalid=[0-9]*'".to_owned(),
     ];
-    finding
 }
 
 /// What to do where not even the SYN-ACK is translated.

@@ -174,28 +174,28 @@ struct Down {
     nearer: Option<(u8, u8)>,
 }
 
+/// What worked, and what came from the first failure on; of endpoints dealt out, the failures alone.
+fn parted(mut worked: Vec<Attempt>, dealt_out: bool) -> Option<(Vec<Attempt>, Vec<Attempt>)> {
+    worked.retain(|at| at.outcome.is_failure() || at.outcome.is_granted());
+    let first = worked.iter().position(|at| at.outcome.is_failure())?;
+    let mut failed = worked.split_off(first);
+    if dealt_out {
+        failed.retain(|at| at.outcome.is_failure());
+    }
+    Some((worked, failed))
+}
+
 impl Down {
-    fn of(
-        of: &[Endpoint],
-        dealt_out: bool,
-        mut worked: Vec<Attempt>,
-        service: &Service,
-        world: &World<'_>,
-    ) -> Option<Self> {
-        worked.retain(|at| at.outcome.is_failure() || at.outcome.is_granted());
-        let first = worked.iter().position(|at| at.outcome.is_failure())?;
-        let mut failed = worked.split_off(first);
-        if dealt_out {
-            failed.retain(|at| at.outcome.is_failure());
-        }
+    fn of(of: &[Endpoint], dealt_out: bool, all: Vec<Attempt>, service: &Service, world: &World<'_>) -> Option<Self> {
+        let (worked, failed) = parted(all, dealt_out)?;
         let (first_ns, last_ns) = (failed.first()?.ns, failed.last()?.ns);
         let all_fail = failed.iter().all(|at| at.outcome.is_failure());
         let refused = failed.iter().filter(|at| at.outcome == Outcome::Refused).count();
         let least = if refused == 0 { SILENT } else { REFUSED };
-        let alike = refused == 0 || refused == failed.len();
+        let uniform = refused == 0 || refused == failed.len();
         // One that served requests shows as much as two that only came about.
         let served = worked.len() >= WORKED || refused > 0 && worked.iter().any(|at| at.spoke);
-        if !served || !all_fail || !alike {
+        if !served || !all_fail || !uniform {
             return None;
         }
         let nearer = if refused > 0 { nearer::resets_from_nearer(of, world) } else { None };
@@ -203,37 +203,32 @@ impl Down {
         let enough = failed.len() >= least && (last_ns - first_ns >= DOWN_NS || nearer.is_some());
         let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let silent = failed.iter().all(|at| at.outcome == Outcome::Unanswered);
-        let mut down = Self {
-            how,
-            of: of.to_vec(),
-            worked,
-            failed,
-            cut: 0,
-            cut_until_ns: 0,
-            dead: 0,
-            alive: 0,
-            unserved: 0,
-            dealt_out,
-            others: false,
-            nearer,
-        };
+        let of = of.to_vec();
+        let (cut, cut_until_ns, dead, alive, unserved, others) = (0, 0, 0, 0, 0, false);
+        let mut down =
+            Self { how, of, worked, failed, cut, cut_until_ns, dead, alive, unserved, dealt_out, others, nearer };
         down.look_at_open(first_ns, world);
         let silenced = refused == 0 && !dealt_out && down.dead >= CUT && down.alive == 0;
         if !enough && !silenced {
             return None;
         }
-        if down.unserved > 0 && world.found(&["SVC006"]).any(|finding| of.iter().any(|at| finding.names(at))) {
+        let full = || world.found(&["SVC006"]).any(|finding| down.of.iter().any(|at| finding.names(at)));
+        if down.unserved > 0 && full() {
             return None;
         }
-        // A process that is gone takes its connections with it.
-        if down.how == How::Refuses && !dealt_out && down.alive > 0 && down.cut == 0 {
-            down.how = How::Closed;
-        }
-        // Rules let those pass that are there already, a host that is gone does not.
-        if silent && !dealt_out && (down.alive > 0 || down.cut == 0) {
-            down.how = How::Filtered;
-        }
+        down.look_at_those_left(silent);
         Some(down)
+    }
+
+    /// What became of the connections that were open tells a process that is gone from one that closed its socket, and a
+    /// host that is gone from a rule.
+    fn look_at_those_left(&mut self, silent: bool) {
+        if self.how == How::Refuses && !self.dealt_out && self.alive > 0 && self.cut == 0 {
+            self.how = How::Closed;
+        }
+        if silent && !self.dealt_out && (self.alive > 0 || self.cut == 0) {
+            self.how = How::Filtered;
+        }
     }
 
     /// When the last attempt came about, when the first failed, and when the last was given up.

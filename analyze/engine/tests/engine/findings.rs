@@ -251,7 +251,7 @@ fn a_firewall_that_rejects_some_connections() {
         let attempt = |n: u16| {
             let mut talk = Talk::new((pod(clients[usize::from(n % 2)]), 40_000 + n), (SERVER, 5432));
             let at = u64::from(n) * 100 * MS;
-            if n % 2 == 0 {
+            if n.is_multiple_of(2) {
                 return talk.whole(at);
             }
             let syn = talk.syn(at);

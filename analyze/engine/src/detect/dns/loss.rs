@@ -213,6 +213,16 @@ fn asked(server: Endpoint, world: &World<'_>) -> u64 {
     dns.of_server(server).attempts + dns.folded_of(server)
 }
 
+/// What else it may be, and what not.
+fn doubt(finding: &mut Finding, visible: bool, minded: bool) {
+    let filtered = "no answer to anybody is seen at this point: a capture filter may hide them";
+    let missing = "no client asked again, so the answers may have come: they are not in the capture";
+    let limits = [(!visible, filtered), (!minded, missing)].into_iter().filter(|(holds, _)| *holds);
+    finding.limits.extend(limits.map(|(_, why)| why.to_owned()));
+    finding.rule_out("DNS003", "not everything that the client asks or does is lost");
+    finding.rule_out("DNS005", "the losses are not one of each pair from one port");
+}
+
 fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) -> Option<Finding> {
     let dns = &world.facts.dns;
     let all = asked(server, world);
@@ -241,20 +251,19 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     if let Some(backend) = backends(queries) {
         finding.about(Role::Endpoint, &backend);
     }
-    finding.counts.insert("queries", all as i64);
-    finding.counts.insert("unanswered", lost.attempts.into());
-    finding.counts.insert("queries_lost", lost.queries.into());
-    finding.counts.insert("answers_lost", lost.answers.into());
-    finding.counts.insert("stalled_lookups", stalled as i64);
-    finding.counts.insert("failed_queries", queries.iter().filter(|query| query.is_silent()).count() as i64);
+    let failed = queries.iter().filter(|query| query.is_silent()).count();
+    let counts = [
+        ("queries", all as i64),
+        ("unanswered", lost.attempts.into()),
+        ("queries_lost", lost.queries.into()),
+        ("answers_lost", lost.answers.into()),
+        ("stalled_lookups", stalled as i64),
+        ("failed_queries", failed as i64),
+    ];
+    finding.counts.extend(counts);
     finding.explanation = explain(server, queries, lost, stalled, world);
     finding.tell_who_waits(server, world);
-    let filtered = "no answer to anybody is seen at this point: a capture filter may hide them";
-    let missing = "no client asked again, so the answers may have come: they are not in the capture";
-    let limits = [(!visible, filtered), (!minded, missing)].into_iter().filter(|(holds, _)| *holds);
-    finding.limits.extend(limits.map(|(_, why)| why.to_owned()));
-    finding.rule_out("DNS003", "not everything that the client asks or does is lost");
-    finding.rule_out("DNS005", "the losses are not one of each pair from one port");
+    doubt(&mut finding, visible, minded);
     finding.fix.commands = vec!["conntrack -S".to_owned(), "nstat -az UdpInErrors UdpRcvbufErrors".to_owned()];
     if lost.queries + lost.answers < lost.attempts {
         finding.capture_next = Some(format!("at {server} and the client's node, at the same time"));

@@ -107,6 +107,11 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<Findi
         names(&slow, world),
     );
     finding.tell_who_waits(server, world);
+    advise(&mut finding, server);
+    Some(finding)
+}
+
+fn advise(finding: &mut Finding, server: Endpoint) {
     finding.rule_out(
         "DNS004",
         "the time counts from the attempt that was answered, so waiting for lost ones is not in it",
@@ -117,7 +122,6 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<Findi
         "kubectl -n kube-system get deployment coredns -o yaml | grep -A6 resources".to_owned(),
     ];
     finding.capture_next = Some(format!("at the pods behind {server}: whether the time passes in them or before them"));
-    Some(finding)
 }
 
 /// Answers of a backend, and the slow ones.

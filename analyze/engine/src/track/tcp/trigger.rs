@@ -94,10 +94,7 @@ impl Half {
 
     /// A segment of which nobody can tell any more whether it had passed here, and what overtook it.
     fn unplaced(&self, resend: Resend) -> Resend {
-        if after(resend.end, self.una) {
-            return Resend { verdict: Verdict::Unanswered, ..resend };
-        }
-        Resend { verdict: Verdict::Spurious, proof: Some(Proof::Acknowledged), acknowledged: true, ..resend }
+        if after(resend.end, self.una) { Resend { verdict: Verdict::Unanswered, ..resend } } else { needless(resend) }
     }
 
     /// A segment in order that an acknowledgement of its sender has overtaken.
@@ -188,16 +185,11 @@ impl Half {
             Trigger::Tlp => quiet.probed = true,
             _ => {}
         }
-        if !after(range.end, una) {
-            return Resend {
-                trigger,
-                verdict: Verdict::Spurious,
-                proof: Some(Proof::Acknowledged),
-                acknowledged: true,
-                ..resend
-            };
+        if after(range.end, una) {
+            Resend { trigger, verdict: Verdict::LostDownstream, ..resend }
+        } else {
+            Resend { trigger, ..needless(resend) }
         }
-        Resend { trigger, verdict: Verdict::LostDownstream, ..resend }
     }
 
     /// Whether a segment was sent before the one that brought its bytes here first, and what shows that. Timestamps come
@@ -277,6 +269,11 @@ impl Half {
         let one = resend.segments <= 1 && resend.tail;
         one && !probed && context.handshake.may_sack() && (rtt_ns.max(MS)..=most_ns).contains(&quiet_ns)
     }
+}
+
+/// What had been acknowledged before.
+fn needless(resend: Resend) -> Resend {
+    Resend { verdict: Verdict::Spurious, proof: Some(Proof::Acknowledged), acknowledged: true, ..resend }
 }
 
 /// Whether a packet was sent before another with this timestamp, where that tells.
