@@ -81,9 +81,10 @@ fn idle_ns(turn: &Turn) -> Option<i64> {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
+    let races = world.facts.turns.services().iter().filter_map(|service| Some((service, Races::of(service)?)));
     // A server that goes down closes everything: its connections are that finding's.
-    let services = world.facts.turns.services().iter().filter(|service| !service.is_subject("SVC008", world));
-    services.filter_map(|service| Some(judge(service, &Races::of(service)?, world))).collect()
+    let own = races.filter(|(service, _)| !service.is_subject("SVC008", world));
+    own.map(|(service, races)| judge(service, &races, world)).collect()
 }
 
 fn judge(service: &TurnService, races: &Races<'_>, world: &World<'_>) -> Finding {

@@ -77,8 +77,7 @@ pub(super) fn hung<'a>(service: &'a TurnService, world: &World<'_>) -> Vec<&'a T
     let Some((_, last_ns)) = facts.answers_ns.filter(|_| is_quick(service) && !facts.open.turns.is_empty()) else {
         return Vec::new();
     };
-    let is_gone = GONE.iter().any(|code| service.is_subject(code, world));
-    if is_gone || world.lacks_packets() || world.facts.flows.evicted > 0 {
+    if world.lacks_packets() || world.facts.flows.evicted > 0 {
         return Vec::new();
     }
     let patience_ns = facts.server.quantile(50).unwrap_or_default().saturating_mul(HUNG_TIMES).max(HUNG_NS);
@@ -91,7 +90,8 @@ pub(super) fn hung<'a>(service: &'a TurnService, world: &World<'_>) -> Vec<&'a T
     let mut begins: Vec<i64> = long.map(|turn| turn.asked_ns).collect();
     begins.sort_unstable();
     begins.dedup_by(|later, earlier| *later < *earlier + APART_NS);
-    if begins.len() >= VICTIMS { hung } else { Vec::new() }
+    let is_gone = || GONE.iter().any(|code| service.is_subject(code, world));
+    if begins.len() >= VICTIMS && !is_gone() { hung } else { Vec::new() }
 }
 
 /// Answers of siblings that show that only one endpoint is late.
