@@ -19,7 +19,7 @@ use along::Along;
 use anstream::eprintln;
 use clap::Parser as _;
 use console::{Console, Watch};
-use kcap_node::{CaptureArgs, CaptureError, Destination, End, Plan, Rotate, Summary};
+use kcap_node::{CaptureArgs, CaptureError, End, Plan, Rotate, Summary};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn failure(error: CaptureError) -> Failure {
 pub(crate) fn run(args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
     let mut console = Console::new(args.report.quiet);
     let (resolved, plan) = plan(args, &mut console)?;
-    console.set_watch(Watch { stop_on: args.stop_on.clone(), along: !args.no_analyze && !is_kept(&plan) });
+    console.set_watch(Watch { stop_on: args.stop_on.clone(), along: !args.no_analyze });
     let summary = kcap_node::capture(resolved, &plan, &mut console).map_err(failure)?;
     console.note(&summary.to_string());
     if !args.report.quiet {
@@ -59,11 +59,6 @@ pub(crate) fn run(args: &CaptureCommand, streams: &Streams) -> Result<Exit, Fail
         None => analyze(&summary, args, streams)?,
     };
     Ok(if analysed == Exit::Done { captured } else { analysed })
-}
-
-/// Whether all that is captured can be read again at the end.
-fn is_kept(plan: &Plan) -> bool {
-    plan.output.destination != Destination::Stdout && plan.output.keep.is_none()
 }
 
 fn plan(args: &CaptureCommand, console: &mut Console) -> Result<(kcap_node::Resolved, Plan), Failure> {
@@ -91,12 +86,14 @@ fn rotated(args: &CaptureCommand) -> Result<CaptureArgs, Failure> {
     Ok(capture)
 }
 
-/// What was found while capturing. Where that is not all, and files are there, they are what people have.
+/// What was found while capturing. Where that is not all, the files are read again: they are what people have.
 fn read_along(along: Along, summary: &Summary, args: &CaptureCommand, streams: &Streams) -> Result<Exit, Failure> {
     let read = along.conclude()?;
     let (analysed, packets) = (read.packets(), summary.packets);
     if read.behind && !summary.files.is_empty() {
-        eprintln!("kcap: the analysis fell behind after {analysed} of {packets} packets; what follows is of the files");
+        if summary.forgotten > 0 {
+            eprintln!("kcap: the analysis fell behind after {analysed} of {packets} packets; what follows is of the files");
+        }
         return analyze(summary, args, streams);
     }
     if read.behind {

@@ -117,6 +117,35 @@ fn what_goes_to_standard_output_is_analysed() {
     assert_eq!(findings(&notes), again, "frames are those of the stream");
 }
 
+/// Captures, of what kind of files ever, end with what `kcap analyze` says of the files.
+#[test]
+fn what_is_kept_is_analysed_while_it_is_captured() {
+    let Some(lab) = Lab::new() else { return };
+    for arguments in [&["-w", "x.pcapng"][..], &["-w", "x.pcapng", "--rotate", "1s"], &["-w", ".", "--compress"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kcap = lab.capture(folder.path(), &[&["-p", "81", "-o", "json"], arguments].concat());
+        for _ in 0..2 {
+            refused(&lab, 3);
+            std::thread::sleep(Duration::from_millis(700));
+        }
+        kcap.signal(Signal::SIGINT);
+        assert_eq!(kcap.ends(), 0);
+        let files = captures(folder.path());
+        let names = files.iter().map(|file| file.file_name().unwrap().to_owned());
+        let mut analyze = Command::new(PROGRAM);
+        let again = analyze.args(["analyze", "-q", "-o", "json"]).args(names).current_dir(folder.path()).output();
+        let [mut along, mut again] = [text(folder.path(), "stdout"), String::from_utf8(again.unwrap().stdout).unwrap()]
+            .map(|report| serde_json::from_str::<serde_json::Value>(&report).unwrap());
+        for report in [&mut along, &mut again] {
+            let captures = report["captures"].as_array_mut().unwrap().iter_mut();
+            // What is analysed while it is written is not compressed yet.
+            captures.for_each(|capture| capture["compression"] = serde_json::Value::Null);
+        }
+        assert!(findings(&along.to_string()).iter().any(|(code, _)| code == "SVC003"), "{along}");
+        assert_eq!(along, again, "{arguments:?}");
+    }
+}
+
 #[test]
 fn parts_that_were_removed_are_analysed() {
     let Some(lab) = Lab::new() else { return };

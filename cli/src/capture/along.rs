@@ -1,5 +1,5 @@
-//! The analysis of what nobody keeps, while it is captured: of what goes to standard output, and of parts that `--keep`
-//! removes.
+//! The analysis of what is captured, while it is: also of what nobody keeps, what goes to standard output and parts that
+//! `--keep` removes.
 
 use super::MEMORY;
 use crate::exit::Failure;

@@ -23,7 +23,7 @@ pub(super) struct Console {
 pub(super) struct Watch {
     /// Findings that end the capture.
     pub(super) stop_on: Vec<&'static str>,
-    /// Whether what is written has to be analysed now, as it is not kept.
+    /// Whether what is written is analysed.
     pub(super) along: bool,
 }
 
@@ -37,7 +37,7 @@ impl Console {
         self.watch = watch;
     }
 
-    /// The analysis of what was not kept.
+    /// The analysis of what was captured.
     pub(super) fn take_along(&mut self) -> Option<Along> {
         self.along.take()
     }
