@@ -92,7 +92,9 @@ fn read_along(along: Along, summary: &Summary, args: &CaptureCommand, streams: &
     let (analysed, packets) = (read.packets(), summary.packets);
     if read.behind && !summary.files.is_empty() {
         if summary.forgotten > 0 {
-            eprintln!("kcap: the analysis fell behind after {analysed} of {packets} packets; what follows is of the files");
+            eprintln!(
+                "kcap: the analysis fell behind after {analysed} of {packets} packets; what follows is of the files"
+            );
         }
         return analyze(summary, args, streams);
     }

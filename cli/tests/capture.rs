@@ -134,8 +134,10 @@ fn what_is_kept_is_analysed_while_it_is_captured() {
         let names = files.iter().map(|file| file.file_name().unwrap().to_owned());
         let mut analyze = Command::new(PROGRAM);
         let again = analyze.args(["analyze", "-q", "-o", "json"]).args(names).current_dir(folder.path()).output();
-        let [mut along, mut again] = [text(folder.path(), "stdout"), String::from_utf8(again.unwrap().stdout).unwrap()]
-            .map(|report| serde_json::from_str::<serde_json::Value>(&report).unwrap());
+        let again = again.unwrap();
+        assert_eq!(String::from_utf8_lossy(&again.stderr), "");
+        let [mut along, mut again] = [text(folder.path(), "stdout"), String::from_utf8(again.stdout).unwrap()]
+            .map(|report| serde_json::from_str::<serde_json::Value>(&report.replace("\"./", "\"")).unwrap());
         for report in [&mut along, &mut again] {
             let captures = report["captures"].as_array_mut().unwrap().iter_mut();
             // What is analysed while it is written is not compressed yet.

@@ -177,7 +177,9 @@ pub(crate) fn only(folder: &Path) -> PathBuf {
 
 pub(crate) fn captures(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "pcapng")).collect();
+    let is_capture =
+        |path: &PathBuf| ["pcapng", "zst"].iter().any(|end| path.extension().is_some_and(|has| has == *end));
+    let mut found: Vec<_> = entries.filter(is_capture).collect();
     found.sort();
     found
 }
