@@ -75,12 +75,12 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for (orig, _, flows) in connections(world) {
         // Under the address the client knows: the same connection may have been sent to several endpoints.
         let Some(resp) = flows.first().map(|flow| flow.resp) else { continue };
-        let death = flows.iter().find_map(|flow| Some((*flow, death(flow)?)));
         let idle = flows.iter().filter_map(|flow| flow.idle()).map(|idle| idle.gap_ns).max();
-        match (death, idle) {
-            (Some((flow, death)), Some(gap_ns)) => servers.entry(resp).or_default().add(flow, death, gap_ns, orig.addr),
-            (None, Some(gap_ns)) => servers.entry(resp).or_default().survive(gap_ns),
-            _ => {}
+        let Some(gap_ns) = idle else { continue };
+        let forgotten = servers.entry(resp).or_default();
+        match flows.iter().find_map(|flow| Some((*flow, death(flow)?))) {
+            Some((flow, death)) => forgotten.add(flow, death, gap_ns, orig.addr),
+            None => forgotten.survive(gap_ns),
         }
     }
     let dead = servers.iter().filter(|(server, of)| {

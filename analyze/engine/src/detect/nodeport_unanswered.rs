@@ -30,13 +30,13 @@ const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let services = world.facts.servers.services();
+    let on_nodes = services.iter().filter(|service| NODE_PORTS.contains(&service.server.port));
     let silent = |service: &Service| {
         let failing = service.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
         let working = elsewhere(service.server, world);
-        let whole = failing.others == 0 && NODE_PORTS.contains(&service.server.port);
-        (whole && !working.is_empty()).then(|| judge(service, &failing, &working, world))
+        (failing.others == 0 && !working.is_empty()).then(|| judge(service, &failing, &working, world))
     };
-    services.iter().filter_map(silent).collect()
+    on_nodes.filter_map(silent).collect()
 }
 
 /// The same port at other addresses, where it works.

@@ -7,6 +7,7 @@ use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::packet::is_fresh;
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 pub(crate) const ABOUT: About = About {
@@ -61,9 +62,9 @@ pub(super) fn cases<'a>(world: &World<'a>) -> &'a [Query] {
         // Whose questions a server passes on has reached that server.
         let reaches =
             |queries: &[Query]| queries.iter().any(|query| forwarded(world).passed_on_itself(query).is_some());
-        let servers = servers(world);
+        let servers = LazyCell::new(|| servers(world));
         let is_client = |queries: &[Query]| queries.first().is_some_and(|query| !servers.contains(&query.client.addr));
-        let blocked = dns.clients().filter(|queries| is_client(queries) && is_blocked(queries, world, &folded));
+        let blocked = dns.clients().filter(|queries| is_blocked(queries, world, &folded) && is_client(queries));
         let blocked = blocked.filter(|queries| !reaches(queries));
         blocked.filter(|queries| !is_symptom(queries, world)).flatten().copied().collect()
     })

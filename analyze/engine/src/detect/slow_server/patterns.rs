@@ -74,12 +74,10 @@ fn is_quick(service: &TurnService) -> bool {
 /// and has answered nothing since. Each is measured by the end of what its unit saw.
 pub(super) fn hung<'a>(service: &'a TurnService, world: &World<'_>) -> Vec<&'a Turn> {
     let facts = &service.facts;
-    let Some((_, last_ns)) = facts.answers_ns.filter(|_| is_quick(service) && !facts.open.turns.is_empty()) else {
-        return Vec::new();
-    };
-    if world.lacks_packets() || world.facts.flows.evicted > 0 {
+    if facts.open.turns.len() < VICTIMS || world.lacks_packets() || world.facts.flows.evicted > 0 {
         return Vec::new();
     }
+    let Some((_, last_ns)) = facts.answers_ns.filter(|_| is_quick(service)) else { return Vec::new() };
     let patience_ns = facts.server.quantile(50).unwrap_or_default().saturating_mul(HUNG_TIMES).max(HUNG_NS);
     let ends = world.unit_spans();
     let holes = &world.facts.flows.holes;

@@ -5,9 +5,6 @@
 use super::hpack::Short;
 use super::http1;
 use super::{Said, Text, Traits};
-use nom::IResult;
-use nom::Parser;
-use nom::number::complete::{be_u8, be_u24, be_u32};
 
 /// RFC 9113 3.4; a capture may have cut it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -78,12 +75,14 @@ pub(crate) const HEAD: usize = 9;
 /// The head of a frame at the start of bytes. The preface stands as a frame of a kind that does not exist, because what
 /// counts is where it ends.
 pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
-    if bytes.get(..HEAD)? == PREFACE.get(..HEAD)? {
+    let head: &[u8; HEAD] = bytes.first_chunk()?;
+    if PREFACE.starts_with(head) {
         let len = PREFACE.len().saturating_sub(HEAD) as u32;
         return Some(Head { len, kind: kind::PREFACE, flags: 0, stream: 0 });
     }
-    let head: IResult<&[u8], (u32, u8, u8, u32)> = (be_u24, be_u8, be_u8, be_u32).parse(bytes);
-    head.ok().map(|(_, (len, kind, flags, stream))| Head { len, kind, flags, stream })
+    let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = *head;
+    let (len, stream) = (u32::from_be_bytes([0, l0, l1, l2]), u32::from_be_bytes([s0, s1, s2, s3]));
+    Some(Head { len, kind, flags, stream })
 }
 
 impl Head {
