@@ -7,6 +7,8 @@ mod capture;
 mod exit;
 mod explain;
 mod filter;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod heap;
 mod hint;
 mod render;
 mod schema;
@@ -19,6 +21,8 @@ use exit::{Exit, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    heap::keep_small();
     #[cfg(all(target_os = "linux", feature = "libpcap"))]
     let arguments = args::with_command(std::env::args_os());
     #[cfg(not(all(target_os = "linux", feature = "libpcap")))]
