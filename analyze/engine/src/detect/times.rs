@@ -55,6 +55,10 @@ impl Times {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut waiting = self.waiting().to_vec();
         waiting.sort_unstable();
+        if self.counts.is_empty() {
+            let at = waiting.get(rank as usize - 1).map(|step| usize::from(*step));
+            return at.map(|step| upper(step).min(self.longest_ns));
+        }
         let (mut waiting, mut seen) = (waiting.into_iter().peekable(), 0);
         let mut reaches = |step: usize| {
             seen += self.counts.get(step).copied().map_or(0, u64::from);
