@@ -8,8 +8,9 @@ use kcap_file::NameRecord;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Between looks for a pod that has not started.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Between looks for a pod that has not started. From its sandbox to its first program it is 100 ms and more, of which
+/// opening interfaces takes some; a look takes the runtime 2 ms.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What targets were found to be.
 #[derive(Debug, Default)]
