@@ -22,7 +22,7 @@ pub(super) const ABOUT: About = About {
           between (with a byte or none, after 0.2, 0.4, 0.8 s and so on). Shorter times count where they add up to 3 s, \
           with three probes, and to half of the connection's time.",
     false_positives: "Windows that close for a moment in a fast transfer, and closed windows that nobody waits for, are not \
-                      reported. Probes look like keep-alives or retransmissions and are neither.",
+                      reported, nor is a proxy that reads no more because who it hands the data on to does not. Probes look like keep-alives or retransmissions and are neither.",
     fix: "Find out what the receiving application waits for: CPU, locks, disk, or somebody it hands the data on to.",
     filter: "tcp.analysis.zero_window || tcp.analysis.window_update",
     judge: find,
@@ -34,6 +34,9 @@ const LONG_NS: i64 = 1_000_000_000;
 /// small steps.
 const SUM_NS: i64 = 3_000_000_000;
 const PROBES: u32 = 3;
+
+/// Who does not read, the server of its connections, and whether the reader is the client.
+type Key = (Addr, Endpoint, bool);
 
 /// A side that closed its window.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +52,7 @@ struct Stalled {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let mut stalled: BTreeMap<(Addr, Endpoint, bool), Stalled> = BTreeMap::new();
+    let mut stalled: BTreeMap<Key, Stalled> = BTreeMap::new();
     for (orig, resp, flows) in connections(world) {
         for reader_is_orig in [true, false] {
             if let Some(flow) = worst(&flows, reader_is_orig) {
@@ -58,7 +61,16 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             }
         }
     }
-    stalled.iter().map(|(key, stalled)| judge(*key, stalled, world)).collect()
+    let waits = |(key, one): &(&Key, &Stalled)| stalled.iter().any(|(of, other)| waits_for(**key, one, *of, other));
+    let causes = stalled.iter().filter(|one| !waits(one));
+    causes.map(|(key, stalled)| judge(*key, stalled, world)).collect()
+}
+
+/// Whether a reader waits for another one, to whom it hands on what it reads, and not the other way round.
+fn waits_for(key: Key, one: &Stalled, of: Key, other: &Stalled) -> bool {
+    let meanwhile = one.span_ns.zip(other.span_ns).is_some_and(|(one, other)| one.0 <= other.1 && other.0 <= one.1);
+    let is_less = one.connections <= other.connections && one.longest_ns <= other.longest_ns + LONG_NS;
+    meanwhile && is_less && other.writers(of).any(|writer| writer == key.0) && !one.writers(key).any(|by| by == of.0)
 }
 
 /// Reader and writer.
@@ -85,6 +97,12 @@ fn takes_steps(flow: &Flow, reader: &Side) -> bool {
 }
 
 impl Stalled {
+    /// Who has something to say to this reader.
+    fn writers(&self, (_, server, reader_is_orig): Key) -> impl Iterator<Item = Addr> {
+        let peers = self.peers.iter().filter(move |_| !reader_is_orig).map(|peer| peer.addr);
+        peers.chain(reader_is_orig.then_some(server.addr))
+    }
+
     fn add(&mut self, flow: &Flow, reader_is_orig: bool, orig: Endpoint) {
         let (reader, writer) = sides(flow, reader_is_orig);
         self.connections += 1;
@@ -98,7 +116,7 @@ impl Stalled {
     }
 }
 
-fn judge((reader, server, reader_is_orig): (Addr, Endpoint, bool), stalled: &Stalled, world: &World<'_>) -> Finding {
+fn judge((reader, server, reader_is_orig): Key, stalled: &Stalled, world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, title(reader, stalled));
     let (role, other) = if reader_is_orig { (Role::Client, Role::Server) } else { (Role::Server, Role::Client) };
     finding.about(role, &reader);
@@ -148,4 +166,51 @@ fn explain(reader: Addr, server: Option<Endpoint>, stalled: &Stalled) -> String 
 
 fn seconds(ns: i64) -> f64 {
     ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(host: u8, port: u16) -> Endpoint {
+        Endpoint { addr: std::net::IpAddr::from([10, 0, 0, host]).into(), port }
+    }
+
+    fn stalled(client: u8, longest_ns: i64) -> Stalled {
+        Stalled {
+            connections: 1,
+            longest_ns,
+            peers: vec![at(client, 40_000)],
+            span_ns: Some((0, 9)),
+            ..Stalled::default()
+        }
+    }
+
+    #[test]
+    fn a_proxy_waits_for_who_it_hands_data_on_to() {
+        let (client, proxy) = (stalled(1, 5 * LONG_NS), stalled(2, 5 * LONG_NS));
+        let (of_client, of_proxy) = ((at(1, 0).addr, at(2, 80), true), (at(2, 0).addr, at(3, 8080), true));
+        assert!(waits_for(of_proxy, &proxy, of_client, &client));
+        assert!(!waits_for(of_client, &client, of_proxy, &proxy));
+        let longer = stalled(2, 9 * LONG_NS);
+        assert!(!waits_for(of_proxy, &longer, of_client, &client), "it has reasons of its own");
+        let later = Stalled { span_ns: Some((10, 19)), ..stalled(2, LONG_NS) };
+        assert!(!waits_for(of_proxy, &later, of_client, &client), "at another time");
+    }
+
+    #[test]
+    fn an_upload_stands_still_from_its_end_on() {
+        let (server, proxy) = (stalled(2, 5 * LONG_NS), stalled(1, 5 * LONG_NS));
+        let (of_server, of_proxy) = ((at(3, 0).addr, at(3, 8080), false), (at(2, 0).addr, at(2, 80), false));
+        assert!(waits_for(of_proxy, &proxy, of_server, &server));
+        assert!(!waits_for(of_server, &server, of_proxy, &proxy));
+    }
+
+    #[test]
+    fn two_that_do_not_read_what_the_other_says_are_two() {
+        let both = stalled(1, 5 * LONG_NS);
+        let (of_client, of_server) = ((at(1, 0).addr, at(2, 80), true), (at(2, 0).addr, at(2, 80), false));
+        assert!(!waits_for(of_client, &both, of_server, &both));
+        assert!(!waits_for(of_server, &both, of_client, &both));
+    }
 }
