@@ -1,5 +1,6 @@
 use super::About;
 use super::backend_reset::attempts;
+use super::behind::{self, Behind};
 use super::evidence::{count_of, servers_filter, some_of};
 use super::turns::TurnService;
 use super::world::World;
@@ -24,7 +25,7 @@ pub(super) const ABOUT: About = About {
           at several times, in at least 1 % of the requests, where the server accepts a connection afterwards.",
     false_positives: "A request that its client never sends to its end, a client that leaves in the middle of an answer or \
                       reads no more of it, answers to HEAD and with segments sent again, a reset after an answer, a request that meets an idle connection's end (APP002), a server that goes \
-                      down (SVC008), a client that leaves, long polls and blocking reads are not counted.",
+                      down (SVC008), a proxy that passes on what a server behind it does, a client that leaves, long polls and blocking reads are not counted.",
     fix: "See the server's log at these times: a worker that crashes or is recycled in the middle, a limit on requests, \
           connections or header sizes, a rule that closes without answering (nginx: return 444), a proxy whose own \
           upstream failed.",
@@ -62,8 +63,17 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let losses = [Loss::Dropped, Loss::BrokenOff].into_iter();
     let droppers = losses.flat_map(|loss| services().filter_map(move |service| Dropper::of(service, loss)));
     let is_explained = |dropper: &Dropper<'_>| CAUSES.iter().any(|code| dropper.service.is_subject(code, world));
-    let droppers = droppers.filter(|dropper| dropper.recurs() && !is_explained(dropper) && dropper.goes_on(world));
-    droppers.map(|dropper| dropper.judge(world)).collect()
+    let droppers: Vec<Dropper<'_>> =
+        droppers.filter(|dropper| dropper.recurs() && !is_explained(dropper) && dropper.goes_on(world)).collect();
+    let behind = Behind::of(&droppers.iter().flat_map(|dropper| behind::addresses(dropper.service)).collect(), world);
+    let causes = droppers.iter().filter(|one| {
+        let front = behind::addresses(one.service);
+        let passes_on = |other: &Dropper<'_>| {
+            other.service.server != one.service.server && behind::pass_on(&one.turns, &front, &other.turns)
+        };
+        !droppers.iter().any(passes_on) && !behind.is_told(&one.turns, one.service, world)
+    });
+    causes.map(|dropper| dropper.judge(world)).collect()
 }
 
 /// Whether it is known to ask for an answer, and at once: all of it was sent.

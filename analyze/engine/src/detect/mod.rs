@@ -6,6 +6,7 @@ mod asymmetric_path;
 mod attempts;
 mod backend_removed;
 mod backend_reset;
+mod behind;
 pub(crate) mod capture_drops;
 mod capture_incomplete;
 mod cluster_ip_on_wire;

@@ -1,6 +1,7 @@
 mod patterns;
 
 use super::About;
+use super::behind::{self, Behind, over_ns};
 use super::evidence::{count_of, servers_filter, some_of};
 use super::turns::{self, Kept, SLOW_NS, ServerTurns, TurnService, VERY_SLOW_NS};
 use super::world::World;
@@ -8,7 +9,6 @@ use crate::finding::{Finding, Severity};
 use crate::time::rfc3339;
 use crate::track::Endpoint;
 use crate::track::Turn;
-use patterns::end_ns;
 use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
@@ -38,6 +38,8 @@ pub(super) const ABOUT: About = About {
     judge: find,
 };
 
+/// Late answers of a server that others wait for before it is a pattern.
+const PATTERN: u64 = 3;
 /// What explains that a server answers late, or seems to.
 const CAUSES: [&str; 4] = ["SVC006", "MTU001", "MTU003", "APP003"];
 
@@ -45,6 +47,8 @@ const CAUSES: [&str; 4] = ["SVC006", "MTU001", "MTU003", "APP003"];
 struct Slow<'a> {
     service: &'a TurnService,
     turns: Vec<&'a Turn>,
+    /// From when on an answer is late.
+    limit_ns: i64,
     /// Late answers in all, of which `turns` has a few.
     late: u64,
     /// Requests that it never answers, so far.
@@ -58,14 +62,35 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let is_explained =
         |slow: &Slow<'_>| CAUSES.iter().any(|code| slow.service.is_subject(code, world)) || is_outlier(slow);
     let services = world.facts.turns.services().iter();
-    let slow: Vec<Slow<'_>> =
+    let mut slow: Vec<Slow<'_>> =
         services.filter_map(|service| Slow::of(service, world)).filter(|slow| !is_explained(slow)).collect();
+    let fronts = slow.iter().flat_map(|slow| behind::addresses(slow.service)).collect();
+    let behind = Behind::of(&fronts, world);
+    slow.retain(|slow| !behind.is_told(&slow.turns, slow.service, world));
+    let steady: Vec<_> = steady(&slow, world).into_iter().filter(|slow| !is_explained(slow)).collect();
+    slow.extend(steady);
     let (symptoms, causes): (Vec<_>, Vec<_>) =
         slow.iter().partition(|one| slow.iter().any(|other| other.explains(one)));
     causes.iter().map(|one| one.judge(&symptoms, world)).collect()
 }
 
+/// Servers that always take their time, so that none of their answers stands out, and that others wait for.
+fn steady<'a>(slow: &[Slow<'a>], world: &World<'a>) -> Vec<Slow<'a>> {
+    let unexplained: Vec<&Slow<'_>> = slow.iter().filter(|one| !slow.iter().any(|other| other.explains(one))).collect();
+    let is_new = |service: &&TurnService| slow.iter().all(|slow| slow.service.server != service.server);
+    let services = world.facts.turns.services().iter().filter(is_new);
+    let steady = services.filter(|service| service.facts.slow.count >= PATTERN).map(Slow::always);
+    steady.filter(|steady| unexplained.iter().any(|one| steady.explains(one))).collect()
+}
+
 impl<'a> Slow<'a> {
+    /// A server all of whose answers that take [`SLOW_NS`] count as late.
+    fn always(service: &'a TurnService) -> Self {
+        let facts = &service.facts;
+        let turns = facts.slow.turns.iter().collect();
+        Self { service, turns, limit_ns: SLOW_NS, late: facts.slow.count, hung: Vec::new(), culprit: None }
+    }
+
     fn of(service: &'a TurnService, world: &World<'_>) -> Option<Self> {
         let facts = &service.facts;
         let hung = patterns::hung(service, world);
@@ -83,7 +108,7 @@ impl<'a> Slow<'a> {
         turns.extend(&hung);
         let clear = facts.gave_up.count == 0 && hung.is_empty();
         let culprit = patterns::culprit(service, limit_ns, world).filter(|_| clear);
-        Some(Self { service, turns, late, hung, culprit })
+        Some(Self { service, turns, limit_ns, late, hung, culprit })
     }
 
     /// Who is slow, in words.
@@ -94,11 +119,8 @@ impl<'a> Slow<'a> {
 
     /// Whether the turns of another server are slow because it asks this one and waits.
     fn explains(&self, other: &Self) -> bool {
-        let front: BTreeSet<_> = other.service.endpoints().map(|endpoint| endpoint.addr).collect();
-        let own: Vec<_> = self.turns.iter().filter(|turn| front.contains(&turn.client.addr)).collect();
-        let within = |outer: &&&Turn| own.iter().any(|inner| overlaps(outer, inner));
-        let explained = other.turns.iter().filter(within).count();
-        !own.is_empty() && explained * 2 >= other.turns.len()
+        let is_same = self.service.server == other.service.server;
+        !is_same && behind::pass_on(&other.turns, &behind::addresses(other.service), &self.turns)
     }
 
     fn judge(&self, symptoms: &[&Self], world: &World<'_>) -> Finding {
@@ -107,7 +129,7 @@ impl<'a> Slow<'a> {
         finding.confidence = if facts.gave_up.count + facts.gateway.count > 0 { 0.9 } else { 0.8 };
         self.introduce(&mut finding, world);
         self.count(&mut finding);
-        let ends = self.turns.iter().map(|turn| end_ns(turn));
+        let ends = self.turns.iter().map(|turn| over_ns(turn));
         let first = self.turns.iter().map(|turn| turn.asked_ns).min().unwrap_or_default();
         finding.span(first, ends.max().unwrap_or(first));
         finding.cite(world, self.turns.iter().flat_map(|turn| frames(turn)), &servers_filter(self.service.endpoints()));
@@ -187,7 +209,7 @@ impl<'a> Slow<'a> {
              at once (the way there and back takes {}), so the time is the application's.",
             count_of(facts.turns, "request"),
             self.late,
-            millis(Some(limit_ns(facts))),
+            millis(Some(self.limit_ns)),
             millis(facts.server.quantile(50)),
             millis(facts.network.quantile(50)),
         );
@@ -258,14 +280,6 @@ fn patience_ns(gave_up: &Kept) -> Option<i64> {
     waits.sort_unstable();
     let (first, last) = (*waits.first()?, *waits.last()?);
     (waits.len() > 1 && last - first <= first / 20).then(|| waits[waits.len() / 2])
-}
-
-/// Clocks of two hosts may differ by this much.
-const CLOCKS_NS: i64 = 50_000_000;
-
-/// Whether one turn ran within the other.
-fn overlaps(outer: &Turn, inner: &Turn) -> bool {
-    inner.asked_ns >= outer.asked_ns - CLOCKS_NS && end_ns(inner) <= end_ns(outer) + CLOCKS_NS
 }
 
 fn frames(turn: &Turn) -> impl Iterator<Item = crate::track::FrameId> {

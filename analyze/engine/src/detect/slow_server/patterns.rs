@@ -1,5 +1,6 @@
 //! What makes late answers and missing ones a pattern.
 
+use crate::detect::behind::over_ns;
 use crate::detect::turns::{self, SLOW_NS, TurnService};
 use crate::detect::world::World;
 use crate::track::{Endpoint, Turn};
@@ -30,7 +31,7 @@ pub(super) fn is_pattern(service: &TurnService, turns: &[&Turn], late: u64) -> b
 
 /// Most turns that waited one after the other: those that waited at the same time may be one stall.
 fn episodes(turns: &[&Turn]) -> usize {
-    let mut spans: Vec<(i64, i64)> = turns.iter().map(|turn| (end_ns(turn), turn.asked_ns)).collect();
+    let mut spans: Vec<(i64, i64)> = turns.iter().map(|turn| (over_ns(turn), turn.asked_ns)).collect();
     spans.sort_unstable();
     let mut until = i64::MIN;
     let mut count = 0;
@@ -41,11 +42,6 @@ fn episodes(turns: &[&Turn]) -> usize {
         }
     }
     count
-}
-
-/// When the waiting ended.
-pub(super) fn end_ns(turn: &Turn) -> i64 {
-    turn.answered_ns.or(turn.client_goodbye.map(|goodbye| goodbye.ns)).unwrap_or(turn.asked_ns)
 }
 
 /// Clients that gave up one after the other although they waited at the same time, of a server that had answered at once

@@ -195,14 +195,14 @@ impl ServerTurns {
     }
 
     /// Turns in which something went wrong, a few of each kind.
-    pub(super) fn troubled(&self) -> impl Iterator<Item = &Turn> {
+    pub(crate) fn troubled(&self) -> impl Iterator<Item = &Turn> {
         let lost = [&self.races, &self.dropped, &self.broken_off, &self.tls_failures];
         let kinds = [&self.slow, &self.gave_up].into_iter().chain(lost);
         kinds.flat_map(|kind| &kind.turns)
     }
 
     /// Whether anything went wrong.
-    pub(super) fn is_troubled(&self) -> bool {
+    pub(crate) fn is_troubled(&self) -> bool {
         self.troubled().next().is_some()
     }
 
