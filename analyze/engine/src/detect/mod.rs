@@ -27,6 +27,7 @@ mod endpoint_outlier;
 pub(crate) mod evidence;
 mod fragment_loss;
 mod fragments;
+mod gateway_errors;
 mod hairpin_broken;
 mod idle_reset;
 mod keepalive_race;
@@ -181,6 +182,7 @@ pub const DETECTORS: &[About] = &[
     searched_fqdn::ABOUT,
     zero_window::ABOUT,
     slow_server::ABOUT,
+    gateway_errors::ABOUT,
     cpu_throttle::ABOUT,
 ];
 

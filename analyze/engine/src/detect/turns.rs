@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
 
-pub(crate) use server::{Kept, SLOW_NS, ServerTurns, VERY_SLOW_NS};
+pub(crate) use server::{BAD_GATEWAY, Kept, SLOW_NS, ServerTurns, VERY_SLOW_NS};
 pub(crate) use shares::{Share, shares};
 
 /// A server under the address that clients use, all that was seen of its turns put together.

@@ -74,6 +74,10 @@ pub(crate) struct ServerTurns {
     pub(crate) broken_off: Kept,
     /// Requests that its host took and that are not answered where the capture ends, nobody having left.
     pub(crate) open: Kept,
+    /// Answers that say that there is no server to answer, or none for now.
+    pub(crate) unserved: Kept,
+    /// The first answer that says something else.
+    pub(crate) served_ns: Option<i64>,
     /// Requests that it answered at once.
     pub(crate) quick: Quick,
     /// Some answers with their times, from the first slow one on.
@@ -150,6 +154,10 @@ impl ServerTurns {
             return;
         }
         self.answered(turn);
+        if turn.is_unserved() {
+            self.unserved.add(turn);
+            return;
+        }
         match turn.fate {
             Fate::GoesOn if turn.is_open() => self.open.add(turn),
             Fate::GaveUp if turn.waited_in_vain() => self.gave_up.add(turn),
@@ -167,6 +175,9 @@ impl ServerTurns {
     fn answered(&mut self, turn: &Turn) {
         let Some(ns) = turn.answered_ns else { return };
         self.answers_ns = Some(self.answers_ns.map_or((ns, ns), |(first, last)| (first.min(ns), last.max(ns))));
+        if !turn.is_unserved() {
+            self.served_ns = Some(self.served_ns.map_or(ns, |first| first.min(ns)));
+        }
     }
 
     fn time(&mut self, turn: &Turn) {
@@ -196,7 +207,7 @@ impl ServerTurns {
 
     /// Turns in which something went wrong, a few of each kind.
     pub(crate) fn troubled(&self) -> impl Iterator<Item = &Turn> {
-        let lost = [&self.races, &self.dropped, &self.broken_off, &self.tls_failures];
+        let lost = [&self.races, &self.dropped, &self.broken_off, &self.tls_failures, &self.unserved];
         let kinds = [&self.slow, &self.gave_up].into_iter().chain(lost);
         kinds.flat_map(|kind| &kind.turns)
     }
@@ -228,6 +239,7 @@ impl ServerTurns {
             (&mut self.broken_off, &other.broken_off),
             (&mut self.open, &other.open),
             (&mut self.tls_failures, &other.tls_failures),
+            (&mut self.unserved, &other.unserved),
         ];
         for (own, other) in kinds {
             own.merge(other, same);
@@ -236,12 +248,17 @@ impl ServerTurns {
         self.quick.0.extend(&other.quick.0);
         self.timed.extend(&other.timed);
         let spans = self.answers_ns.into_iter().chain(other.answers_ns);
+        self.served_ns = self.served_ns.into_iter().chain(other.served_ns).min();
         self.answers_ns = spans.reduce(|own, other| (own.0.min(other.0), own.1.max(other.1)));
     }
 }
 
-/// RFC 9110 15.6.5.
+/// RFC 9110 15.6.3, 15.6.4 and 15.6.5.
+pub(crate) const BAD_GATEWAY: u16 = 502;
+const UNAVAILABLE: u16 = 503;
 const GATEWAY_TIMEOUT: u16 = 504;
+/// The same word of gRPC.
+const GRPC_UNAVAILABLE: u16 = 14;
 
 impl Turn {
     /// Whether it is a request that is answered before the next, so that a late answer is a slow one; one that could not be
@@ -250,6 +267,18 @@ impl Turn {
     fn is_understood(&self) -> bool {
         let readable = self.protocol == Protocol::Tls && !self.interleaves && self.number > 2;
         readable || self.protocol.is_timed() && !self.asked.text.is_empty()
+    }
+
+    /// Whether the answer says that there is no server to answer it, or none for now.
+    pub(crate) fn is_unserved(&self) -> bool {
+        match self.protocol {
+            // Late it may be said in place of a deadline that is over.
+            Protocol::Grpc if self.answered.status == Some(GRPC_UNAVAILABLE) => self.server_ns() < Some(SLOW_NS),
+            Protocol::Http1 | Protocol::Http2 | Protocol::Grpc => {
+                matches!(self.answered.status, Some(BAD_GATEWAY | UNAVAILABLE))
+            }
+            _ => false,
+        }
     }
 
     /// Whether the server took at least 70 % of the turn's time.
