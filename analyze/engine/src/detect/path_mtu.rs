@@ -1,14 +1,15 @@
 //! What the sizes of packets tell of paths: what passed, what never did, and what ICMP says.
 
+mod too_big;
+
 use super::passed::Passed;
 use crate::Addr;
 use crate::packet::{TCP, is_fresh};
-use crate::time::widen;
 use crate::track::event::{Flow, Side, Stall};
 use crate::track::{Endpoint, FrameId, IcmpError};
-use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(crate) use too_big::TooBig;
 
 /// One direction between two addresses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -48,25 +49,6 @@ pub(crate) enum Sign {
     Few,
     /// Nothing but that it stopped.
     Stop,
-}
-
-/// ICMP errors that packets of one path are too big.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TooBig {
-    /// Smallest next-hop MTU named, bytes; 0 where none was.
-    pub(crate) mtu: u32,
-    /// Bytes of the biggest packet quoted.
-    pub(crate) largest: u32,
-    /// Who says so, a few.
-    pub(crate) hops: BTreeSet<Addr>,
-    /// To whom, a few.
-    pub(crate) told: BTreeSet<Addr>,
-    /// Kind of tunnel whose outer packets are meant.
-    pub(crate) tunnel: Option<TunnelKind>,
-    /// Errors by unit: one error may be seen by several.
-    by_unit: BTreeMap<u32, u64>,
-    pub(crate) frames: Vec<FrameId>,
-    pub(crate) span_ns: Option<(i64, i64)>,
 }
 
 /// Long transfers in packets of one size that is below what both ends allow.
@@ -273,6 +255,18 @@ fn least(addr: Addr) -> u32 {
     if addr.is_v4() { 576 } else { 1280 }
 }
 
+/// Times that a receiver sends again what only big segments acknowledged: as a probe, and when its timer is over. Then the
+/// sender's empty acknowledgement is there.
+const PIGGYBACK: u32 = 2;
+
+/// Whether a receiver sends its own data again and again, as the sender does: it lacks the small acknowledgements too, and
+/// nothing arrives.
+fn lacks_all(stall: &Stall, receiver: &Side) -> bool {
+    let again = receiver.retransmitted_packets;
+    let heard_small = again <= PIGGYBACK && stall.revealed.is_some();
+    again > 0 && again * 2 > stall.resent && !heard_small
+}
+
 impl Stalled {
     /// The stall of a connection whose sizes are the reason, as far as it alone can tell.
     fn of(flow: &Flow) -> Option<Self> {
@@ -282,8 +276,7 @@ impl Stalled {
         } else {
             ((flow.resp, &flow.from_resp), (flow.orig, &flow.from_orig))
         };
-        // A receiver that sends its own data or FIN again lacks the small acknowledgements too: nothing arrives.
-        if receiver.1.zero_window || receiver.1.retransmitted_packets > 0 || stall.peer_repeats {
+        if receiver.1.zero_window || lacks_all(stall, receiver.1) || stall.peer_repeats {
             return None;
         }
         let (sign, size) = Sign::of(flow, stall, sender.1, receiver.1);
@@ -370,26 +363,21 @@ fn is_open(flow: &Flow, stall: &Stall, sender: &Side, receiver: &Side) -> bool {
     sender.isn.and(receiver.isn).is_some() && receiver.syns <= 1 && waited >= SYN_ACK_AGAIN_NS
 }
 
-impl TooBig {
-    /// Errors, as many as one capture saw at least.
-    pub(crate) fn errors(&self) -> u64 {
-        self.by_unit.values().copied().max().unwrap_or_default()
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn add(&mut self, error: &IcmpError) {
-        *self.by_unit.entry(error.unit).or_default() += 1;
-        self.largest = self.largest.max(error.quoted_len);
-        self.tunnel = self.tunnel.or(error.quoted_tunnel);
-        let mtu = error.mtu.unwrap_or_default();
-        self.mtu = if self.mtu == 0 || mtu > 0 && mtu < self.mtu { mtu } else { self.mtu };
-        for (set, addr) in [(&mut self.hops, error.from), (&mut self.told, error.to)] {
-            if set.len() < FEW {
-                set.insert(addr);
-            }
-        }
-        if self.frames.len() < FEW {
-            self.frames.push(error.frame);
-        }
-        widen(&mut self.span_ns, error.ns, error.ns);
+    #[test]
+    fn a_request_that_is_sent_again_once_may_lack_what_big_segments_carried() {
+        let lacks = |resent, revealed, again| {
+            let revealed = bool::then_some(revealed, (0, FrameId::default()));
+            let receiver = Side { retransmitted_packets: again, ..Side::default() };
+            lacks_all(&Stall { resent, revealed, ..Stall::default() }, &receiver)
+        };
+        assert!(!lacks(3, false, 1), "at the sender");
+        assert!(!lacks(0, true, 1), "at the receiver, which has the empty acknowledgement");
+        assert!(lacks(3, false, 3), "both send again and again");
+        assert!(lacks(0, true, 3), "the empty one passes here and does not arrive");
+        assert!(lacks(0, false, 1), "nothing empty came");
     }
 }
