@@ -7,7 +7,7 @@ use crate::Addr;
 use crate::finding::Severity;
 use crate::packet::TCP;
 use crate::path::Connection;
-use crate::track::{Endpoint, Turn};
+use crate::track::{Endpoint, Fate, Turn};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Clocks of two hosts may differ by this much, and who is left leaves others as soon.
@@ -38,8 +38,10 @@ pub(super) fn addresses(service: &TurnService) -> BTreeSet<Addr> {
 
 /// When a turn was over, as far as is known.
 pub(super) fn over_ns(turn: &Turn) -> i64 {
-    let goodbye = || turn.client_goodbye.or(turn.server_goodbye).map(|goodbye| goodbye.ns);
-    turn.answered_ns.or_else(goodbye).unwrap_or(turn.asked_ns)
+    let left = || turn.client_goodbye.or(turn.server_goodbye).map(|goodbye| goodbye.ns);
+    // An answer may come when nobody waits for it any more.
+    let answered_ns = turn.answered_ns.filter(|_| turn.fate != Fate::GaveUp);
+    answered_ns.or_else(left).unwrap_or(turn.asked_ns)
 }
 
 /// How far apart two units may see what is at one time.
@@ -135,6 +137,7 @@ impl Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::{FrameId, Goodbye};
 
     const MS: i64 = 1_000_000;
 
@@ -151,6 +154,15 @@ mod tests {
         assert!(is_within(&turn(2, 0, 101, 901), &outer), "left where its own client leaves");
         assert!(!is_within(&turn(2, 0, 101, 1000), &outer), "over after");
         assert!(is_within(&turn(2, 1, 99, 901), &outer), "by another clock");
+    }
+
+    #[test]
+    fn a_late_answer_does_not_prolong_what_was_given_up() {
+        let mut inner = turn(2, 0, 101, 5000);
+        inner.client_goodbye = Some(Goodbye { ns: 899 * MS, frame: FrameId::default(), reset: false, ttl: 64 });
+        assert!(!is_within(&inner, &turn(1, 0, 100, 900)), "it was waited for");
+        inner.fate = Fate::GaveUp;
+        assert!(is_within(&inner, &turn(1, 0, 100, 900)));
     }
 
     #[test]

@@ -107,7 +107,8 @@ impl<'a> Slow<'a> {
         }
         turns.extend(&hung);
         let clear = facts.gave_up.count == 0 && hung.is_empty();
-        let culprit = patterns::culprit(service, limit_ns, world).filter(|_| clear);
+        let hanging = || patterns::hanging(service, &turns, world).filter(|_| hung.is_empty());
+        let culprit = if clear { patterns::culprit(service, limit_ns, world) } else { hanging() };
         Some(Self { service, turns, limit_ns, late, hung, culprit })
     }
 

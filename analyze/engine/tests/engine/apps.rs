@@ -117,3 +117,16 @@ fn requests_on_their_way_where_a_capture_ends_are_no_hang() {
     assert!(says(last), "the third has waited for five seconds");
     assert!(!says(last - 2), "it has not");
 }
+
+#[test]
+fn the_endpoint_that_hangs_is_named_where_others_answer() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/cases/app001-slow-upstream");
+    let title = |name: &str| {
+        let outcome = run(Box::new(Inputs::open(&[case.join(name)])), Options::default());
+        outcome.finding("APP001").title.clone()
+    };
+    let one = title("one-of-two-hangs.pcap.gz");
+    assert!(one.starts_with("10.244.2.12:8080, one endpoint of 10.96.0.80:80, does not answer"), "{one}");
+    let alone = title("server-api-0.pcap");
+    assert!(alone.starts_with("10.244.2.10:8080 answers"), "{alone}");
+}

@@ -3,6 +3,8 @@
 use crate::detect::behind::over_ns;
 use crate::detect::turns::{self, SLOW_NS, TurnService};
 use crate::detect::world::World;
+use crate::path::Connection;
+use crate::track::event::Flow;
 use crate::track::{Endpoint, Turn};
 
 /// Times at which a server is slow before it is more than a stall: turns that wait at the same time are one.
@@ -98,6 +100,19 @@ pub(super) fn culprit(service: &TurnService, limit_ns: i64, world: &World<'_>) -
     let answers: usize = siblings.iter().map(|share| share.count()).sum();
     let at = late.first().map(|share| share.at);
     at.filter(|_| late.len() == 1 && answers >= SIBLINGS)
+}
+
+/// The endpoint that all of these requests were sent on to, where others of the service go on to answer.
+pub(super) fn hanging(service: &TurnService, turns: &[&Turn], world: &World<'_>) -> Option<Endpoint> {
+    let kept = &world.facts.servers.kept;
+    let at = turns::endpoint(turns.first()?, kept)?;
+    if turns.iter().any(|turn| turns::endpoint(turn, kept) != Some(at)) {
+        return None;
+    }
+    let since_ns = turns.iter().map(|turn| turn.asked_ns).min()?;
+    let answers = |flow: &Flow| flow.last_ns > since_ns && flow.from_resp.payload_bytes > 0;
+    let is_sibling = |to: &&Connection| to.endpoint().is_some_and(|other| other != at) && to.flows(kept).any(answers);
+    (kept.sent_to(service.server).filter(is_sibling).count() >= SIBLINGS).then_some(at)
 }
 
 #[cfg(test)]
