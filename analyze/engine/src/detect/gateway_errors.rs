@@ -275,7 +275,8 @@ impl<'a> Failing<'a> {
             ),
             None if behind.asks(&self.front) => "It has connections to others here, and for most of these requests none of \
                 them refused, fell silent or broke off: it found no usable server (health checks, no endpoints), a queue \
-                or a limit was full, it ran out of local ports, or the server behind said so in what cannot be read here."
+                or a limit was full, it ran out of local ports, it did not like an answer (headers too long), or the \
+                server behind said so in what cannot be read here."
                 .to_owned()
                 + &self.passed_over(behind),
             None => "Connections of its own to servers behind it are not in this capture, at least not from this address. \
