@@ -4,7 +4,7 @@ use crate::Addr;
 use crate::packet::TCP;
 use crate::path::{Connection, Kept};
 use crate::time::union;
-use crate::track::event::{ConnState, Flow, Rejection};
+use crate::track::event::{ConnState, Flow, LegSeen, Rejection};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +75,13 @@ impl Flow {
     /// Whether SYN and SYN-ACK repeat and nothing follows.
     pub(crate) fn is_half_open(&self) -> bool {
         self.state == ConnState::S1 && self.from_orig.packets == self.from_orig.syns && self.from_resp.syns >= 2
+    }
+}
+
+impl LegSeen {
+    /// Whether as many SYN-ACKs as SYNs passed here, and so every SYN was answered, of a connection that is half open.
+    pub(super) fn answers_syns(&self) -> bool {
+        self.syns > 1 && self.resp_packets >= self.syns.into()
     }
 }
 

@@ -110,7 +110,7 @@ impl Attempts {
         self.established += u64::from(flows.iter().any(|flow| flow.from_resp.packets > flow.from_resp.syns));
         let ignored = flows.iter().any(|flow| flow.ignored > 0);
         let at = |flow: &Flow| {
-            flow.legs().find(|leg| near.contains(&(leg.point, leg.tunnel, flow.resp))).map(|leg| leg.syns)
+            flow.legs().find(|leg| near.contains(&(leg.point, leg.tunnel, flow.resp))).map(|leg| unanswered(flow, leg))
         };
         let next_to = flows.iter().find_map(|flow| Some((*flow, at(flow)?)));
         if flows.iter().any(|flow| flow.rejection().is_some() || (flow.reset().is_some() && flow.from_resp.syns == 0)) {
@@ -135,6 +135,12 @@ impl Attempts {
         self.frames.extend(flow.syns.as_slice());
         widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
+}
+
+/// SYNs of a connection that came to a place next to the server, but for those of one whose every SYN was answered there
+/// and whose answers took another way.
+fn unanswered(flow: &Flow, leg: &LegSeen) -> u32 {
+    if flow.is_half_open() && leg.answers_syns() { 0 } else { leg.syns }
 }
 
 impl Flow {

@@ -5,6 +5,7 @@ use super::overlay::is_next_to_orig;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::is_fresh;
 use crate::time::widen;
 use crate::track::event::{Flow, LegSeen};
 use crate::track::{Endpoint, FrameId};
@@ -57,7 +58,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             halves.services.extend(flows.first().map(|flow| flow.resp));
         }
     }
-    servers.iter().map(|(server, halves)| judge(*server, halves, world)).collect()
+    let astray = |server: &Endpoint| world.knows(&["NAT001"], server);
+    let lost = servers.iter().filter(|(server, _)| !astray(server));
+    lost.map(|(server, halves)| judge(*server, halves, world)).collect()
 }
 
 /// SYNs that chance may cost a connection that came about after all.
@@ -69,10 +72,12 @@ fn whole(world: &World<'_>) -> BTreeSet<u32> {
     flows.filter(|flow| flow.history.as_str().contains(['a', 'A', 'd', 'D'])).map(|flow| flow.unit).collect()
 }
 
-/// Whether the server answered what it got: every SYN here, or those of which answers came out of a tunnel and no further,
-/// or came to some of the places here and not to the others.
+/// Whether the server answered what it got: every SYN here or next to it, or those of which answers came out of a tunnel
+/// and no further, or came to some of the places here and not to the others.
 fn is_answered(flow: &Flow) -> bool {
-    flow.from_orig.syns > 1 && (!flow.syn_waited || is_next_to_orig(flow) || last_answered(flow).is_some())
+    let by_server = || flow.legs().any(|leg| is_fresh(leg.resp_ttl) && leg.answers_syns());
+    let lost = || is_next_to_orig(flow) || last_answered(flow).is_some() || by_server();
+    flow.from_orig.syns > 1 && (!flow.syn_waited || lost())
 }
 
 /// The last place on the way back that has the answers of a connection, of which another place has the SYNs alone. Where

@@ -41,6 +41,8 @@ struct Case {
     endpoints: BTreeSet<Endpoint>,
     /// Whether it is the SYN-ACK that comes untranslated, of all of them.
     handshake: bool,
+    /// Whether the client resets some; else its host drops what it cannot route back.
+    reset: bool,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
 }
@@ -49,6 +51,7 @@ impl Case {
     fn add(&mut self, client: Endpoint, endpoint: Endpoint, flow: &Flow) {
         self.clients.insert(client);
         self.endpoints.insert(endpoint);
+        self.reset |= flow.reset().is_some();
         self.frames.extend(std::iter::once(flow.first).chain(flow.reset().map(|reset| reset.frame)));
         let at = flow.reset().map_or(flow.first_ns, |reset| reset.ns);
         widen(&mut self.span_ns, at, at);
@@ -72,7 +75,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
 }
 
-/// Connections that the client resets under the endpoint's address and never under the service's.
+/// Connections that the client resets under the endpoint's address and never under the service's, or of which it gets
+/// nothing but the endpoint's SYN-ACKs.
 fn behind(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
     let kept = &world.facts.servers.kept;
     for connection in kept.connections().iter().filter(|connection| connection.endpoint().is_some()) {
@@ -81,30 +85,32 @@ fn behind(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
         if aborts || front.orig != back.orig {
             continue;
         }
+        let fails = matches!(connection.outcome, Outcome::Unanswered | Outcome::HalfOpen);
         let together = |post: &&Flow| {
             let seen_at = |point: u16| {
                 front.flows(kept).any(|pre| pre.unit == post.unit && pre.legs().any(|leg| leg.point == point))
             };
-            post.reset().is_some_and(|reset| reset.by_orig && seen_at(reset.point))
+            let stray = post.from_orig.packets == 0 && post.from_resp.isn.is_some() && seen_at(post.leg.point);
+            stray && fails || post.reset().is_some_and(|reset| reset.by_orig && seen_at(reset.point))
         };
         if let Some(post) = back.flows(kept).find(together) {
             let case = cases.entry(front.resp).or_default();
             case.handshake = case.clients.is_empty() || case.handshake;
-            case.handshake &= connection.outcome == Outcome::Unanswered;
+            case.handshake &= fails;
             case.add(front.orig, back.resp, post);
         }
     }
 }
 
 /// Attempts that nobody answers under the service's address, and somebody under another: a SYN-ACK without a SYN of its
-/// own, which the client resets.
+/// own, which the client resets, or ignores where its host has no route back.
 fn handshakes(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
     let kept = &world.facts.servers.kept;
     let whole = kept.connections().iter().filter(|connection| connection.proto == TCP && connection.stages.len() == 1);
     let mut answers: BTreeMap<Endpoint, Vec<&Flow>> = BTreeMap::new();
     for flow in whole.clone().flat_map(|connection| connection.flows(kept)) {
         let lone = flow.from_orig.syns == 0 && flow.from_resp.isn.is_some() && flow.from_orig.payload_bytes == 0;
-        if lone && flow.was_reset(true) {
+        if lone && (flow.was_reset(true) || flow.from_orig.packets == 0) {
             answers.entry(flow.orig).or_default().push(flow);
         }
     }
@@ -124,12 +130,15 @@ fn handshakes(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
 fn acknowledges(answer: &Flow, attempt: &Flow) -> bool {
     let next = attempt.from_orig.isn.map(|isn| isn.wrapping_add(1));
     let fits = next.is_some() && answer.from_resp.acknowledged == next && answer.resp != attempt.resp;
-    fits && answer.unit == attempt.unit && answer.first_ns >= attempt.first_ns
+    // Who sees one direction only sees the rest of the handshake.
+    let fails = answer.was_reset(true) || attempt.outcome() == Outcome::Unanswered;
+    fits && fails && answer.unit == attempt.unit && answer.first_ns >= attempt.first_ns
 }
 
 fn judge(service: Endpoint, case: &Case, world: &World<'_>) -> Finding {
     let killed = count_of(case.clients.len() as u64, "connection");
-    let mut finding = Finding::of(&ABOUT, format!("replies of {service} arrive untranslated ({killed} reset)"));
+    let end = if case.reset { "reset" } else { "not established" };
+    let mut finding = Finding::of(&ABOUT, format!("replies of {service} arrive untranslated ({killed} {end})"));
     finding.about(Role::Service, &service);
     for endpoint in case.endpoints.iter().take(8) {
         finding.about(Role::Endpoint, endpoint);
@@ -183,14 +192,17 @@ const NEVER_TRANSLATED: &str = "Let what is bridged pass iptables on the nodes: 
 fn never_translated(finding: &mut Finding, service: Endpoint, case: &Case) {
     finding.explanation = format!(
         "{} to {service}: the SYN-ACK reached the client with the source {} instead of the service's address, so the \
-         client, which knows no such connection, answered it with a reset and goes on with its SYN. The answers do not pass \
+         client, which knows no such connection, {} and goes on with its SYN. The answers do not pass \
          the NAT that translated the SYN: the endpoint is on the client's node and the bridge carries them straight to it, \
          because br_netfilter is missing or off, or they take another way than the SYN.",
         count_of(case.clients.len() as u64, "attempt"),
         some_of(&case.endpoints, 3),
+        if case.reset { "answered it with a reset" } else { "ignores it" },
     );
     finding.rule_out("SVC004", "the endpoint answers");
-    finding.rule_out("SVC003", "the resets are the client's");
+    if case.reset {
+        finding.rule_out("SVC003", "the resets are the client's");
+    }
     NEVER_TRANSLATED.clone_into(&mut finding.fix.text);
     finding.fix.commands = vec![
         "modprobe br_netfilter".to_owned(),

@@ -222,7 +222,7 @@ fn one_way_datagrams_are_no_broken_overlay() {
 }
 
 /// Attempts at a service whose SYN-ACKs come from a pod's own address, for the client's SYN or for another.
-fn answered_by_another(shift: u32) -> Outcome {
+fn answered_by_another(shift: u32, resets: bool) -> Outcome {
     let mut asks = client(3);
     let mut answers = Talk::new(asks.client, (pod(50), 8080));
     answers.isn = asks.isn + shift;
@@ -230,19 +230,22 @@ fn answered_by_another(shift: u32) -> Outcome {
     for at in [0, 1, 3].map(|second| second * S) {
         frames.push(asks.syn(at));
         frames.push(answers.segment(at + MS, BACK, flags::SYN | flags::ACK, (0, 1), 0));
-        frames.push(answers.segment(at + 2 * MS, OUT, flags::RST, (1, 0), 0));
+        frames.extend(resets.then(|| answers.segment(at + 2 * MS, OUT, flags::RST, (1, 0), 0)));
     }
     analyzed(frames)
 }
 
 #[test]
 fn a_handshake_whose_answer_is_not_translated() {
-    let outcome = answered_by_another(0);
-    check(&outcome, "NAT001", &[]);
-    assert_eq!(severe(&outcome), ["NAT001"], "the endpoint answers");
-    assert!(outcome.finding("NAT001").fix.text.contains("br_netfilter"));
-    // What another connection is told from the same port.
-    assert!(!answered_by_another(5000).codes().contains(&"NAT001"));
+    for (resets, end) in [(true, "reset)"), (false, "not established)")] {
+        let outcome = answered_by_another(0, resets);
+        check(&outcome, "NAT001", &[]);
+        assert_eq!(severe(&outcome), ["NAT001"], "the endpoint answers");
+        assert!(outcome.finding("NAT001").fix.text.contains("br_netfilter"));
+        assert!(outcome.finding("NAT001").title.ends_with(end));
+        // What another connection is told from the same port.
+        assert!(!answered_by_another(5000, resets).codes().contains(&"NAT001"));
+    }
 }
 
 #[test]
