@@ -43,8 +43,16 @@ struct Case<'a> {
     /// Connections that went on after a pause, of which the last one of each is known, and the longest of these.
     survived: u64,
     survived_ns: i64,
-    /// Connections whose segments are not forwarded any more.
+    /// Connections whose segments are not forwarded any more, and those of them that had not been idle.
     silent: u64,
+    busy: u64,
+}
+
+impl Case<'_> {
+    /// What was forgotten, in words.
+    fn lost(&self) -> String {
+        count_of(self.lost.len() as u64, if self.busy == 0 { "idle connection" } else { "connection" })
+    }
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -61,6 +69,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for group in stuck(world).into_iter().filter(Group::is_forgotten) {
         let case = cases.entry(group.service).or_default();
         case.silent += group.stuck.len() as u64;
+        case.busy += group.stuck.iter().filter(|stuck| !stuck.was_idle()).count() as u64;
         case.cut_off.insert(group.endpoint);
         case.lost.extend(group.stuck.iter().map(|stuck| (stuck.connection, stuck.pre)));
     }
@@ -108,7 +117,7 @@ fn resets_have_usual_distance(case: &Case<'_>) -> bool {
 
 fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     let kept = &world.facts.servers.kept;
-    let lost = count_of(case.lost.len() as u64, "idle connection");
+    let lost = case.lost();
     let proven = !case.elsewhere.is_empty() || case.silent > 0;
     let mut finding = Finding::of(&ABOUT, format!("{lost} to {service} forgotten by conntrack"));
     finding.confidence = if proven { 0.95 } else { 0.65 };
@@ -134,9 +143,13 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     let fronts = case.lost.iter().filter_map(|(connection, _)| connection.front().flows(kept).next());
     let pauses: Vec<i64> = fronts.filter_map(Flow::pause).map(|(ns, _)| ns).collect();
     finding.explanation = explain(service, case, &lost, &pauses);
-    finding
-        .rule_out("SVC008", "the reset comes from a host that has no such socket, at the first segment after a pause");
-    finding.rule_out("NAT007", "the resets have the TTL of the cluster's hosts, not of a box on the way");
+    if (case.silent as usize) < case.lost.len() {
+        let why = "the reset comes from a host that has no such socket, at the first segment after a pause";
+        finding.rule_out("SVC008", why);
+        finding.rule_out("NAT007", "the resets have the TTL of the cluster's hosts, not of a box on the way");
+    } else {
+        finding.rule_out("SVC008", "the segments reach no server");
+    }
     finding.fix.commands = vec![
         "sysctl net.netfilter.nf_conntrack_tcp_timeout_established".to_owned(),
         "kubectl -n kube-system get configmap kube-proxy -o yaml | grep -i -A4 conntrack".to_owned(),
@@ -171,5 +184,11 @@ fn explain(service: Endpoint, case: &Case<'_>, lost: &str, pauses: &[i64]) -> St
             case.survived_ns as f64 / 1e9,
         ),
     };
-    format!("{lost} to {service}: the first segment{pause} {where_to}. The node had forgotten the entry.{survived}")
+    let flushed = match case.busy {
+        0 => "",
+        _ => " They were in use, so no timeout ended it: it was deleted, or the table was flushed.",
+    };
+    format!(
+        "{lost} to {service}: the first segment{pause} {where_to}. The node had forgotten the entry.{flushed}{survived}"
+    )
 }

@@ -75,7 +75,7 @@ fn group<'a>(
 ) -> Group<'a> {
     let kept = &world.facts.servers.kept;
     let forwarded_ns = stuck.iter().map(|stuck| stuck.post.last_ns).max().unwrap_or_default();
-    let stuck_ns = stuck.iter().map(|stuck| stuck.pre.last_ns).min().unwrap_or_default();
+    let stuck_ns = stuck.iter().map(Stuck::since_ns).min().unwrap_or_default();
     let begun = |since_ns: i64| {
         let new = move |connection: &&Connection| connection.flows(kept).all(|flow| flow.first_ns > since_ns);
         let of_service = kept.sent_to(service).filter(|connection| connection.front().resp == service);
@@ -103,8 +103,14 @@ impl Group<'_> {
 }
 
 impl Stuck<'_> {
+    /// When a segment that was not forwarded was sent again at the latest.
+    fn since_ns(&self) -> i64 {
+        let stall = self.pre.stall.as_deref().filter(|stall| stall.by_orig && stall.resent > 0);
+        stall.map_or(self.pre.last_ns, |stall| stall.first_ns)
+    }
+
     /// Whether the first segment that was not forwarded is the one that ended a pause.
-    fn was_idle(&self) -> bool {
+    pub(super) fn was_idle(&self) -> bool {
         self.pre.idle().is_some_and(|idle| idle.gap_ns >= IDLE_NS && idle.until_ns > self.post.last_ns)
     }
 }
