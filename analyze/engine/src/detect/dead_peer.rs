@@ -5,7 +5,7 @@ use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
 use crate::time::widen;
-use crate::track::event::Flow;
+use crate::track::event::{Flow, Reset, Stall};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,7 +105,7 @@ fn goes_unanswered(flow: &Flow) -> Option<Wait> {
         let arrives = stall.ip_len <= side.tcp.delivered_len + headers || stall.ip_len < SMALL;
         let peer = if stall.by_orig { &flow.from_resp } else { &flow.from_orig };
         let long = stall.last_ns - stall.first_ns >= LONG_NS;
-        stall.resent >= RESENDS && long && arrives && !peer.zero_window
+        stall.resent >= RESENDS && long && arrives && !peer.zero_window && !is_disowned(flow, stall)
     });
     let probes = |side: u32| side >= PROBES;
     match resent {
@@ -115,6 +115,18 @@ fn goes_unanswered(flow: &Flow) -> Option<Wait> {
         None => None,
     }
 }
+
+/// Whether the peer's host answered the last resend that it knows no such connection: it is there, and hears.
+fn is_disowned(flow: &Flow, stall: &Stall) -> bool {
+    let answers = |reset: Reset| {
+        let at_once = reset.ns.abs_diff(stall.last_ns) < ANSWER_NS;
+        reset.bare && reset.by_orig != stall.by_orig && at_once
+    };
+    flow.reset().is_some_and(answers)
+}
+
+/// An answer comes within this time of a resend, or belongs to another.
+const ANSWER_NS: u64 = 200_000_000;
 
 /// Bytes of an IP packet that fits every way (RFC 791, the least that must pass is 576).
 const SMALL: u32 = 576;

@@ -5,7 +5,7 @@ use super::turns::TurnService;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Severity};
-use crate::track::{Fate, Turn};
+use crate::track::{Fate, Goodbye, Turn};
 use crate::wire::app::Protocol;
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ struct Races<'a> {
 impl<'a> Races<'a> {
     fn of(service: &'a TurnService) -> Option<Self> {
         let all = &service.facts.races;
-        let turns: Vec<&Turn> = all.turns.iter().filter(|turn| was_in_use(turn)).collect();
+        let turns: Vec<&Turn> = all.turns.iter().filter(|turn| was_in_use(turn) && did_meet(turn)).collect();
         let count = all.count - (all.turns.len() - turns.len()) as u64;
         (!turns.is_empty()).then_some(Self { count, turns })
     }
@@ -72,6 +72,17 @@ fn was_in_use(turn: &Turn) -> bool {
     let first = if turn.protocol == Protocol::Tls { TLS_HANDSHAKE } else { 1 };
     let trips_ns = turn.rtt_ns.unwrap_or_default().saturating_mul(IDLE_TRIPS);
     turn.number > first || idle_ns(turn) > Some(trips_ns.max(IDLE_NS))
+}
+
+/// A FIN that is lost on the way is sent again within this time, twice (RTO 0.2 s, doubled).
+const AGAIN_NS: i64 = 1_000_000_000;
+
+/// Whether request and FIN can have met: each sets out before the other comes, so that both pass here within a round trip.
+/// What is further apart was held up by a way that was cut.
+fn did_meet(turn: &Turn) -> bool {
+    let limit_ns = turn.rtt_ns.unwrap_or_default().saturating_add(AGAIN_NS);
+    let apart = |goodbye: Goodbye| goodbye.ns.abs_diff(turn.asked_ns) > limit_ns.unsigned_abs();
+    turn.fate != Fate::Crossed || !turn.server_goodbye.is_some_and(apart)
 }
 
 /// How long a connection had been idle when the server closed it.

@@ -22,6 +22,13 @@ pub(super) fn is_spell(failed: &[bool]) -> bool {
     f > 1 && first > 0 && f as f64 * share.powf((f - 1) as f64) < CHANCE
 }
 
+/// Whether so many failures among so many attempts follow each other by more than chance: of all ways to deal them out,
+/// few leave no success in between.
+pub(super) fn are_adjacent(failed: usize, of: usize) -> bool {
+    let ways = (0..failed).map(|k| (of.saturating_sub(k)) as f64 / (k + 1) as f64).product::<f64>();
+    (of + 1).saturating_sub(failed) as f64 / ways < CHANCE
+}
+
 /// Outcomes by client. Of all ways to deal out `f` failures among `n` draws, at most as many as each client has places for
 /// a first failure leave none that succeeds after one that failed; at most two for each leave none that has both.
 pub(super) fn depends_on_client(clients: &[Vec<bool>]) -> bool {
@@ -52,7 +59,7 @@ pub(super) fn is_lot(failed: &[bool]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{depends_on_client, is_lot, is_spell, served};
+    use super::{are_adjacent, depends_on_client, is_lot, is_spell, served};
 
     fn draws(text: &str) -> Vec<bool> {
         text.bytes().map(|b| b == b'x').collect()
@@ -71,6 +78,12 @@ mod tests {
         assert!(!is_spell(&draws("....x.x..xx...x.....x........")));
         assert!(!is_spell(&draws("...........x.x...........")));
         assert!(!is_spell(&draws("xxxxxxxx.........................................")));
+    }
+
+    #[test]
+    fn failures_that_follow_each_other_are_no_chance() {
+        assert!(are_adjacent(4, 42) && are_adjacent(3, 80) && are_adjacent(14, 53));
+        assert!(!are_adjacent(3, 60) && !are_adjacent(4, 20) && !are_adjacent(1, 1000) && !are_adjacent(5, 5));
     }
 
     #[test]

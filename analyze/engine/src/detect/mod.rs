@@ -60,6 +60,7 @@ mod reordering;
 mod search_amplification;
 mod searched_fqdn;
 mod services;
+mod silent_for_a_while;
 mod slow_network;
 mod slow_server;
 mod snat_port_exhaustion;

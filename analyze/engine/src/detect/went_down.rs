@@ -8,7 +8,7 @@ use super::slow_server::millis;
 use super::world::World;
 use super::{
     About, Outcome, connect_refused, connect_rejected, connect_timeout, nearer, no_endpoints, no_route,
-    refused_for_a_while,
+    refused_for_a_while, silent_for_a_while,
 };
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -47,7 +47,9 @@ pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
 fn judged(service: &Service, world: &World<'_>) -> Vec<Finding> {
     let downs = downs(service, world);
     if downs.is_empty() {
-        return refused_for_a_while::find(service, world);
+        let refused = refused_for_a_while::find(service, world);
+        let silent = || silent_for_a_while::find(service, world).into_iter().collect();
+        return if refused.is_empty() { silent() } else { refused };
     }
     downs.iter().map(|down| judge(service, down, world)).collect()
 }

@@ -12,6 +12,7 @@ mod findings;
 mod forwarding;
 mod lookups;
 mod merging;
+mod outages;
 mod paths;
 mod pipeline;
 #[path = "../recorded/files.rs"]

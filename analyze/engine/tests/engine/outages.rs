@@ -1,0 +1,90 @@
+//! What is away for a while, or cut off in the middle, and what only looks like it.
+
+use crate::support::{Outcome, analyzed};
+use crate::traffic::{BACK, MS, OUT, S, Talk, pod};
+use kcap_analyze::finding::Severity;
+use kcap_samples::file::Frame;
+use kcap_samples::packet::flags;
+use std::net::Ipv4Addr;
+
+const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 96, 0, 7), 5432);
+const PSH: u8 = flags::PSH | flags::ACK;
+
+fn client(n: u16) -> Talk {
+    Talk::new((pod(5), 40_000 + n), SERVER)
+}
+
+/// Connections that work, one each 200 ms.
+fn works(from: u16, count: u16, at: u64) -> Vec<Frame> {
+    (0..count).flat_map(|n| client(from + n).whole(at + u64::from(n) * 200 * MS)).collect()
+}
+
+fn alarms(outcome: &Outcome) -> Vec<&'static str> {
+    let severe = outcome.report.findings.iter().filter(|finding| finding.severity >= Severity::Warning);
+    severe.map(|finding| finding.code).collect()
+}
+
+#[test]
+fn a_server_that_is_away_for_a_while() {
+    let silent = |n: u16| client(100 + n).syns(14 * S + u64::from(n) * 2 * S, 3);
+    let all = || (0..4).flat_map(silent).collect::<Vec<_>>();
+    let outcome = analyzed([works(1, 60, S), all(), works(200, 20, 22 * S)].concat());
+    assert_eq!(alarms(&outcome), ["SVC004"]);
+    let finding = outcome.finding("SVC004");
+    assert_eq!((finding.severity, finding.counts["failed_connects"]), (Severity::Warning, 4));
+    assert!(finding.title.contains("answered no new connection for 8.0 s (4 attempts)"), "{}", finding.title);
+    // It went on serving meanwhile, so that what fails has another reason.
+    let meanwhile = works(300, 1, 17 * S);
+    let served = [works(1, 60, S), all(), meanwhile, works(200, 20, 22 * S)].concat();
+    assert!(!alarms(&analyzed(served)).contains(&"SVC004"));
+    // By lot four in a row are no wonder.
+    assert!(alarms(&analyzed([works(1, 4, S), all(), works(200, 4, 22 * S)].concat())).is_empty());
+}
+
+/// A connection that was served, idle, and asked again; the server's FIN comes so long after that.
+fn asked_again(n: u16, fin_after: u64) -> Vec<Frame> {
+    let mut talk = client(n);
+    let (at, fin) = (20 * S, flags::FIN | flags::ACK);
+    let mut frames = talk.handshake(S);
+    frames.extend([
+        talk.segment(S + 3 * MS, OUT, PSH, (1, 1), 200),
+        talk.segment(S + 5 * MS, BACK, PSH, (1, 201), 1000),
+        talk.segment(S + 6 * MS, OUT, flags::ACK, (201, 1001), 0),
+    ]);
+    let again = [0, 200, 600, 1400, 3000, 6200].into_iter().filter(|ms| *ms == 0 || ms * MS < fin_after);
+    frames.extend(again.map(|ms| talk.segment(at + ms * MS, OUT, PSH, (201, 1001), 200)));
+    frames.extend([
+        talk.segment(at + fin_after, BACK, fin, (1001, 201), 0),
+        talk.segment(at + fin_after + MS, OUT, flags::ACK, (401, 1002), 0),
+        talk.segment(at + fin_after + 2 * MS, BACK, flags::RST, (1001, 0), 0),
+    ]);
+    frames
+}
+
+#[test]
+fn a_fin_that_comes_long_after_the_request_did_not_meet_it() {
+    let codes = |fin_after| alarms(&analyzed([asked_again(1, fin_after), asked_again(2, fin_after)].concat()));
+    assert_eq!(codes(MS), ["APP002"]);
+    assert!(!codes(7 * S).contains(&"APP002"), "the way was cut meanwhile");
+}
+
+/// A request that is sent again for six seconds, and at last reset, if at all.
+fn unanswered(mut talk: Talk, reset: Option<u8>) -> Vec<Frame> {
+    let mut frames = talk.handshake(S);
+    frames.extend([
+        talk.segment(S + 3 * MS, OUT, PSH, (1, 1), 200),
+        talk.segment(S + 5 * MS, BACK, PSH, (1, 201), 1000),
+        talk.segment(S + 6 * MS, OUT, flags::ACK, (201, 1001), 0),
+    ]);
+    let again = [2000, 2200, 2600, 3400, 5000, 8200];
+    frames.extend(again.map(|ms| talk.segment(ms * MS, OUT, PSH, (201, 1001), 200)));
+    frames.extend(reset.map(|set| talk.segment(8201 * MS, BACK, set, (1001, 401), 0)));
+    frames
+}
+
+#[test]
+fn a_host_that_disowns_a_connection_is_neither_silent_nor_deaf() {
+    let codes = |reset| analyzed([works(10, 5, 10 * S), unanswered(client(1), reset)].concat()).codes();
+    assert!(codes(None).contains(&"APP005"));
+    assert!(!codes(Some(flags::RST)).contains(&"APP005"));
+}
