@@ -75,12 +75,18 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         let known = ["NAT007", "NAT002", "NAT008", "MTU001", "MTU003", "MTU004"]
             .iter()
             .any(|code| has_finding(world, code, to.addr));
-        if !known {
+        if !known && (deaf || !is_counted(from, to, world)) {
             let to = if by_orig { to } else { Endpoint { port: 0, ..to } };
             silent.entry((to, deaf)).or_default().add(flow, by_orig, from);
         }
     }
     silent.iter().map(|((to, deaf), silent)| judge(*to, *deaf, silent, world)).collect()
+}
+
+/// Whether a finding that says since when a server answers nothing new to a client counts what it left unanswered too.
+fn is_counted(from: Endpoint, to: Endpoint, world: &World<'_>) -> bool {
+    let cut = |finding: &&Finding| finding.counts.get("cut_connections").is_some_and(|count| *count > 0);
+    world.found(&["SVC004", "SVC008"]).filter(cut).any(|finding| finding.names(&to) && finding.names(&from.addr))
 }
 
 /// Whether another place saw what goes unanswered here. One that did not knows nothing of it, such as that of a pod which

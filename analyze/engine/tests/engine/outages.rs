@@ -1,7 +1,7 @@
 //! What is away for a while, or cut off in the middle, and what only looks like it.
 
 use crate::support::{Outcome, analyzed};
-use crate::traffic::{BACK, MS, OUT, S, Talk, pod};
+use crate::traffic::{BACK, MS, OUT, S, Talk, ip, pod};
 use kcap_analyze::finding::Severity;
 use kcap_samples::file::Frame;
 use kcap_samples::packet::flags;
@@ -87,4 +87,15 @@ fn a_host_that_disowns_a_connection_is_neither_silent_nor_deaf() {
     let codes = |reset| analyzed([works(10, 5, 10 * S), unanswered(client(1), reset)].concat()).codes();
     assert!(codes(None).contains(&"APP005"));
     assert!(!codes(Some(flags::RST)).contains(&"APP005"));
+}
+
+#[test]
+fn connections_that_are_cut_with_a_server_are_counted_there() {
+    let silent = |n: u16| client(100 + n).syns(3 * S + u64::from(n) * S, 3);
+    let cut = |talk: Talk| unanswered(talk, None);
+    let gone = [works(10, 5, S), cut(client(1)), cut(client(2)), silent(0), silent(1)].concat();
+    assert_eq!(alarms(&analyzed(gone.clone())), ["SVC008"]);
+    // What goes unanswered at another server is no part of it.
+    let other = Talk { server: (ip(10, 96, 0, 8), 5432), ..client(3) };
+    assert_eq!(alarms(&analyzed([gone, cut(other)].concat())), ["SVC008", "APP005"]);
 }
