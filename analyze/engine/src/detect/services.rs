@@ -280,12 +280,24 @@ impl Names {
 pub(crate) const SIBLING: &str = "the same clients reach neighbouring addresses on this port: this may be one dead \
                                   endpoint of a service (SVC002) whose own address the capture does not show";
 
-/// How bad a failure of this many attempts is: one may be a probe before its time, and one of several endpoints is
-/// another finding's matter.
+/// How bad a failure of this many attempts is: one may be a probe before its time, and one of several endpoints costs a
+/// share of what clients ask.
 pub(crate) fn severity(usual: Severity, attempts: u64, sibling: bool) -> Severity {
     match (sibling, attempts) {
-        (true, _) => Severity::Info,
-        (false, 0 | 1) => Severity::Warning.min(usual),
+        (true, 0 | 1) => Severity::Info,
+        (true, _) | (false, 0 | 1) => Severity::Warning.min(usual),
         _ => usual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::severity;
+    use crate::finding::Severity::{Error, Info, Warning};
+
+    #[test]
+    fn one_of_several_endpoints_costs_a_share() {
+        assert_eq!([1, 2, 20].map(|attempts| severity(Error, attempts, true)), [Info, Warning, Warning]);
+        assert_eq!([1, 2, 20].map(|attempts| severity(Error, attempts, false)), [Warning, Error, Error]);
     }
 }
