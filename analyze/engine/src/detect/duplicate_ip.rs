@@ -126,6 +126,9 @@ fn explain(conflict: &AddressConflict, macs: &[String], world: &World<'_>) -> St
         let times = count_of(conflict.returns.into(), "time");
         text.push_str(&format_args!(" It went back to one that had it before {times}.").to_string());
     }
+    if world.tunnels.iter().skip(1).any(|tunnel| [tunnel.a, tunnel.b].contains(&conflict.addr)) {
+        text.push_str(" It is an end of tunnels: what is sent to the pods of its node goes to either of them.");
+    }
     text
 }
 

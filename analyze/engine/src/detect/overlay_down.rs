@@ -34,7 +34,9 @@ const FEW: usize = 8;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
-    let unknown = pairs.iter().filter(|(pair, _)| !world.knows_pair(&["OVL001", "OVL004"], pair.a, pair.b));
+    let known =
+        |pair: &Pair| world.knows_pair(&["OVL001", "OVL004"], pair.a, pair.b) || world.has_double_end(pair.a, pair.b);
+    let unknown = pairs.iter().filter(|(pair, _)| !known(pair));
     unknown.filter_map(|(pair, units)| judge(*pair, units, world)).collect()
 }
 
@@ -67,10 +69,14 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
 /// Says what else it may be, which one end alone cannot tell.
 fn doubt(finding: &mut Finding, way: &OneWay) {
     let far = way.far;
-    // What worked before and is for one port may be one policy's, or one service's that hangs.
-    if way.since_ns.is_some() && way.ports == 1 {
-        finding.severity = Severity::Error;
-        finding.confidence = 0.5;
+    // What is for one port may be one policy's, or where it worked before, one service's that hangs.
+    match (way.ports, way.since_ns) {
+        (1, Some(_)) => {
+            finding.severity = Severity::Error;
+            finding.confidence = 0.5;
+        }
+        (1, None) => finding.confidence = 0.6,
+        _ => finding.rule_out("SVC004", "every attempt inside the tunnel is lost, whatever address and port it is for"),
     }
     finding
         .limits
@@ -98,7 +104,6 @@ fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], wo
     let frames = ways.iter().flat_map(|(_, view, _)| view.inside.frames.iter().copied());
     let family = pair.a.family();
     finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
-    finding.rule_out("SVC004", "every attempt inside the tunnel is lost, whatever address it is for");
     finding.fix.commands = vec![
         format!("iptables-save | grep -e DROP -e {}", pair.b),
         "ip -d link show type vxlan; ip -d link show type geneve; bridge fdb show".to_owned(),

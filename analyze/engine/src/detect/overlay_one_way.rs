@@ -39,11 +39,14 @@ struct Loss {
     to: Addr,
     how: String,
     confidence: f64,
+    /// What else looks the same.
+    limit: Option<String>,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
-    let unknown = pairs.iter().filter(|(pair, _)| !world.knows_pair(&["OVL004"], pair.a, pair.b));
+    let known = |pair: &Pair| world.knows_pair(&["OVL004"], pair.a, pair.b) || world.has_double_end(pair.a, pair.b);
+    let unknown = pairs.iter().filter(|(pair, _)| !known(pair));
     let lost = unknown.filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs, world)?)));
     lost.map(|(pair, units, loss)| judge(pair, units, &loss, world)).collect()
 }
@@ -82,13 +85,17 @@ fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss>
              firewall rule, or because the identifier, the inner MAC or the checksum is wrong",
             count_of(if worked_ns.is_none() { inside.stuck } else { stuck }, "handshake")
         );
-        return Some(Loss { from, to, how, confidence: 0.85 });
+        return Some(Loss { from, to, how, confidence: 0.85, limit: None });
     }
     let how = format!(
         "{handshakes} inside repeat SYN and SYN-ACK and none completes{since}, so the answers that leave {from} do not arrive \
          at {to}"
     );
-    Some(Loss { from, to, how, confidence: 0.85 })
+    let limit = format!(
+        "that they arrive and {to} drops them before or behind the tunnel looks the same from here: its firewall, reverse \
+         path filter or policy, a wrong checksum"
+    );
+    Some(Loss { from, to, how, confidence: 0.85, limit: Some(limit) })
 }
 
 /// One direction only, with attempts inside that need the other, which another capture has.
@@ -106,7 +113,7 @@ fn nothing_back(pair: Pair, unit: u32, way: &OneWay, units: &Units) -> Option<Lo
         "{sent} from {near} and none from {far} in one capture, both directions in another; {silent} inside stay \
          unanswered"
     );
-    Some(Loss { from: far, to: near, how, confidence: 0.95 })
+    Some(Loss { from: far, to: near, how, confidence: 0.95, limit: None })
 }
 
 /// One direction only, and a capture next to its receiver, or one that had it before, has nothing of it, though it has
@@ -133,7 +140,7 @@ fn nothing_there(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units
         "{sent} leave {near}, and a capture nearer to {far}, which has other connections of the two or \
          had these frames before, has none of them from then on; {silent} inside stay unanswered"
     );
-    Some(Loss { from: near, to: far, how, confidence: if shows_tunnels { 0.95 } else { 0.75 } })
+    Some(Loss { from: near, to: far, how, confidence: if shows_tunnels { 0.95 } else { 0.75 }, limit: None })
 }
 
 /// Connections of two nodes that show where a capture was taken.
@@ -183,7 +190,10 @@ fn lonely(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units>) -> O
         "{sent} from {near} to {far} and none back, while {near} exchanges packets with other nodes; {silent} inside \
          stay unanswered"
     );
-    Some(Loss { from: far, to: near, how, confidence: 0.75 })
+    let limit = format!(
+        "whether {far} gets what {near} sends, and its answers are lost, or gets nothing, cannot be told from here"
+    );
+    Some(Loss { from: far, to: near, how, confidence: 0.75, limit: Some(limit) })
 }
 
 /// Clocks of captures differ, and answers take their time.
@@ -207,6 +217,7 @@ fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
     let family = pair.a.family();
     finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
     finding.explanation = format!("Between the nodes {} and {}: {}.", pair.a, pair.b, loss.how);
+    finding.limits.extend(loss.limit.clone());
     finding.rule_out("SVC004", "the attempts are lost in the tunnel, whatever address they are for");
     finding.fix.commands = vec![
         format!("iptables-save | grep -e DROP -e {}", loss.from),

@@ -12,7 +12,7 @@ use super::services::Servers;
 use super::turns::Turns;
 use crate::Addr;
 use crate::Directory;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::packet::TCP;
 use crate::track::decoded::Decoded;
 use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
@@ -202,7 +202,14 @@ impl World<'_> {
     /// Whether a tunnel was found broken, so that what fails inside is its symptom.
     pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
         let Some(tunnel) = self.tunnel(tunnel) else { return false };
-        self.knows_pair(&["OVL001", "OVL002", "OVL003", "OVL004"], tunnel.a, tunnel.b)
+        let broken = || self.knows_pair(&["OVL001", "OVL002", "OVL003", "OVL004"], tunnel.a, tunnel.b);
+        self.has_double_end(tunnel.a, tunnel.b) || broken()
+    }
+
+    /// Whether two hosts own the address of an end of a tunnel, so that what is sent to it goes to either.
+    pub(crate) fn has_double_end(&self, a: Addr, b: Addr) -> bool {
+        let certain = |finding: &&Finding| finding.severity >= Severity::Error;
+        self.found(&["NET003"]).filter(certain).any(|finding| finding.names(&a) || finding.names(&b))
     }
 
     /// A tunnel by its number; 0 is none.

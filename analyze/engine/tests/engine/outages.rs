@@ -1,13 +1,14 @@
 //! What is away for a while, or cut off in the middle, and what only looks like it.
 
 use crate::support::{Outcome, analyzed};
-use crate::traffic::{BACK, MS, OUT, S, Talk, ip, pod};
+use crate::traffic::{BACK, MS, OUT, S, START_NS, Talk, ip, pod};
 use kcap_analyze::finding::Severity;
 use kcap_samples::file::Frame;
-use kcap_samples::packet::flags;
+use kcap_samples::packet::{Arp, Ethernet, build, flags, mac};
 use std::net::Ipv4Addr;
 
 const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 96, 0, 7), 5432);
+const NODES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 2)];
 const PSH: u8 = flags::PSH | flags::ACK;
 
 fn client(n: u16) -> Talk {
@@ -98,4 +99,46 @@ fn connections_that_are_cut_with_a_server_are_counted_there() {
     // What goes unanswered at another server is no part of it.
     let other = Talk { server: (ip(10, 96, 0, 8), 5432), ..client(3) };
     assert_eq!(alarms(&analyzed([gone, cut(other)].concat())), ["SVC008", "APP005"]);
+}
+
+/// Attempts at two pods through a tunnel that gives nothing back.
+fn lost(ports: [u16; 2]) -> Vec<Frame> {
+    let one = |n: u8| {
+        let server = (ip(10, 244, 2, n), ports[usize::from(n % 2)]);
+        Talk::new((pod(1), 41_000 + u16::from(n)), server).between(NODES[0], NODES[1]).syns(u64::from(n) * S, 4)
+    };
+    [Talk::new((pod(200), 50_000), (pod(201), 80)).whole(10 * MS), one(1), one(2)].concat()
+}
+
+/// Both hosts that own an address answer a question for it, three times.
+fn owned_twice(addr: Ipv4Addr) -> Vec<Frame> {
+    let asker = (mac(1), NODES[0]);
+    let frame = |at: u64, from: u32, arp: Arp| {
+        Frame::new(START_NS + at, build(&[Ethernet::new(from, 1).into(), arp.into()], b""))
+    };
+    let round = |at: u64| {
+        let answer = |n: u32| frame(at + u64::from(n) * MS, n, Arp::reply((mac(n), addr), asker));
+        [frame(at, 1, Arp::request(asker, addr)), answer(7), answer(8)]
+    };
+    [S, 3 * S, 5 * S].into_iter().flat_map(round).collect()
+}
+
+#[test]
+fn an_overlay_for_one_port_may_be_a_policy() {
+    let ruled_out = |ports| {
+        let outcome = analyzed(lost(ports));
+        let finding = outcome.finding("OVL002");
+        (finding.confidence > 0.7, finding.ruled_out.iter().any(|other| other.code == "SVC004"))
+    };
+    assert_eq!(ruled_out([80, 443]), (true, true));
+    assert_eq!(ruled_out([80, 80]), (false, false));
+}
+
+#[test]
+fn an_end_of_a_tunnel_that_two_hosts_own_is_the_cause() {
+    let outcome = analyzed([lost([80, 443]), owned_twice(NODES[1])].concat());
+    assert_eq!(alarms(&outcome), ["NET003"]);
+    assert!(outcome.finding("NET003").explanation.contains("an end of tunnels"));
+    let other = analyzed([lost([80, 443]), owned_twice(ip(192, 168, 0, 77))].concat());
+    assert!(alarms(&other).contains(&"OVL002"));
 }
