@@ -1,8 +1,9 @@
 use super::About;
+use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
 use super::lost_at_nat::{Lost, concern, confirm, lost};
 use super::world::World;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
@@ -19,7 +20,8 @@ pub(super) const ABOUT: About = About {
           resolution, probes.",
     how: "Connections to two or more destinations were seen before the node's translation and never behind it, although \
           others to the same destinations pass before or after; they vanish at the first point, where conntrack looks at \
-          a packet for the first time. Repeated SYNs share the fate.",
+          a packet for the first time. Repeated SYNs share the fate. A warning where it is one destination, of which three \
+          connections lose SYNs there and repetitions pass.",
     false_positives: "A policy drops later on the way, after the destination was translated, and always the same \
                       destinations. A clash of translated source ports hits one packet and lets its repetition pass \
                       (NAT003).",
@@ -41,7 +43,74 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for lost in all.iter().filter(|lost| is_dropped_first(lost)) {
         full.entry(world.group(lost.connection.front().orig.addr)).or_default().push(lost);
     }
-    full.into_iter().filter_map(|(group, full)| of_group(group, &full, world)).collect()
+    let found: Vec<Finding> = full.into_iter().filter_map(|(group, full)| of_group(group, &full, world)).collect();
+    if found.is_empty() { at_one(&all, world) } else { found }
+}
+
+/// New connections to one destination that vanish before it is translated, where others and repetitions pass: whether a
+/// full table or a limit drops them cannot be told.
+fn at_one(all: &[Lost<'_>], world: &World<'_>) -> Vec<Finding> {
+    let mut by_server: BTreeMap<Endpoint, Vec<&Lost<'_>>> = BTreeMap::new();
+    // Between two captures there is more than a node.
+    let here = |lost: &&Lost<'_>| lost.post.is_none_or(|post| post.unit == lost.pre.unit);
+    for lost in all.iter().filter(|lost| lost.pre.proto == TCP && !lost.snat).filter(here) {
+        by_server.entry(lost.connection.front().resp).or_default().push(lost);
+    }
+    let group = |lost: &[&Lost<'_>]| world.group(lost[0].connection.front().orig.addr);
+    // A rule that is always there lets no repetition pass, and one that comes and goes nothing meanwhile.
+    by_server.retain(|server, lost| {
+        let repeated = lost.len() >= REPEATED && lost.iter().any(|lost| lost.passed());
+        repeated && is_common(lost, group(lost), world) && some_pass(*server, lost, world)
+    });
+    let known = world.lacks_packets();
+    by_server.iter().filter(|_| !known).map(|(server, lost)| judge_one(*server, lost, world)).collect()
+}
+
+/// Whether other connections to the destination come about at the first SYN while these lose theirs.
+fn some_pass(server: Endpoint, lost: &[&Lost<'_>], world: &World<'_>) -> bool {
+    let kept = &world.facts.servers.kept;
+    let begins = lost.iter().map(|lost| lost.pre.first_ns);
+    let (Some(begin), Some(end)) = (begins.clone().min(), begins.max()) else { return false };
+    let at_once = |flow: &Flow| flow.from_orig.syns == 1 && (begin..=end).contains(&flow.first_ns);
+    let others = kept.sent_to(server).filter(|connection| connection.outcome == Outcome::Established);
+    others.filter(|connection| connection.endpoint().is_some()).any(|connection| connection.flows(kept).all(at_once))
+}
+
+/// Connections of one destination that lose SYNs on the node before it is no chance.
+const REPEATED: usize = 3;
+
+fn judge_one(server: Endpoint, lost: &[&Lost<'_>], world: &World<'_>) -> Finding {
+    let count = count_of(lost.len() as u64, "new connection");
+    let late = lost.iter().filter(|lost| lost.passed()).count();
+    let mut finding = Finding::of(&ABOUT, format!("SYNs of {count} to {server} vanish on the node"));
+    finding.severity = Severity::Warning;
+    finding.confidence = 0.6;
+    concern(&mut finding, lost, world, ABOUT.filter);
+    let endpoints = lost.iter().filter(|lost| lost.passed()).map(|lost| lost.connection.back().resp);
+    for endpoint in endpoints.collect::<BTreeSet<_>>().iter().filter(|at| **at != server).take(8) {
+        finding.about(Role::Endpoint, endpoint);
+    }
+    finding.counts.insert("late", late as i64);
+    finding.explanation = format!(
+        "SYNs of {count} to {server} were seen to reach the node and not behind its translation, while others pass at \
+         once; in {late} of them a repetition passed. The node drops what is new now and then: its conntrack table is \
+         full, a rule there limits new connections, or it sends a share of them to an endpoint of its own that is gone.",
+    );
+    finding.rule_out("SVC006", "the SYNs never reach a server");
+    finding.rule_out("NAT003", "the source of these connections is not translated");
+    confirm(&mut finding, world, "drop");
+    finding.fix.commands = commands();
+    finding.fix.commands.push(format!("kubectl get endpointslices -A -o wide   # of {server}: those on this node"));
+    finding.limits.push("only one destination is hit: a full table mostly hits whatever is new".to_owned());
+    finding
+}
+
+fn commands() -> Vec<String> {
+    vec![
+        "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max".to_owned(),
+        "dmesg | grep 'nf_conntrack: table full'".to_owned(),
+        "conntrack -S | grep -o 'drop=[0-9]*'".to_owned(),
+    ]
 }
 
 /// What those lose who have to do with each other.
@@ -94,11 +163,7 @@ fn judge(group: Option<u32>, full: &[&Lost<'_>], destinations: &BTreeSet<Endpoin
     finding.rule_out("NAT003", "repetitions vanish as well, and before the translation");
     finding.rule_out("SVC006", "the packets never reach a server");
     confirm(&mut finding, world, "drop");
-    finding.fix.commands = vec![
-        "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max".to_owned(),
-        "dmesg | grep 'nf_conntrack: table full'".to_owned(),
-        "conntrack -S | grep -o 'drop=[0-9]*'".to_owned(),
-    ];
+    finding.fix.commands = commands();
     finding
 }
 
