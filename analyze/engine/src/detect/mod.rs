@@ -37,6 +37,7 @@ mod listen_overflow;
 mod lookups;
 mod losses;
 mod lost_at_nat;
+mod lost_syns;
 mod lot;
 mod mtu_black_hole;
 mod mtu_mismatch;

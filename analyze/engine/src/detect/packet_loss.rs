@@ -1,6 +1,7 @@
 use super::About;
 use super::evidence::count_of;
 use super::losses::{Group, Lossy, groups, has_finding, overtaken};
+use super::lost_syns;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -20,7 +21,8 @@ pub(super) const ABOUT: About = About {
           acknowledgements, tail loss probe), whether its first transmission passed here (then it was lost behind this \
           place) or not (then before it, if something later of its sender shows that it was sent), and whether the other \
           end acknowledged it in the end. With several places the loss lies between the last that saw it twice and the \
-          first that saw it once.",
+          first that saw it once. SYNs count where one capture has the first and the next on the way only a repetition, in \
+          three connections and one of fifty.",
     false_positives: "Not counted are needless resends (proven by D-SACK, timestamps or an acknowledgement that came too \
                       early), resends whose acknowledgement was lost (one came later than any is held back), reordering \
                       (IP identification or timestamp is older than that of the segments before), copies that the \
@@ -43,7 +45,9 @@ const LONG_NS: i64 = 1_000_000_000;
 fn find(world: &World<'_>) -> Vec<Finding> {
     let lossy = groups(world, |lossy| lossy.losses.lost() > 0 && is_loss(lossy, world));
     let needless = overtaken(world);
-    lossy.iter().map(|group| judge(group, &needless, world)).collect()
+    let mut found: Vec<Finding> = lossy.iter().map(|group| judge(group, &needless, world)).collect();
+    found.extend(lost_syns::find(world, &found));
+    found
 }
 
 /// Whether segments are rather overtaken than lost: their sender heard of gaps, hardly ever of nothing, and of as many
