@@ -11,18 +11,17 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 pub(crate) fn run(args: &SchemaArgs, streams: &Streams) -> Result<Exit, Failure> {
-    let text = match &args.of {
-        SchemaOf::Report => kcap_report::schema::REPORT.to_owned(),
+    match &args.of {
+        SchemaOf::Report => streams.print_plain(kcap_report::schema::REPORT.as_bytes())?,
         SchemaOf::Tables { output, tables } => {
             let tables = chosen(tables)?;
             match output {
-                TablesFormat::Text => text(&tables, streams.width()),
-                TablesFormat::Md => markdown(&tables),
-                TablesFormat::Json => format!("{:#}\n", describe(&tables)),
+                TablesFormat::Text => streams.print(text(&tables, streams.width()).as_bytes())?,
+                TablesFormat::Md => streams.print_plain(markdown(&tables).as_bytes())?,
+                TablesFormat::Json => streams.print_plain(format!("{:#}\n", describe(&tables)).as_bytes())?,
             }
         }
-    };
-    streams.print_plain(text.as_bytes())?;
+    }
     Ok(Exit::Done)
 }
 

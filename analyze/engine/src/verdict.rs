@@ -67,14 +67,29 @@ pub(crate) fn ladder(world: &World<'_>, findings: &[Finding], connections: &Conn
     let prohibited = findings.iter().any(|finding| finding.code == "SVC005" && finding.title.contains("prohibited"));
     let failed = connections.refused + connections.unanswered + connections.rejected;
     Ladder {
-        dns: share(dns.answered as i64, dns.silent as i64),
-        endpoints: share(connections.established, connections.refused),
+        dns: told(findings, share(dns.answered as i64, dns.silent as i64), |code| code.starts_with("DNS")),
+        endpoints: told(findings, share(connections.established, connections.refused), |code| ENDPOINTS.contains(&code)),
         pod_ip: if found("NET004") { Rung::Broken } else { share(connections.established, 0) },
         policy: if prohibited { Rung::Broken } else { Rung::NotSeen },
         overlay: overlay(world, findings.iter().any(|f| f.code.starts_with("OVL") && f.severity > Severity::Info)),
         mtu: mtu(world, findings),
-        tcp: share(connections.established, failed),
+        tcp: told(findings, share(connections.established, failed), is_of_tcp),
     }
+}
+
+/// What is wrong with who is behind a service.
+const ENDPOINTS: [&str; 6] = ["SVC001", "SVC002", "SVC003", "SVC008", "SVC009", "NAT008"];
+
+/// Whether connections themselves suffer, and not only what is said on them.
+fn is_of_tcp(code: &str) -> bool {
+    let ends = ["APP002", "APP003", "APP005", "APP007"];
+    ["NET", "NAT", "SVC"].iter().any(|area| code.starts_with(area)) || ends.contains(&code)
+}
+
+/// A rung that holds by its counts, unless something that is wrong with it was found.
+fn told(findings: &[Finding], rung: Rung, is_about: fn(&str) -> bool) -> Rung {
+    let mut wrong = findings.iter().filter(|finding| finding.severity > Severity::Info);
+    if rung == Rung::Ok && wrong.any(|finding| is_about(finding.code)) { Rung::Degraded } else { rung }
 }
 
 fn mtu(world: &World<'_>, findings: &[Finding]) -> Rung {

@@ -47,6 +47,8 @@ fn verdict(page: &mut Page, report: &Report) {
 fn nothing_found(report: &Report) -> &'static str {
     if report.captures.iter().all(|capture| capture.packets == 0) {
         "There is no packet to judge"
+    } else if report.summary.protocols.is_empty() {
+        "Nothing was seen that can be judged"
     } else {
         "No problem found"
     }

@@ -246,7 +246,7 @@ pub(super) fn drained() -> String {
 /// What tells why a server ended.
 pub(super) fn commands(server: Addr) -> Vec<String> {
     vec![
-        format!("kubectl get pods,endpointslices -A -o wide | grep {server}"),
+        format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {server}"),
         "kubectl describe pod POD   # Last State, Exit Code, Reason".to_owned(),
         "kubectl logs POD --previous".to_owned(),
     ]

@@ -125,7 +125,7 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     finding.rule_out("SVC004", "the attempts are answered, not ignored");
     finding.rule_out("SVC002", "no connection to the address succeeds, so it is not one endpoint of several");
     finding.fix.commands = vec![
-        format!("kubectl get pods,endpointslices -A -o wide | grep {}", server.addr),
+        format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
         "kubectl exec POD -- ss -ltn".to_owned(),
     ];
     finding.capture_next = Some(format!(

@@ -60,7 +60,7 @@ fn judge(service: &Service, failing: &Failing<'_>, codes: &BTreeSet<(Addr, IcmpC
     finding.rule_out("SVC004", "the attempts are answered by ICMP, not ignored");
     finding.rule_out("NET004", "the errors do not say that the host or network cannot be reached");
     finding.fix.commands = vec![
-        format!("kubectl get endpointslices -A -o wide | grep {}", server.addr),
+        format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
         "kubectl get networkpolicy -A -o yaml".to_owned(),
         format!("iptables-save | grep -e REJECT -e {}", server.addr),
     ];

@@ -131,7 +131,7 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
     finding.rule_out("SVC005", "no ICMP error came back");
     finding.fix.commands = vec![
         "kubectl get networkpolicy -A -o yaml".to_owned(),
-        format!("kubectl get pods,services,endpointslices -A -o wide | grep {}", server.addr),
+        format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
     ];
     finding.capture_next = Some(last.map_or_else(|| anywhere(server.addr), |last| last.next()));
     finding

@@ -104,7 +104,7 @@ fn judge(conflict: &AddressConflict, world: &World<'_>) -> Finding {
     finding.fix.commands = vec![
         format!("arping -D -I eth0 {addr}"),
         format!("ip neigh show {addr}; bridge fdb show | grep -e {}", macs.join(" -e ")),
-        format!("kubectl get pods,nodes -A -o wide | grep {addr}"),
+        format!("kubectl get pods,nodes -A -o wide | grep -wF {addr}"),
     ];
     finding
 }

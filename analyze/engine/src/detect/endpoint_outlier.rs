@@ -116,7 +116,7 @@ impl<'a> SlowShare<'a> {
         );
         finding.rule_out("NET006", "its host acknowledges requests at once: the application takes the time");
         finding.fix.commands = vec![
-            format!("kubectl get pods -A -o wide | grep {}", at.addr),
+            format!("kubectl get pods -A -o wide | grep -wF {}", at.addr),
             "kubectl top pod POD --containers".to_owned(),
         ];
         finding
@@ -160,7 +160,7 @@ fn judge(service: Endpoint, endpoint: Endpoint, of: &[(Endpoint, &Usage)], lossy
     finding.explanation = format!("Endpoints of {service}: {}.", some_of(lines, 6));
     finding.rule_out("NET006", "its siblings are reached quickly from the same clients");
     finding.fix.commands = vec![
-        format!("kubectl get pods -A -o wide | grep {}", endpoint.addr),
+        format!("kubectl get pods -A -o wide | grep -wF {}", endpoint.addr),
         "kubectl top pods -n NAMESPACE".to_owned(),
     ];
     finding

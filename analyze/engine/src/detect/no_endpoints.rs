@@ -77,7 +77,7 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     finding
         .rule_out("SVC005", "the error comes from the client's own node and says neither \"prohibited\" nor \"host\"");
     finding.fix.commands = vec![
-        format!("kubectl get services -A -o wide | grep {}", server.addr),
+        format!("kubectl get services -A -o wide | grep -wF {}", server.addr),
         "kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME".to_owned(),
         "kubectl get pods -n NAMESPACE --show-labels".to_owned(),
     ];

@@ -150,7 +150,7 @@ fn judge(target: Addr, signs: &Signs<'_>, fronts: &BTreeMap<Addr, Addr>, world: 
     finding.explanation = explain(target, signs, requests, &hops);
     finding.rule_out("SVC004", "a host on the way says, or shows by ARP, that it cannot reach the address");
     finding.fix.commands = vec![
-        format!("kubectl get pods,nodes -A -o wide | grep {target}"),
+        format!("kubectl get pods,services,nodes -A -o wide | grep -wF {target}"),
         format!("ip route get {target}"),
         format!("ip neigh show {target}"),
     ];

@@ -94,7 +94,7 @@ fn judge(service: &Service, away: &Away, world: &World<'_>) -> Finding {
     finding.rule_out("SVC003", "it is not only refused: some got no answer at all");
     finding.fix.commands = vec![
         "kubectl get nodes; kubectl get events -A --sort-by=.lastTimestamp | tail -50".to_owned(),
-        format!("kubectl get pods -A -o wide | grep {}   # restarts, age", server.addr),
+        format!("kubectl get pods -A -o wide | grep -wF {}   # restarts, age", server.addr),
     ];
     finding.capture_next = Some("on the server's node: how far the SYNs get while it lasts".to_owned());
     finding

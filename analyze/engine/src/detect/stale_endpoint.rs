@@ -336,7 +336,7 @@ fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
         None => (server.addr, "services,endpointslices"),
     };
     finding.fix.commands = vec![
-        format!("kubectl get {what} -A -o wide | grep {at}"),
+        format!("kubectl get {what} -A -o wide | grep -wF {at}"),
         "kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME -o yaml".to_owned(),
     ];
     if dead.endpoint.is_none() {

@@ -20,7 +20,7 @@ fn codes(outcome: &Outcome, alarms_only: bool) -> BTreeSet<&'static str> {
 const GENERAL: [(&str, &[&str]); 4] = [
     ("DNS003", &["DNS016"]),
     ("DNS004", &["DNS003", "DNS005", "DNS014", "DNS016", "DNS017"]),
-    ("SVC003", &["SVC002", "SVC008"]),
+    ("SVC003", &["APP008", "SVC002", "SVC008"]),
     ("SVC004", &["NET004", "OVL002", "SVC002", "SVC008", "SVC011", "SVC012"]),
 ];
 
