@@ -23,8 +23,8 @@ pub(super) const ABOUT: About = About {
           like any SYN; or the SYN under that translation gets none, and its repetition is balanced anew and answered. Or \
           SYNs of an address to itself, seen elsewhere than on loopback, get no answer, and none ever does.",
     false_positives: "With masquerading the copy that arrives has the bridge's address as its source and is answered.",
-    fix: "Turn hairpin mode on for the CNI's bridge ports (hairpinMode, or kubelet's promiscuous-bridge), and let \
-          kube-proxy masquerade such traffic (clusterCIDR set, or --masquerade-all).",
+    fix: "Turn hairpin mode on for the CNI's bridge ports (hairpinMode in its configuration), and see whether \
+          kube-proxy's rule that masquerades a pod's traffic to itself is there (KUBE-MARK-MASQ in its KUBE-SEP chain).",
     filter: "tcp.flags == 2",
     judge: find,
 };

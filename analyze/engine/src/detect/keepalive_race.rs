@@ -144,12 +144,17 @@ fn tell_crossed(finding: &mut Finding, races: &Races<'_>, what: &str, proven: bo
         idle_in_words(timeout_ns(races)),
     );
     finding.rule_out("SVC008", "the server did not take the request: its FIN does not acknowledge it");
-    finding.fix.yaml = Some(
+    finding.fix.yaml = shorter(timeout_ns(races).map(|(ns, _)| ns));
+}
+
+/// The proxy's setting that is shorter than the server's timeout, in whole seconds, where there is one.
+fn shorter(timeout_ns: Option<i64>) -> Option<String> {
+    let seconds = timeout_ns.map_or(4, |ns| (ns - 1) / 1_000_000_000);
+    let setting = format!(
         "# ingress-nginx ConfigMap: idle connections to upstreams leave before the server closes them\ndata:\n  \
-         upstream-keepalive-timeout: \"4\"   # seconds; below the server's own timeout\n  proxy-next-upstream: \"error \
-         timeout\"\n"
-            .to_owned(),
+         upstream-keepalive-timeout: \"{seconds}\"   # seconds; below the server's own timeout\n"
     );
+    (seconds > 0).then_some(setting)
 }
 
 /// The client had the FIN long before.

@@ -219,11 +219,13 @@ pub(super) fn advise(finding: &mut Finding, group: &[&ClientLookups]) {
     let ndots = what_if.best_ndots().unwrap_or(2);
     let saved = what_if.saved(ndots as usize - 1);
     let broken = what_if.costs[ndots as usize - 1].broken;
+    let fewer = (saved > 0).then(|| format!("{saved} queries fewer in this capture"));
+    let but = (broken > 0).then(|| format!("but {} need a search list", count_of(broken, "lookup")));
+    let effect = [fewer, but].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let effect = if effect.is_empty() { effect } else { format!(" ({effect})") };
     let mut text = format!(
-        "Set ndots to {ndots} in the dnsConfig of these pods ({saved} queries fewer in this capture{}), or write names \
-         with a dot at the end where the program allows it; TLS server names and Host headers stay without it, and \
-         some programs take it badly.",
-        if broken > 0 { format!(", but {} need a search list", count_of(broken, "lookup")) } else { String::new() },
+        "Set ndots to {ndots} in the dnsConfig of these pods{effect}, or write names with a dot at the end where the \
+         program allows it; TLS server names and Host headers stay without it, and some programs take it badly.",
     );
     if group.iter().any(|client| client.stack() == Stack::Musl) {
         text += " Never ndots:1 with musl (Alpine): it does not search a name that has as many dots, so svc.namespace \
