@@ -15,17 +15,18 @@ pub(super) const ABOUT: About = About {
     what: "A node begins WireGuard handshakes with another again and again, and none is answered.",
     why: "Without a handshake nothing passes the encrypted overlay between the two nodes. The other end is down, its UDP \
           port is blocked, or it does not know the key.",
-    how: "Three or more handshake initiations since the peer's last message of any kind. A peer that is there answers \
-          within a round trip; the next initiation comes after 5 s. What is inside is encrypted and not judged.",
-    false_positives: "One initiation every two minutes is the usual change of keys, and is answered.",
+    how: "Three or more handshake initiations since the peer's last message of any kind, some seconds apart. A peer that \
+          is there answers within a round trip; the next initiation comes after 5 s. What is inside is encrypted and not \
+          judged.",
+    false_positives: "One initiation every two minutes is the usual change of keys, whether its answer is seen or not.",
     fix: "Compare the public keys on both nodes, and allow the UDP port both ways: 51820 and 51821 (Calico), 51871 \
           (Cilium).",
     filter: "wg.type == 1 || wg.type == 2",
     judge: find,
 };
 
-/// Initiations that make a pattern: 10 s in vain.
-const INITIATIONS: u64 = 3;
+/// Initiations again that make a pattern: 10 s in vain.
+const RETRIES: u64 = 2;
 
 /// Who begins, with whom.
 type Way = (Addr, Addr);
@@ -40,7 +41,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         let both = [(tunnel.a, tunnel.b, handshakes.a, usage.ba), (tunnel.b, tunnel.a, handshakes.b, usage.ab)];
         for (from, to, unanswered, back) in both {
             *answers.entry((from, to)).or_default() += back.frames;
-            if unanswered.initiations >= INITIATIONS {
+            if unanswered.retries >= RETRIES {
                 ways.entry((from, to)).or_default().push((unanswered, usage.port));
             }
         }

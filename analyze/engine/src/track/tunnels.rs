@@ -110,6 +110,8 @@ pub struct Handshakes {
 pub struct Unanswered {
     /// Initiations, copies at several points left out.
     pub initiations: u64,
+    /// Those that came soon after the one before, for want of an answer.
+    pub retries: u64,
     /// First and last.
     pub span_ns: (i64, i64),
     /// Their frames, a few.
@@ -133,6 +135,8 @@ pub struct Way {
 const INITIATION: u32 = 148;
 /// A peer begins again 5 s later at the soonest; what comes sooner is the same message at another point.
 const SAME_INITIATION_NS: i64 = 1_000_000_000;
+/// It begins again every 5 s while nobody answers, and changes keys after 120 s (`REKEY_TIMEOUT`, `REKEY_AFTER_TIME`).
+const RETRY_NS: i64 = 30_000_000_000;
 
 impl Handshakes {
     fn take(&mut self, outer: &Outer, from_a: bool, ns: i64, frame: FrameId) {
@@ -149,9 +153,11 @@ impl Handshakes {
 
 impl Unanswered {
     fn begin(&mut self, ns: i64, frame: FrameId) {
-        if self.initiations > 0 && ns.saturating_sub(self.span_ns.1) < SAME_INITIATION_NS {
+        let since_ns = ns.saturating_sub(self.span_ns.1);
+        if self.initiations > 0 && since_ns < SAME_INITIATION_NS {
             return;
         }
+        self.retries += u64::from(self.initiations > 0 && since_ns < RETRY_NS);
         self.span_ns = (if self.initiations == 0 { ns } else { self.span_ns.0 }, ns);
         self.initiations += 1;
         self.frames.push(frame);
