@@ -19,8 +19,9 @@ pub(crate) const ABOUT: About = About {
     why: "What this server does not know itself it cannot look up there: names outside of the cluster fail or are slow.",
     how: "Three or more questions for NS of the root to one server, at most 2 s apart, none of which is answered; an ICMP \
           error is no answer.",
-    false_positives: "Once a probe is answered the server is back, and this is a warning only. Single questions for NS of \
-                      the root are how any resolver begins.",
+    false_positives: "Once a probe is answered the server is back, and this is a warning only. Where the capture shows no \
+                      answers to anybody it is information only. Single questions for NS of the root are how any \
+                      resolver begins.",
     fix: "Check the upstream's address in the forward plugin (or in the resolv.conf of the node that CoreDNS runs on), and \
           whether UDP and TCP port 53 reach it from the DNS pods.",
     filter: "dns.qry.name == \"<Root>\" && dns.qry.type == 2",
@@ -80,20 +81,29 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     by_server(probes.iter()).iter().map(|(server, probes)| judge(*server, probes, world)).collect()
 }
 
+/// Why it may be nothing.
+const HIDDEN: &str = "no answer to anybody is seen at this point: a capture filter may hide them";
+
 fn judge(server: Endpoint, probes: &[Query], world: &World<'_>) -> Finding {
     let asked = count_of(probes.len() as u64, "probe");
     let mut finding = Finding::of(&ABOUT, format!("upstream {server} answers none of {asked}"));
     finding.of_queries(probes, &server_filter(server), world);
     finding.counts.insert("queries", probes.len() as i64);
     finding.counts.insert("unanswered", probes.iter().map(|query| i64::from(query.unanswered)).sum());
+    let dns = &world.facts.dns;
+    let visible = probes.iter().any(|query| dns.sees_answers(query) || dns.hears_others(query.client.addr));
     let last_ns = probes.iter().map(|query| query.first_ns).max().unwrap_or_default();
     let is_back =
         self::probes(world).any(|query| query.server == server && query.is_answered() && query.first_ns > last_ns);
     if is_back {
         finding.severity = Severity::Warning;
     }
+    if !visible {
+        (finding.severity, finding.confidence) = (Severity::Info, 0.4);
+        finding.limits.push(HIDDEN.to_owned());
+    }
     let then = if is_back { " After that it answered again." } else { "" };
-    let others = world.facts.dns.queries().iter().filter(|query| query.server == server && query.qtype != NS);
+    let others = dns.queries().iter().filter(|query| query.server == server && query.qtype != NS);
     let lost = others.filter(|query| query.unanswered > 0).count();
     finding.counts.insert("other_queries_unanswered", lost as i64);
     finding.explanation = format!(
