@@ -99,6 +99,7 @@ fn odd(cold: &Cold) -> Option<Box<Odd>> {
     });
     let rejection = more.icmp.map(|icmp| Rejection {
         from: icmp.from,
+        of_orig: icmp.of == cold.orig,
         icmp: icmp.icmp,
         ttl: icmp.ttl,
         frame: icmp.frame,

@@ -98,13 +98,13 @@ fn mark(flows: &mut Flows, quote: &Quote, icmp: IcmpCode, packet: &Packet, frame
     if icmp.is_too_big() {
         note_too_big(flows, quote, packet.ts_ns);
     }
-    let Some((slot, _)) = flows.find(&quoted(quote)) else { return false };
+    let Some((slot, of)) = flows.find(&quoted(quote)) else { return false };
     let Some(cold) = flows.cold(slot) else { return false };
     let known = &mut cold.more_mut().icmp;
     match known {
         Some(seen) => seen.count += 1,
         None => {
-            *known = Some(IcmpSeen { from: packet.src, icmp, ttl: packet.ttl, frame, count: 1 });
+            *known = Some(IcmpSeen { from: packet.src, of, icmp, ttl: packet.ttl, frame, count: 1 });
         }
     }
     flows.charge(slot as usize);

@@ -228,7 +228,8 @@ impl Dns {
     /// Takes a connection.
     pub(crate) fn flow(&mut self, flow: &Flow) {
         if flow.resp.port == PORT {
-            let unreachable = flow.rejection().is_some_and(|rejection| rejection.icmp.is_unreachable());
+            // One about an answer says that its client has given up.
+            let unreachable = flow.rejection().is_some_and(|error| error.of_orig && error.icmp.is_unreachable());
             if flow.proto != TCP && unreachable && self.rejected.len() < MAX_PAIRS {
                 self.rejected.insert(flow.orig);
             }

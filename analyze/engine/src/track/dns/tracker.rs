@@ -226,7 +226,7 @@ impl Dns {
         });
         if let Some(open) = slot.and_then(|slot| self.slots.get_mut(slot as usize)?.as_mut()) {
             let frame = source.frame(packet);
-            open.reject(Rejection { from: packet.src, icmp, ttl: packet.ttl, frame, count: 1 });
+            open.reject(Rejection { from: packet.src, of_orig: true, icmp, ttl: packet.ttl, frame, count: 1 });
         }
     }
 

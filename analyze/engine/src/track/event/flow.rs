@@ -140,6 +140,8 @@ pub struct Reset {
 pub struct Rejection {
     /// Who sent it.
     pub from: Addr,
+    /// Whether it is about what the originator sent, and not about an answer.
+    pub of_orig: bool,
     /// Type and code.
     pub icmp: IcmpCode,
     /// Its TTL.

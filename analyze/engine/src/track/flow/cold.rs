@@ -31,6 +31,8 @@ pub(crate) struct ResetSeen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IcmpSeen {
     pub(crate) from: crate::Addr,
+    /// Whose packet it is about.
+    pub(crate) of: End,
     pub(crate) icmp: IcmpCode,
     pub(crate) ttl: u8,
     pub(crate) frame: FrameId,
