@@ -183,7 +183,15 @@ pub struct Packet {
 
 const _: () = assert!(size_of::<Packet>() <= 104, "Packet is copied for every frame");
 
+/// Bytes of a TCP header up to the window's end.
+const WINDOW_END: u32 = 16;
+
 impl Packet {
+    /// Whether the sender says that it can take nothing more: a window that the capture cut off is none.
+    pub(crate) fn closes_window(&self) -> bool {
+        self.window == 0 && self.l4_caplen >= WINDOW_END
+    }
+
     /// Transport payload's place in the chunk.
     pub fn payload_offset(&self) -> u32 {
         self.l4_offset.saturating_add(self.l4_header_len.into())

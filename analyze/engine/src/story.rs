@@ -93,7 +93,7 @@ impl Story {
             _ if side.rare.counts().out_of_order > holes => "fills a gap",
             _ if packet.flags.is_syn() && syns > 0 => "asks again",
             _ if packet.flags.any(TcpFlags::RST) => "resets the connection",
-            _ if packet.window == 0 => "cannot take more",
+            _ if packet.closes_window() => "cannot take more",
             _ => "",
         };
         if !note.is_empty() {

@@ -65,7 +65,7 @@ fn sum_up(hot: &Hot, cold: &Cold, unit: u32, evicted: bool, tcp_orig: TcpSide, t
         first: cold.first,
         state: state(hot, cold),
         rtt_resp_ns: cold.handshake.syn_ns.until(cold.handshake.syn_ack_ns).filter(|_| from_orig.syns <= 1).into(),
-        rtt_orig_ns: cold.handshake.syn_ack_ns.until(cold.handshake.ack_ns).filter(|_| from_resp.syns <= 1).into(),
+        rtt_orig_ns: cold.handshake.rtt_orig_ns().filter(|_| from_resp.syns <= 1).into(),
         syn_ns: cold.handshake.syn_ns,
         from_orig,
         from_resp,

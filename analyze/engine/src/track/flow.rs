@@ -237,7 +237,7 @@ impl Hot {
     pub(crate) fn is_usual(&self, packet: &Packet, end: End) -> bool {
         let usual = if packet.payload_len > 0 { Seen::DATA } else { Seen::ACK };
         let special = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
-        self.seen[end as usize] & usual != 0 && !packet.flags.any(special) && packet.window != 0
+        self.seen[end as usize] & usual != 0 && !packet.flags.any(special) && !packet.closes_window()
     }
 
     #[inline]
@@ -314,7 +314,7 @@ impl Hot {
         let opens = cold.handshake.syn_ack_ns.is_some() && !cold.handshake.ack_ns.is_some() && end == cold.orig;
         let acknowledges = packet.flags.any(TcpFlags::ACK) && !packet.flags.any(TcpFlags::RST);
         if opens && acknowledges && self.is_vantage(packet, end) {
-            cold.handshake.ack_ns.note(packet.ts_ns);
+            cold.handshake.take_ack(packet);
         }
         if packet.payload_len > 0 {
             cold.data_ns[end as usize].note(packet.ts_ns);
@@ -322,7 +322,7 @@ impl Hot {
         } else if !packet.flags.any(TcpFlags::FIN | TcpFlags::RST) {
             self.mark_once(cold, end, Seen::ACK, b'a');
         }
-        if packet.window == 0 && !packet.flags.any(TcpFlags::RST) {
+        if packet.closes_window() && !packet.flags.any(TcpFlags::RST) {
             self.mark_once(cold, end, Seen::ZERO_WINDOW, b'w');
         }
     }

@@ -4,7 +4,7 @@ use super::event::FrameId;
 use super::key::End;
 use super::maybe::MaybeNs;
 use super::tcp::resend::{Resend, Trigger, Verdict};
-use crate::packet::Packet;
+use crate::packet::{Packet, TcpFlags};
 use crate::wire::tcp::TcpOptions;
 
 /// What one end announced in its SYN.
@@ -25,15 +25,20 @@ pub(crate) struct Hello {
 
 /// In `Hello::shape`, where no window scale is announced.
 const NO_SCALE: u8 = 0xff;
+/// In `Hello::shape`: it takes selective acknowledgements; the capture cut its options.
+const SACK: u32 = 1;
+const CUT: u32 = 2;
 
 impl Hello {
     /// A SYN's.
     pub(crate) fn of(packet: &Packet, options: &TcpOptions) -> Self {
         let scale = options.window_scale.unwrap_or(NO_SCALE);
+        let sack = if options.sack_permitted { SACK } else { 0 };
+        let cut = if packet.l4_caplen < packet.l4_header_len.into() { CUT } else { 0 };
         Self {
             isn: packet.seq,
             tsval: packet.tsval,
-            shape: u32::from(packet.window) << 16 | u32::from(scale) << 8 | u32::from(options.sack_permitted),
+            shape: u32::from(packet.window) << 16 | u32::from(scale) << 8 | sack | cut,
             mss: options.mss.unwrap_or_default(),
             stamped: packet.bits.has_timestamps(),
             seen: true,
@@ -60,9 +65,14 @@ impl Hello {
         Some((self.shape >> 8) as u8).filter(|scale| self.seen && *scale != NO_SCALE)
     }
 
-    /// Whether it takes selective acknowledgements.
+    /// Whether the capture cut its options, so that one which is not there may have been.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.shape & CUT != 0
+    }
+
+    /// Whether it takes selective acknowledgements, so far as can be told: everybody does.
     fn may_sack(&self) -> bool {
-        self.seen && self.shape & 1 != 0
+        !self.seen || self.shape & (SACK | CUT) != 0
     }
 
     /// The window that a SYN announced.
@@ -85,6 +95,8 @@ pub(crate) struct Handshake {
     pub(crate) syn_ns: MaybeNs,
     pub(crate) syn_ack_ns: MaybeNs,
     pub(crate) ack_ns: MaybeNs,
+    /// Whether that was the acknowledgement which ends the handshake, and not what came later without it in the capture.
+    pub(crate) prompt: bool,
     pub(crate) hello: [Hello; 2],
     asked: [Asked; 2],
     /// Whether an end sent its SYN again, so that the time to its answer measures nothing (Karn).
@@ -134,24 +146,34 @@ impl Handshake {
         })
     }
 
+    /// Takes what the originator acknowledges first. Where filters leave out bare acknowledgements that is its FIN, for
+    /// which it took its time, or what follows an answer.
+    pub(crate) fn take_ack(&mut self, packet: &Packet) {
+        self.ack_ns.note(packet.ts_ns);
+        let [own, peer] = [self.orig, self.orig.other()].map(|end| self.hello[end as usize]);
+        let is_next = |hello: Hello, number: u32| !hello.seen || number == hello.isn.wrapping_add(1);
+        self.prompt = !packet.flags.any(TcpFlags::FIN) && is_next(own, packet.seq) && is_next(peer, packet.ack);
+    }
+
+    /// From the SYN-ACK to the acknowledgement that ends the handshake.
+    pub(crate) fn rtt_orig_ns(&self) -> Option<i64> {
+        self.syn_ack_ns.until(self.ack_ns).filter(|_| self.prompt)
+    }
+
     /// Whether both SYNs were seen.
     pub(crate) fn is_whole(&self) -> bool {
         self.hello.iter().all(|hello| hello.seen)
     }
 
-    /// Whether both ends may acknowledge selectively; where a SYN is missing, they may as everybody does.
+    /// Whether both ends may acknowledge selectively; where a SYN or its options are missing, they may as everybody does.
     pub(crate) fn may_sack(&self) -> bool {
-        self.hello.iter().all(|hello| hello.may_sack() || !hello.seen)
+        self.hello.iter().all(Hello::may_sack)
     }
 
     /// The round trip from the vantage to who receives what `sender` sends.
     pub(crate) fn rtt_ns(&self, sender: End) -> Option<i64> {
-        let (from, to, who) = if sender == self.orig {
-            (self.syn_ns, self.syn_ack_ns, self.orig)
-        } else {
-            (self.syn_ack_ns, self.ack_ns, self.orig.other())
-        };
-        from.until(to).filter(|_| !self.repeated[who as usize])
+        let rtt_ns = if sender == self.orig { self.syn_ns.until(self.syn_ack_ns) } else { self.rtt_orig_ns() };
+        rtt_ns.filter(|_| !self.repeated[sender as usize])
     }
 
     /// Payload of a full segment with the options that this one has.

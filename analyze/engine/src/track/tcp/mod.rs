@@ -14,7 +14,7 @@ mod trouble;
 
 use super::event::FrameId;
 use super::flows::Source;
-use super::handshake::Handshake;
+use super::handshake::{Handshake, Hello};
 use super::key::End;
 use super::lane::{Lane, Taken, after};
 use crate::packet::{Packet, TcpFlags};
@@ -99,7 +99,7 @@ impl Half {
         let scales = handshake.hello.map(|hello| hello.window_scale());
         // Scaling holds where both ends offered it (RFC 7323 2.2).
         let scale = match scales {
-            _ if !handshake.is_whole() => None,
+            _ if !handshake.is_whole() || handshake.hello.iter().any(Hello::is_cut) => None,
             [Some(_), Some(_)] => scales[of.other() as usize],
             _ => Some(0),
         };
@@ -156,7 +156,7 @@ impl Watch {
             self.acknowledge(packet, end, context);
         }
         let (mine, other) = self.pair(end);
-        if packet.window == 0 || mine.closed {
+        if packet.closes_window() || mine.closed {
             mine.window(packet, context);
             other.be_refused(packet);
         }
@@ -341,7 +341,7 @@ impl Half {
     fn be_refused(&mut self, packet: &Packet) {
         let step = 1u32 << self.scale.unwrap_or(0);
         let taken_back = self.edge_known && after(self.edge, packet.ack.wrapping_add(step));
-        let closes = packet.window == 0 && !packet.flags.any(TcpFlags::RST | TcpFlags::SYN);
+        let closes = packet.closes_window() && !packet.flags.any(TcpFlags::RST | TcpFlags::SYN);
         if closes && taken_back && packet.ack == self.una && self.sent.outstanding() > 0 {
             let refused = Refused { start: packet.ack, end: self.edge, ns: packet.ts_ns };
             self.trouble().refused = Some(refused);
@@ -354,7 +354,7 @@ impl Half {
         if packet.flags.any(TcpFlags::RST | TcpFlags::SYN) {
             return;
         }
-        match (packet.window == 0, self.closed) {
+        match (packet.closes_window(), self.closed) {
             (true, false) => {
                 self.closed = true;
                 let frame = context.source.frame(packet);

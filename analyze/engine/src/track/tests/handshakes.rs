@@ -66,6 +66,45 @@ fn a_syn_ack_sent_again_hides_the_other_round_trip() {
 }
 
 #[test]
+fn what_ends_a_connection_is_no_round_trip() {
+    // Through a filter for SYN, FIN and RST.
+    check(
+        "0.000 > S
+         0.010 < SA
+         0.500 > FA seq=101 ack=501
+         0.501 < FA seq=501 ack=102
+         expect flows=1 rtt_resp_ms=10 rtt_orig_ms=none",
+    );
+    // It closes at once, and says nothing.
+    check(
+        "0.000 > S
+         0.010 < SA
+         0.500 > FA
+         expect flows=1 rtt_resp_ms=10 rtt_orig_ms=none",
+    );
+}
+
+#[test]
+fn a_handshake_seen_twice_at_once_was_not_sent_twice() {
+    // SYN-ACKs have no identification, nor has IPv6.
+    check(
+        "0.000 > S id=7
+         0.000002 > S id=7 seq=0
+         0.010 < SA id=0
+         0.010002 < SA id=0 seq=0
+         0.013 > A
+         expect flows=1 orig.syns=1 resp.syns=1 orig.packets=2 resp.packets=1 rtt_resp_ms=10 rtt_orig_ms=3",
+    );
+    // A timer makes the other one.
+    check(
+        "0.000 > S id=7
+         0.010 < SA id=0
+         1.010 < SA id=0 seq=0
+         expect flows=1 orig.syns=1 resp.syns=2 resp.packets=2",
+    );
+}
+
+#[test]
 fn silence() {
     check(
         "0.000 > S
