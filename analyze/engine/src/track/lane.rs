@@ -165,11 +165,12 @@ impl Lane {
     }
 
     /// Equal fingerprints mean one packet only where something tells packets apart: an IPv4 identification, the two
-    /// directions in which a loopback or bridge device shows one packet, or a place in a sequence.
+    /// directions in which a loopback or bridge device shows one packet, or a place in a sequence. Linux gives SYN-ACKs and
+    /// IPv6 no identification; who sends a SYN again waits far longer.
     fn is_copy(&self, packet: &Packet) -> bool {
         packet.ip_id != 0
             || (packet.direction != Direction::Unknown && self.marks & DIRECTION != packet.direction as u32)
-            || (packet.kind == Kind::Tcp && packet.payload_len > 0)
+            || (packet.kind == Kind::Tcp && (packet.payload_len > 0 || packet.flags.any(TcpFlags::SYN | TcpFlags::FIN)))
     }
 
     /// Sequence number behind the highest byte sent, where any was seen.

@@ -3,7 +3,7 @@
 use super::flow::{Cold, More, Passing};
 use super::flows::Source;
 use super::key::End;
-use super::lane::{Lane, Rare};
+use super::lane::{Lane, Rare, Taken};
 use super::tcp::{Ledger, Watch};
 use crate::packet::{Packet, TcpFlags};
 use kcap_file::Direction;
@@ -95,7 +95,7 @@ impl Cold {
         leg.last_ns = packet.ts_ns;
         let passing = Passing { ledger, handshake: &self.handshake, source, tells: false };
         let rare = &mut leg.rare[end as usize];
-        passing.take(&mut leg.lanes, &mut leg.watch, rare, packet, end, gap_ns);
-        leg.rare[end as usize].syns += u32::from(packet.flags.any(TcpFlags::SYN));
+        let taken = passing.take(&mut leg.lanes, &mut leg.watch, rare, packet, end, gap_ns);
+        rare.syns += u32::from(packet.flags.any(TcpFlags::SYN) && taken != Taken::Copy);
     }
 }
