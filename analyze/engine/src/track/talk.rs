@@ -191,7 +191,7 @@ impl Hot {
             talk.reveal(self, heard);
         } else if self.speaker() == Some(heard.end) {
             self.spoken(heard.packet, heard.end);
-        } else if talk.is_new(self, heard.end) {
+        } else if talk.is_new(self, heard) {
             talk.turn(self, heard, ended);
             self.talk = self.talk & !Bit::SPEAKER | Bit::spoken_by(heard.end);
             self.spoken(heard.packet, heard.end);
@@ -246,9 +246,11 @@ impl Talk {
         self.turn.number > 0
     }
 
-    /// Whether an end has more to say than when it was interrupted: repetitions and probes are no new words.
-    fn is_new(&self, hot: &Hot, end: End) -> bool {
-        hot.speaker().is_none() || after(hot.lanes[end as usize].next_seq, self.position[end as usize])
+    /// Whether an end has more to say than when it was interrupted: repetitions and probes are no new words, nor are they
+    /// after its FIN, which has a sequence number of its own.
+    fn is_new(&self, hot: &Hot, heard: &Heard<'_>) -> bool {
+        let said_to = heard.packet.seq.wrapping_add(heard.packet.payload_len);
+        hot.speaker().is_none() || after(said_to, self.position[heard.end as usize])
     }
 
     /// The direction of payload changes.
