@@ -15,6 +15,8 @@ pub(crate) struct Half {
     pub(crate) sent: Sent,
     /// First sequence number of it.
     pub(crate) first: u32,
+    /// Where what was seen of it begins.
+    pub(crate) begun: u32,
     /// Highest acknowledgement of it, once data was seen.
     pub(crate) una: u32,
     /// Highest sequence number that the other end's window allows, once it announced one.
@@ -45,6 +47,9 @@ impl Half {
         // Half of the number space is a jump, not data in flight.
         if in_flight < 1 << 31 {
             self.in_flight_max = self.in_flight_max.max(in_flight);
+        }
+        if self.packets == 0 {
+            self.begun = segment.start();
         }
         self.packets += 1;
         self.last_ns = segment.ns;

@@ -82,9 +82,10 @@ impl Half {
         frame: FrameId,
     ) -> Resend {
         let resend = Resend { frame, rtt_ns, first: range.start == self.first, ..range.of(packet, context) };
-        let trouble = self.trouble();
-        let gap = trouble.gap_at(range.start).copied().filter(|_| range.filled > 0);
-        let unknown = range.filled > 0 || trouble.forgot;
+        let gap = self.trouble().gap_at(range.start).copied().filter(|_| range.filled > 0);
+        // What comes before the first that was seen here may have been overtaken by it, or lost before the capture began.
+        let unseen = range.filled > 0 || after(self.begun, range.start);
+        let unknown = unseen || self.trouble().forgot;
         match gap {
             Some(gap) => self.fill(resend, packet, &gap),
             None if unknown && self.before(range.start).is_none() => self.unplaced(resend),

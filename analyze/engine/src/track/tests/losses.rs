@@ -172,3 +172,23 @@ fn of_more_gaps_than_are_remembered_nothing_is_claimed() {
     assert_eq!(gaps(250), ["orig lost_upstream -"; 2]);
     assert_eq!(gaps(300), ["orig unanswered -"; 2]);
 }
+
+#[test]
+fn what_comes_behind_the_first_segment_seen_was_not_lost_behind_it() {
+    // The capture begins with a question; the answer's segments change places.
+    let swapped = judged_of(
+        "0.010 > PA len=100 seq=1 ack=1
+        0.020 < PA len=207 seq=1399 ack=101
+        0.021 < A len=1398 seq=1 ack=101
+        0.022 > A seq=101 ack=1606",
+    );
+    assert!(!swapped.iter().any(|line| line.contains("lost_downstream")), "{swapped:?}");
+    // What was seen and is sent again was.
+    let again = judged_of(
+        "0.010 > PA len=100 seq=1 ack=1
+        0.020 < A len=1398 seq=1 ack=101
+        0.240 < A len=1398 seq=1 ack=101
+        0.242 > A seq=101 ack=1399",
+    );
+    assert_eq!(again, ["resp lost_downstream -"]);
+}
