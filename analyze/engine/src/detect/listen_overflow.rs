@@ -61,7 +61,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     if suspects.is_empty() {
         return Vec::new();
     }
-    let near = places_next_to_servers(world);
+    let near = Near { places: places_next_to_servers(world), served: served(world, &suspects), world };
     let mut servers: BTreeMap<Endpoint, Attempts> = BTreeMap::new();
     for (orig, resp, flows) in connections(world).filter(|(_, resp, _)| suspects.contains(resp)) {
         servers.entry(resp).or_default().add(orig, &flows, &near);
@@ -80,6 +80,34 @@ fn is_explained(server: Endpoint, world: &World<'_>) -> bool {
 
 /// Places, point and tunnel, and whom they are next to.
 type Places = BTreeSet<(u16, u32, Endpoint)>;
+
+/// What shows that a SYN came next to its server.
+struct Near<'a> {
+    places: Places,
+    /// Clients of which a server accepted connections.
+    served: BTreeSet<(Addr, Endpoint)>,
+    world: &'a World<'a>,
+}
+
+impl Near<'_> {
+    /// SYNs of a connection next to its server. Where a place is all interfaces of a host at once, a policy may drop them
+    /// before the last of them: it drops all of a client's, and a queue that overflows takes some.
+    fn syns(&self, flow: &Flow) -> Option<u32> {
+        let leg = flow.legs().find(|leg| self.places.contains(&(leg.point, leg.tunnel, flow.resp)))?;
+        let hides = self.world.points.get(usize::from(leg.point)).is_some_and(|point| point.hides_interface);
+        (!hides || self.served.contains(&(flow.orig.addr, flow.resp))).then(|| unanswered(flow, leg))
+    }
+}
+
+/// Clients of which these servers accepted connections.
+fn served(world: &World<'_>, servers: &HashSet<Endpoint, RandomState>) -> BTreeSet<(Addr, Endpoint)> {
+    let flows = connections(world).filter(|(_, resp, _)| servers.contains(resp)).flat_map(|(_, _, flows)| flows);
+    flows.filter(|flow| is_accepted(flow)).map(|flow| (flow.orig.addr, flow.resp)).collect()
+}
+
+fn is_accepted(flow: &Flow) -> bool {
+    flow.from_resp.packets > flow.from_resp.syns
+}
 
 /// Places where a server's packets have passed no router and its clients' have, as at no other place of that capture: next
 /// to the server, not to a client.
@@ -105,14 +133,11 @@ impl Attempts {
         self.dropped < PATTERN && self.ignored == 0 && many
     }
 
-    fn add(&mut self, orig: Endpoint, flows: &[&Flow], near: &Places) {
+    fn add(&mut self, orig: Endpoint, flows: &[&Flow], near: &Near<'_>) {
         self.services.extend(flows.first().map(|flow| flow.resp));
-        self.established += u64::from(flows.iter().any(|flow| flow.from_resp.packets > flow.from_resp.syns));
+        self.established += u64::from(flows.iter().any(|flow| is_accepted(flow)));
         let ignored = flows.iter().any(|flow| flow.ignored > 0);
-        let at = |flow: &Flow| {
-            flow.legs().find(|leg| near.contains(&(leg.point, leg.tunnel, flow.resp))).map(|leg| unanswered(flow, leg))
-        };
-        let next_to = flows.iter().find_map(|flow| Some((*flow, at(flow)?)));
+        let next_to = flows.iter().find_map(|flow| Some((*flow, near.syns(flow)?)));
         if flows.iter().any(|flow| flow.rejection().is_some() || (flow.reset().is_some() && flow.from_resp.syns == 0)) {
             return;
         }
