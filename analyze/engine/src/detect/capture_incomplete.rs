@@ -4,6 +4,7 @@ use super::world::World;
 use crate::finding::{Evidence, Finding, Severity};
 use crate::time::union;
 use kcap_file::CaptureInfo;
+use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
     code: "CAP002",
@@ -51,6 +52,10 @@ fn missing(world: &World<'_>) -> Vec<String> {
     }
     if flows.midstream > 0 {
         missing.push(format!("{} open before the capture began.", count_of(flows.midstream, "TCP connection")));
+    }
+    let units: BTreeSet<u32> = world.points.iter().map(|point| point.unit).collect();
+    if units.into_iter().any(|unit| world.is_one_sided(unit)) {
+        missing.push("A capture has only what comes in, or only what goes out.".to_owned());
     }
     if flows.two_way.is_empty() && flows.one_way > 1 {
         missing.push("No connection shows both directions.".to_owned());

@@ -65,7 +65,8 @@ struct Heard {
 
 impl Heard {
     fn of(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Self {
-        let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
+        let units = failing.frames().filter_map(|frame| world.unit(frame.capture()));
+        let units: BTreeSet<u32> = units.filter(|unit| !world.is_one_sided(*unit)).collect();
         let tunnels = service.attempts.tunnels.iter().filter_map(|tunnel| world.tunnel(*tunnel));
         let ends = tunnels.flat_map(|tunnel| [tunnel.a, tunnel.b]);
         let askers: BTreeSet<Addr> = failing.clients.iter().copied().chain(ends).collect();

@@ -127,6 +127,9 @@ fn by_end(ways: &[(u32, &View, OneWay)], count: fn(&OneWay) -> u64) -> BTreeMap<
 /// What shows that the capture would see the other direction: the other end itself, or others that are heard.
 fn witness(unit: u32, way: &OneWay, world: &World<'_>) -> Option<String> {
     let facts = &world.facts;
+    if world.is_one_sided(unit) {
+        return None;
+    }
     if facts.speakers.contains(&(unit, way.far)) {
         return Some(format!("{} speaks ARP or neighbour discovery here, so it is there", way.far));
     }

@@ -14,7 +14,7 @@ use crate::Addr;
 use crate::Directory;
 use crate::finding::{Finding, Severity};
 use crate::packet::TCP;
-use crate::track::decoded::Decoded;
+use crate::track::decoded::{Decoded, PointCounts};
 use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
 use crate::track::points::Point;
 use crate::track::tunnels::{Tunnel, TunnelUse};
@@ -273,8 +273,19 @@ impl World<'_> {
         spans
     }
 
+    /// Whether a unit has frames of one direction only, as its files say: what comes in, or what goes out.
+    pub(crate) fn is_one_sided(&self, unit: u32) -> bool {
+        let points = self.points.iter().enumerate().filter(|(_, point)| point.unit == unit);
+        let counts = points.filter_map(|(at, _)| self.decoded.at(at)).filter(|counts| counts.frames > 0);
+        let all = |passes: fn(&PointCounts) -> bool| counts.clone().all(|counts| !passes(counts));
+        counts.clone().next().is_some() && (all(PointCounts::may_come_in) || all(PointCounts::may_go_out))
+    }
+
     /// Connections of which a unit saw both directions: as many show that it would see answers.
     pub(crate) fn two_way(&self, unit: u32) -> u64 {
+        if self.is_one_sided(unit) {
+            return 0;
+        }
         self.facts.flows.two_way.get(&unit).copied().unwrap_or_default()
     }
 

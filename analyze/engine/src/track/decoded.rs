@@ -3,7 +3,7 @@
 use crate::packet::{Kind, Packet};
 use crate::time::widen;
 use crate::wire::{Layer, Layers, Stop};
-use kcap_file::Record;
+use kcap_file::{Direction, Record};
 use std::collections::BTreeMap;
 
 /// Counts of one point.
@@ -17,6 +17,8 @@ pub(crate) struct PointCounts {
     /// Frames whose time is before that of the frame before.
     pub(crate) backwards: u64,
     last_ns: i64,
+    /// A bit for each direction in which frames passed.
+    directions: u8,
     /// Times each layer was met.
     layers: [u64; Layer::ALL.len()],
     /// Frames that stopped at a layer: cut, or contradicting its format.
@@ -68,6 +70,7 @@ impl PointCounts {
         self.snapped += u64::from(record.caplen < record.orig_len);
         self.backwards += u64::from(record.ts_ns < self.last_ns && self.frames > 1);
         self.last_ns = record.ts_ns;
+        self.directions |= 1 << packet.direction as u8;
         widen(&mut self.span_ns, record.ts_ns, record.ts_ns);
         self.fragments += u64::from(packet.kind == Kind::Fragment);
         for &layer in layers.list() {
@@ -86,6 +89,16 @@ impl PointCounts {
             Stop::Undecoded(name) => *self.undecoded.entry(name).or_default() += 1,
             Stop::TooDeep => self.too_deep += 1,
         }
+    }
+
+    /// Whether frames passed that came in, or of which the file does not say.
+    pub(crate) fn may_come_in(&self) -> bool {
+        self.directions & !(1 << Direction::Out as u8) != 0
+    }
+
+    /// Whether frames passed that went out, or of which the file does not say.
+    pub(crate) fn may_go_out(&self) -> bool {
+        self.directions & !(1 << Direction::In as u8) != 0
     }
 
     /// Frames in which some layer contradicts its format.
