@@ -24,23 +24,31 @@ fn repeated(numbers: impl Iterator<Item = u64>) -> HashSet<u64, RandomState> {
     all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
 }
 
+/// A question, who asks it, and the unit that saw it.
+type Asker = (u64, Endpoint, u32);
+
+fn asker(query: &Query) -> Asker {
+    (query.identity, query.client, query.unit)
+}
+
 /// Questions that were answered and yet asked again with the same identification, from the same port: between this
-/// point and the client their answer was lost, or that of the other question from this port.
+/// point and the client their answer was lost, or that of the other question from this port. Only what one unit saw twice
+/// was asked twice: the clocks of two may be as far apart as a resolver waits.
 pub(super) fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
-    let mut asked: HashMap<(u64, Endpoint), (&Query, u32), RandomState> = HashMap::default();
+    let mut asked: HashMap<Asker, (&Query, u32), RandomState> = HashMap::default();
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
     let answered = || world.facts.dns.queries().iter().filter(|query| !query.tcp && query.unanswered == 0);
     let repeated = repeated(answered().map(|query| query.identity));
     for query in answered().filter(|query| repeated.contains(&query.identity)) {
-        let times = asked.get(&(query.identity, query.client)).map_or(0, |(_, times)| *times);
-        let before = asked.insert((query.identity, query.client), (query, times + 1)).map(|(before, _)| before);
+        let times = asked.get(&asker(query)).map_or(0, |(_, times)| *times);
+        let before = asked.insert(asker(query), (query, times + 1)).map(|(before, _)| before);
         let waited = |before: &Query| query.first_ns.saturating_sub(before.last_ns);
         let fine = |before: &Query| matches!(before.rcode, Some(NOERROR | NXDOMAIN)) && !before.truncated;
         if before.is_some_and(|before| fine(before) && RESOLVER_NS.contains(&waited(before))) {
             servers.entry(query.server).or_default().push(*query);
         }
     }
-    let tries = |query: &Query| asked.get(&(query.identity, query.client)).is_some_and(|(_, times)| *times <= TRIES);
+    let tries = |query: &Query| asked.get(&asker(query)).is_some_and(|(_, times)| *times <= TRIES);
     for queries in servers.values_mut() {
         queries.retain(tries);
     }
