@@ -198,6 +198,9 @@ pub(crate) struct World<'a> {
     pub(crate) findings: &'a [Finding],
 }
 
+/// Frames of which some would have passed the other way, if the capture had that.
+const MANY: u64 = 16;
+
 impl World<'_> {
     /// Whether a tunnel was found broken, so that what fails inside is its symptom.
     pub(crate) fn is_broken(&self, tunnel: u32) -> bool {
@@ -277,8 +280,9 @@ impl World<'_> {
     pub(crate) fn is_one_sided(&self, unit: u32) -> bool {
         let points = self.points.iter().enumerate().filter(|(_, point)| point.unit == unit);
         let counts = points.filter_map(|(at, _)| self.decoded.at(at)).filter(|counts| counts.frames > 0);
+        let frames: u64 = counts.clone().map(|counts| counts.frames).sum();
         let all = |passes: fn(&PointCounts) -> bool| counts.clone().all(|counts| !passes(counts));
-        counts.clone().next().is_some() && (all(PointCounts::may_come_in) || all(PointCounts::may_go_out))
+        frames >= MANY && (all(PointCounts::may_come_in) || all(PointCounts::may_go_out))
     }
 
     /// Connections of which a unit saw both directions: as many show that it would see answers.
