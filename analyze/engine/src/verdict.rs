@@ -68,7 +68,9 @@ pub(crate) fn ladder(world: &World<'_>, findings: &[Finding], connections: &Conn
     let failed = connections.refused + connections.unanswered + connections.rejected;
     Ladder {
         dns: told(findings, share(dns.answered as i64, dns.silent as i64), |code| code.starts_with("DNS")),
-        endpoints: told(findings, share(connections.established, connections.refused), |code| ENDPOINTS.contains(&code)),
+        endpoints: told(findings, share(connections.established, connections.refused), |code| {
+            ENDPOINTS.contains(&code)
+        }),
         pod_ip: if found("NET004") { Rung::Broken } else { share(connections.established, 0) },
         policy: if prohibited { Rung::Broken } else { Rung::NotSeen },
         overlay: overlay(world, findings.iter().any(|f| f.code.starts_with("OVL") && f.severity > Severity::Info)),

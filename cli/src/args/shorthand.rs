@@ -31,7 +31,8 @@ pub(crate) fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec
 /// Whether a file is there that is called as captures are.
 fn is_capture_file(argument: &OsString) -> bool {
     let path = Path::new(argument);
-    let ends = |path: &Path, endings: &[&str]| path.extension().is_some_and(|end| endings.iter().any(|one| end == *one));
+    let ends =
+        |path: &Path, endings: &[&str]| path.extension().is_some_and(|end| endings.iter().any(|one| end == *one));
     let plain = if ends(path, &["gz", "zst"]) { Path::new(path.file_stem().unwrap_or_default()) } else { path };
     ends(plain, &["pcap", "pcapng", "cap"]) && path.is_file()
 }

@@ -60,7 +60,9 @@ fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     );
     finding.rule_out("APP005", "the segments are dropped on the node and never reach the endpoint");
     finding.rule_out("NAT002", "the endpoint is given no new connections either");
-    finding.fix.commands =
-        vec!["ipvsadm -Ln".to_owned(), format!("kubectl get pods,endpointslices -A -o wide | grep -wF {}", endpoint.addr)];
+    finding.fix.commands = vec![
+        "ipvsadm -Ln".to_owned(),
+        format!("kubectl get pods,endpointslices -A -o wide | grep -wF {}", endpoint.addr),
+    ];
     finding
 }

@@ -146,7 +146,8 @@ impl<'a> Failing<'a> {
         finding.cite(world, frames, &servers_filter(self.service.endpoints()));
         finding.explanation = self.explain(cause, behind);
         finding.rule_out("NET001", "the requests arrived and were answered");
-        finding.fix.commands = vec![format!("kubectl get pods -A -o wide | grep -wF {}   # then its log", self.pod().addr)];
+        finding.fix.commands =
+            vec![format!("kubectl get pods -A -o wide | grep -wF {}   # then its log", self.pod().addr)];
         if cause.is_none() && !behind.asks(&self.front) {
             finding.capture_next = Some(format!(
                 "in the pod or on the node of {}, all ports: its own connections to the servers behind it",

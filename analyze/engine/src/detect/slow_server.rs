@@ -142,7 +142,10 @@ impl<'a> Slow<'a> {
         finding.rule_out("NET001", "no segment of these turns was sent again before the answer");
         finding.rule_out("APP003", "the answer had not begun, so no receiver's window held it up");
         finding.fix.commands = vec![
-            format!("kubectl get pods,services -A -o wide | grep -wF {}", self.service.behind.first().unwrap_or(&server).addr),
+            format!(
+                "kubectl get pods,services -A -o wide | grep -wF {}",
+                self.service.behind.first().unwrap_or(&server).addr
+            ),
             "kubectl top pod POD --containers".to_owned(),
             "kubectl exec POD -- cat /sys/fs/cgroup/cpu.stat   # nr_throttled, throttled_usec".to_owned(),
         ];
