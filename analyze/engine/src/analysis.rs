@@ -88,6 +88,7 @@ fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool)
     finished.captures.iter().for_each(|info| collector.facts.names.add_resolved(&info.names));
     let mut findings = judge(finished, &collector, restricted);
     findings.kept.iter_mut().for_each(|finding| name_subjects(finding, &collector.facts.names));
+    collector.totals.join(&collector.facts.servers.kept);
     let world = world(finished, &collector, restricted, &[]);
     let mut summary = collector.totals.summary(&collector.names, world.tunnel_uses);
     for talker in &mut summary.talkers {

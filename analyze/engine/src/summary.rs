@@ -5,6 +5,7 @@ use crate::collect::Names;
 use crate::detect::Outcome;
 use crate::finding::{ConnectionCounts, Summary, Talker, TunnelSummary};
 use crate::packet::{TCP, UDP};
+use crate::path::Kept;
 use crate::track::event::{ConnState, Event, Flow};
 use crate::track::tunnels::TunnelUse;
 use crate::wire::dns;
@@ -96,18 +97,27 @@ impl Totals {
     }
 
     fn outcome(&mut self, flow: &Flow) {
-        let counts = &mut self.connections;
-        match flow.outcome() {
-            _ if matches!(flow.state, ConnState::Rsto | ConnState::Rstr) => {
-                counts.established += 1;
-                counts.reset += 1;
-            }
-            _ if flow.state == ConnState::Oth => counts.midstream += 1,
-            Outcome::Established => counts.established += 1,
-            Outcome::Refused => counts.refused += 1,
-            Outcome::Rejected => counts.rejected += 1,
-            Outcome::Unanswered | Outcome::HalfOpen => counts.unanswered += 1,
-            Outcome::Unclear => {}
+        let cut = matches!(flow.state, ConnState::Rsto | ConnState::Rstr);
+        count(&mut self.connections, flow.outcome(), cut, flow.state == ConnState::Oth);
+    }
+
+    /// Counts each TCP connection once, whatever saw it, where all of them are known one by one.
+    pub(crate) fn join(&mut self, kept: &Kept) {
+        if kept.left_out > 0 {
+            return;
+        }
+        let mut counts = ConnectionCounts::default();
+        let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
+        let mut all = 0;
+        for connection in tcp {
+            let is = |state: &[ConnState]| connection.flows(kept).any(|flow| state.contains(&flow.state));
+            let midstream = connection.flows(kept).all(|flow| flow.state == ConnState::Oth);
+            count(&mut counts, connection.outcome, is(&[ConnState::Rsto, ConnState::Rstr]), midstream);
+            all += 1;
+        }
+        self.connections = counts;
+        if let Some(tcp) = self.protocols.get_mut("tcp connections") {
+            *tcp = all;
         }
     }
 
@@ -136,7 +146,22 @@ impl Totals {
     }
 }
 
-/// Tunnels that carried most; of one that several captures saw, what the one counted that saw most.
+/// Counts a connection: how it began, whether it was reset, and whether nobody saw how it began.
+fn count(counts: &mut ConnectionCounts, outcome: Outcome, cut: bool, midstream: bool) {
+    match outcome {
+        _ if cut => {
+            counts.established += 1;
+            counts.reset += 1;
+        }
+        _ if midstream => counts.midstream += 1,
+        Outcome::Established => counts.established += 1,
+        Outcome::Refused => counts.refused += 1,
+        Outcome::Rejected => counts.rejected += 1,
+        Outcome::Unanswered | Outcome::HalfOpen => counts.unanswered += 1,
+        Outcome::Unclear => {}
+    }
+}
+
 /// What asks the link's hosts in the format of DNS, and is none of a resolver's business (RFC 6762, RFC 4795): to a group,
 /// or from port to port.
 fn link_local_dns(flow: &Flow) -> Option<&'static str> {
@@ -151,6 +176,7 @@ fn link_local_dns(flow: &Flow) -> Option<&'static str> {
     }
 }
 
+/// Tunnels that carried most; of one that several captures saw, what the one counted that saw most.
 fn top_tunnels(names: &Names, uses: &[TunnelUse]) -> Vec<TunnelSummary> {
     let mut tunnels: BTreeMap<_, (u64, u64)> = BTreeMap::new();
     for (tunnel, usage) in names.tunnels.iter().zip(uses).skip(1) {

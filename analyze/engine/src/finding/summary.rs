@@ -38,7 +38,7 @@ pub struct TunnelSummary {
     pub packets_ba: i64,
 }
 
-/// TCP connections by outcome.
+/// TCP connections by outcome, each once whatever saw it; where not all could be kept one by one, each once a unit.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectionCounts {

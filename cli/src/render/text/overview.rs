@@ -172,10 +172,10 @@ fn micros(us: f64) -> String {
 fn connections(page: &mut Page, counts: &ConnectionCounts) {
     let parts = [
         (counts.established, "established"),
+        (counts.reset, "of these reset later"),
         (counts.refused, "refused"),
         (counts.unanswered, "unanswered"),
         (counts.rejected, "rejected by ICMP"),
-        (counts.reset, "reset after a while"),
         (counts.midstream, "open before the capture"),
     ];
     let seen: Vec<_> =
