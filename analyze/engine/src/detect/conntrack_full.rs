@@ -3,10 +3,12 @@ use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
 use super::lost_at_nat::{Lost, concern, confirm, lost};
 use super::world::World;
+use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
@@ -58,12 +60,21 @@ fn at_one(all: &[Lost<'_>], world: &World<'_>) -> Vec<Finding> {
     }
     let group = |lost: &[&Lost<'_>]| world.group(lost[0].connection.front().orig.addr);
     // A rule that is always there lets no repetition pass, and one that comes and goes nothing meanwhile.
+    let own = LazyCell::new(|| sent_to_themselves(world));
     by_server.retain(|server, lost| {
+        // What a client sends to itself comes back by the way it came, or is dropped there: that is SVC011.
+        lost.retain(|lost| !own.contains(&lost.connection.front().orig.addr));
         let repeated = lost.len() >= REPEATED && lost.iter().any(|lost| lost.passed());
         repeated && is_common(lost, group(lost), world) && some_pass(*server, lost, world)
     });
     let known = world.lacks_packets();
     by_server.iter().filter(|_| !known).map(|(server, lost)| judge_one(*server, lost, world)).collect()
+}
+
+/// Clients of which something was sent to themselves.
+fn sent_to_themselves(world: &World<'_>) -> BTreeSet<Addr> {
+    let stages = world.facts.servers.kept.connections().iter().flat_map(|connection| &connection.stages);
+    stages.filter(|stage| stage.orig.addr == stage.resp.addr).map(|stage| stage.orig.addr).collect()
 }
 
 /// Whether other connections to the destination come about at the first SYN while these lose theirs.
