@@ -102,8 +102,8 @@ fn silences(answers: &[Answer], least_ns: i64) -> Vec<Silence> {
         let together = answers[at..].iter().take_while(|answer| answer.answered_ns < until_ns + TOGETHER_NS);
         let released: Vec<Answer> =
             together.filter(|answer| answer.asked_ns <= until_ns - least_ns / 2).copied().collect();
-        let clients: BTreeSet<_> = released.iter().map(|answer| answer.client).collect();
-        if clients.len() > 1 {
+        let is_other = |answer: &Answer| released.first().is_some_and(|first| first.client != answer.client);
+        if released.iter().any(is_other) {
             silences.push(Silence { from_ns, until_ns, released });
         }
     }
