@@ -94,7 +94,9 @@ impl Passing<'_> {
         end: End,
         gap_ns: i64,
     ) -> Taken {
-        let ack = lanes[end.other() as usize].acked();
+        let other = &mut lanes[end.other() as usize];
+        let ack = other.acked();
+        other.was_answered();
         let lane = &mut lanes[end as usize];
         let out_of_window =
             packet.kind == Kind::Tcp && watch.as_ref().is_some_and(|watch| watch.is_out_of_window(packet, end, lane));

@@ -25,13 +25,20 @@ pub(crate) struct Lane {
 
 const _: () = assert!(size_of::<Lane>() == 32, "half a cache line");
 
-/// Bits of `Lane::marks` that are state: the direction of the last packet, and the two below.
-const STATE: u32 = 0xf;
+/// Bits of `Lane::marks` that are state: the direction of the last packet, and the three below.
+const STATE: u32 = 0x1f;
 const DIRECTION: u32 = 0x3;
 /// `next_seq` holds.
 const STARTED: u32 = 0x4;
 /// `ack` holds.
 const ACKED: u32 = 0x8;
+/// The other end has sent nothing since.
+const LAST: u32 = 0x10;
+
+/// Whether it has a place in the sequence though it has no data.
+fn takes_a_number(packet: &Packet) -> bool {
+    packet.flags.any(TcpFlags::SYN | TcpFlags::FIN)
+}
 
 /// What is rare about a lane, kept apart from what every packet touches.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +146,7 @@ impl Lane {
         if self.packets == 0 {
             rare.ttl = packet.ttl;
         }
-        self.marks = fingerprint | self.marks & (STARTED | ACKED) | packet.direction as u32;
+        self.marks = fingerprint | self.marks & (STARTED | ACKED) | LAST | packet.direction as u32;
         self.packets = self.packets.saturating_add(1);
         self.bytes += u64::from(packet.ip_len);
         self.payload += u64::from(packet.payload_len);
@@ -166,11 +173,18 @@ impl Lane {
 
     /// Equal fingerprints mean one packet only where something tells packets apart: an IPv4 identification, the two
     /// directions in which a loopback or bridge device shows one packet, or a place in a sequence. Linux gives SYN-ACKs and
-    /// IPv6 no identification; who sends a SYN again waits far longer.
+    /// IPv6 no identification; who sends a SYN again by itself waits far longer, and an answer to one comes after it.
     fn is_copy(&self, packet: &Packet) -> bool {
         packet.ip_id != 0
             || (packet.direction != Direction::Unknown && self.marks & DIRECTION != packet.direction as u32)
-            || (packet.kind == Kind::Tcp && (packet.payload_len > 0 || packet.flags.any(TcpFlags::SYN | TcpFlags::FIN)))
+            || (packet.kind == Kind::Tcp
+                && (packet.payload_len > 0 || self.marks & LAST != 0 && takes_a_number(packet)))
+    }
+
+    /// Notes that the other end sent something.
+    #[inline]
+    pub(crate) fn was_answered(&mut self) {
+        self.marks &= !LAST;
     }
 
     /// Sequence number behind the highest byte sent, where any was seen.
