@@ -21,6 +21,10 @@ pub(crate) fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec
         }
     }
     match arguments.get(first) {
+        Some(argument) if argument == "help" => {
+            arguments.remove(first);
+            arguments.push("--help".into());
+        }
         Some(argument) if is_capture_file(argument) => arguments.insert(first, "analyze".into()),
         Some(argument) if is_target(argument) => arguments.insert(first, "capture".into()),
         _ => {}
@@ -40,7 +44,7 @@ fn is_capture_file(argument: &OsString) -> bool {
 fn is_target(argument: &OsString) -> bool {
     let command = Cli::command();
     let is_command = |name: &str| command.get_subcommands().any(|known| known.get_name() == name);
-    argument.to_str().is_none_or(|text| !GLOBAL.contains(&text) && text != "help" && !is_command(text))
+    argument.to_str().is_none_or(|text| !GLOBAL.contains(&text) && !is_command(text))
 }
 
 #[cfg(test)]
@@ -59,7 +63,7 @@ mod tests {
             ("kcap targets", "kcap targets"),
             ("kcap pod/targets", "kcap capture pod/targets"),
             ("kcap --help", "kcap --help"),
-            ("kcap help analyze", "kcap help analyze"),
+            ("kcap help analyze", "kcap analyze --help"),
             ("kcap missing.pcap", "kcap capture missing.pcap"),
             ("kcap", "kcap"),
         ] {
