@@ -88,7 +88,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         (many || of.resets > 0)
             && !of.gaps_ns.is_empty()
             && !is_gone(**server, of, world)
-            && !["NAT002", "NAT008"].iter().any(|code| has_finding(world, code, server.addr))
+            && !has_finding(world, &["NAT002", "NAT008"], server.addr)
     });
     dead.map(|(server, forgotten)| judge(*server, forgotten, world)).collect()
 }

@@ -73,9 +73,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// Whether another cause is known for what fails at a server.
 fn is_explained(server: Endpoint, world: &World<'_>) -> bool {
-    ["SVC002", "SVC011", "NAT003", "NAT004", "NAT005", "SVC007"]
-        .iter()
-        .any(|code| has_finding(world, code, server.addr))
+    has_finding(world, &["SVC002", "SVC011", "NAT003", "NAT004", "NAT005", "SVC007"], server.addr)
 }
 
 /// Places, point and tunnel, and whom they are next to.

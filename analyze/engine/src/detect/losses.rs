@@ -173,9 +173,9 @@ pub(crate) fn connections<'a>(world: &World<'a>) -> impl Iterator<Item = (Endpoi
     tcp.map(|connection| (connection.front().orig, connection.back().resp, connection.flows(kept).collect()))
 }
 
-/// Whether there is a finding of this code about an address.
-pub(crate) fn has_finding(world: &World<'_>, code: &str, address: Addr) -> bool {
-    world.found(&[code]).any(|finding| {
+/// Whether there is a finding of one of these codes about an address.
+pub(crate) fn has_finding(world: &World<'_>, codes: &[&str], address: Addr) -> bool {
+    world.found(codes).any(|finding| {
         let address = address.to_string();
         let mut rest = finding.subjects.iter().filter_map(|subject| subject.address.strip_prefix(&address));
         rest.any(|rest| rest.is_empty() || rest.starts_with(':'))
