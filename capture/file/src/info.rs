@@ -1,4 +1,5 @@
 use crate::LinkType;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The file format.
@@ -73,7 +74,7 @@ pub struct InterfaceStats {
 }
 
 /// A name resolution record: an address and its names.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct NameRecord {
     /// The address.
     pub address: IpAddr,

@@ -211,7 +211,7 @@ impl CaptureError {
             Self::EnterNamespace { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "entering a network namespace needs CAP_SYS_ADMIN: run as root, or add the capability".to_owned()
             }
-            Self::EnterNamespace { source, .. } if source.raw_os_error() == Some(nix::libc::EINVAL) => {
+            Self::EnterNamespace { source, .. } if source.raw_os_error() == Some(libc::EINVAL) => {
                 "the file is there but the namespace is not mounted on it here: in a container, mount /run/netns with \
                  mountPropagation HostToContainer; else the pod is gone"
                     .to_owned()

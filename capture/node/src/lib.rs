@@ -5,12 +5,14 @@
 //! looks into packets.
 
 mod args;
+mod beside;
 mod clock;
 pub mod conntrack;
 mod context;
 mod error;
 mod feed;
 mod filter;
+mod given;
 mod host;
 mod links;
 mod list;

@@ -4,6 +4,7 @@
 use crate::CaptureError;
 use netlink_bindings::{rt_addr, rt_link};
 use netlink_socket2::{NetlinkSocket, ReplyError};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ pub(crate) const ARPHRD_LOOPBACK: u16 = 772;
 const IFF_UP: u32 = 1;
 
 /// An interface.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Link {
     /// Its number in its namespace.
     pub index: u32,

@@ -8,12 +8,13 @@ use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 /// A network namespace, which exists as long as this does, whatever becomes of its processes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Netns {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     inode: u64,
 }
@@ -24,7 +25,7 @@ impl Netns {
         let path = path.into();
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.ino(), file)));
         match opened {
-            Ok((inode, file)) => Ok(Self { file, path, inode }),
+            Ok((inode, file)) => Ok(Self { file: Arc::new(file), path, inode }),
             Err(source) => Err(CaptureError::OpenNamespace { path, source }),
         }
     }
@@ -76,11 +77,5 @@ impl Netns {
         }
         let failed = |error: nix::Error| CaptureError::EnterNamespace { path: self.path.clone(), source: error.into() };
         setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(failed)
-    }
-
-    /// The same namespace, held a second time.
-    pub(crate) fn again(&self) -> Result<Self, CaptureError> {
-        let failed = |source| CaptureError::OpenNamespace { path: self.path.clone(), source };
-        Ok(Self { file: self.file.try_clone().map_err(failed)?, path: self.path.clone(), inode: self.inode })
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 /// What is captured.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Place {
     /// What users know it by; the interfaces of several places are told apart by it.
     pub name: String,

@@ -63,8 +63,13 @@ fn yield_to_others() {
 const LEAST_URGENT: i32 = 19;
 
 /// To open namespaces and interfaces, and what is read of them before.
-const OF_OPENING: [Capability; 4] =
-    [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_SYS_PTRACE, Capability::CAP_NET_ADMIN];
+const OF_OPENING: [Capability; 5] = [
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_NET_RAW,
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_DAC_READ_SEARCH,
+];
 
 /// Leaves the calling thread what opening further interfaces takes, as far as it has it, and nothing else.
 pub(crate) fn keep_for_opening() {

@@ -31,14 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Finds pods that take the place of those that were found, or join them.
 #[derive(Debug)]
 pub(crate) struct Follow {
-    pods: Pods,
+    /// None before the first look, and while it does not answer: whoever follows is another process than who resolved.
+    pods: Option<Pods>,
     targets: Vec<Target>,
     args: PodArgs,
 }
 
 impl Follow {
     /// With `--first`, it is the pod that was taken which is followed, not whichever is the first later.
-    fn of(pods: Pods, targets: &[Target], args: &PodArgs, places: &[Place]) -> Self {
+    fn of(targets: &[Target], args: &PodArgs, places: &[Place]) -> Self {
         let mut args = args.clone();
         let mut targets = targets.to_vec();
         if args.first {
@@ -46,12 +47,19 @@ impl Follow {
             targets = taken.map(|pod| Target::Pod(pod.name.clone())).collect();
             args.selector = None;
         }
-        Self { pods, targets, args }
+        Self { pods: None, targets, args }
     }
 
     /// Names of the addresses of all pods of the node.
-    pub(crate) fn names(&self) -> Vec<NameRecord> {
-        self.pods.names()
+    pub(crate) fn names(&mut self) -> Vec<NameRecord> {
+        self.connect().map_or_else(|_| Vec::new(), Pods::names)
+    }
+
+    fn connect(&mut self) -> Result<&Pods, CaptureError> {
+        match &mut self.pods {
+            Some(pods) => Ok(pods),
+            none => Ok(none.insert(Pods::connect(self.args.runtime_endpoint.as_deref())?)),
+        }
     }
 
     /// How long all pods may be gone before that is the end.
@@ -61,14 +69,12 @@ impl Follow {
 
     /// The sandboxes that run, and the places of those that the targets mean and that are not known.
     pub(crate) fn look(&mut self, known: &[&str]) -> Result<(BTreeSet<String>, Vec<Place>), CaptureError> {
-        let listed = self.pods.list().or_else(|_| {
-            self.pods = Pods::connect(self.args.runtime_endpoint.as_deref())?;
-            self.pods.list()
-        })?;
+        let listed = self.connect()?.list().inspect_err(|_| self.pods = None)?;
         // What is not there now may be later.
         let found = chosen(&listed, &self.targets, &self.args).into_iter().filter_map(Result::ok).flatten();
         let new = found.filter(|found| found.is_ready() && !known.contains(&found.id()));
-        let places = new.filter_map(|found| self.pods.place(found, &self.args).ok()).collect();
+        let place = |found| self.pods.as_ref()?.place(found, &self.args).ok();
+        let places = new.filter_map(place).collect();
         Ok((listed.ready(), places))
     }
 }
@@ -133,7 +139,7 @@ impl Resolved {
             self.add(place);
         }
         self.names = self.places.iter().flat_map(Place::names).collect();
-        self.follow = Some(Follow::of(pods, targets, args, &self.places));
+        self.follow = Some(Follow::of(targets, args, &self.places));
         Ok(())
     }
 }

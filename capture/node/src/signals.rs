@@ -1,7 +1,6 @@
 //! Signals as a descriptor to wait for.
 
 use crate::CaptureError;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -30,12 +29,6 @@ impl Signals {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
-    }
-
-    /// Whether a signal came that was not taken.
-    pub(crate) fn pending(&self) -> bool {
-        let mut fds = [PollFd::new(self.fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// The signal that came.

@@ -1,13 +1,14 @@
 //! One interface being captured: libpcap's handle, its filter, its counters.
 
 use crate::filter::Wanted;
+use crate::given::with_sockets;
 use crate::links::Link;
 use crate::{CaptureError, Size};
 use kcap_file::{Direction, LinkType};
 use kcap_filter::{Ancillary, Program};
 use pcap::{Active, Capture, Linktype, Precision};
 use socket2::{SockFilter, SockRef};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A block of the ring is handed over when it is full or this old. Short enough for a live view, long enough that few
@@ -68,6 +69,17 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
+    /// Opens the interface by sockets that were made in its namespace, wherever the thread is.
+    pub(crate) fn of_sockets(
+        sockets: Vec<OwnedFd>,
+        link: &Link,
+        place: u64,
+        wanted: &Wanted,
+        buffer: Size,
+    ) -> Result<Self, CaptureError> {
+        with_sockets(sockets, || Self::open(link, place, wanted, buffer))
+    }
+
     /// Opens the interface in the namespace that the thread is in.
     pub(crate) fn open(link: &Link, place: u64, wanted: &Wanted, buffer: Size) -> Result<Self, CaptureError> {
         let failed = |source| CaptureError::Open { interface: link.name.clone(), source };

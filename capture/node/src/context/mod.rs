@@ -1,8 +1,8 @@
 //! What the network looked like around a capture: collected before, and again after.
 //!
 //! A place's part is read in its network namespace, connection tracking and rules in the node's, where a pod's traffic
-//! is translated. A thread stays in each, since entering again would need what has been given up by then; it keeps
-//! `CAP_NET_ADMIN` and nothing else.
+//! is translated. A thread stays in each, which keeps `CAP_NET_ADMIN` and nothing else. All this is in the process beside
+//! the one that captures.
 
 mod proc;
 mod route;
@@ -15,16 +15,12 @@ use crate::{CaptureError, Netns, clock};
 use kcap_file::note::{Context, LinkNote, Missing, Note, When};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest time that a context may take: what prints tens of thousands of rules takes seconds.
 const MAX_TIME: Duration = Duration::from_secs(10);
-/// How often it is asked whether somebody wants the end.
-const LOOK: Duration = Duration::from_millis(50);
 /// Longest `resolv.conf` that is kept.
 const MAX_RESOLV_CONF: usize = 16 * 1024;
 
@@ -37,36 +33,26 @@ pub(crate) struct Collector {
 
 /// A context that is being collected, by a thread: a capture begins meanwhile.
 #[derive(Debug)]
-pub(crate) struct Gathering {
-    thread: JoinHandle<(Collector, Vec<Note>)>,
-    abandoned: Arc<AtomicBool>,
-}
+pub(crate) struct Gathering(JoinHandle<(Collector, Vec<Note>)>);
 
 impl Gathering {
     /// Collects the context before.
     pub(crate) fn start(mut collector: Collector) -> Result<Self, CaptureError> {
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let given_up = Arc::clone(&abandoned);
         let work = move || {
-            let notes = collector.collect(When::Before, &mut || given_up.load(Ordering::Relaxed));
+            let notes = collector.collect(When::Before);
             (collector, notes)
         };
-        let thread = std::thread::Builder::new().name("before".to_owned()).spawn(work).map_err(CaptureError::Thread)?;
-        Ok(Self { thread, abandoned })
+        std::thread::Builder::new().name("before".to_owned()).spawn(work).map(Self).map_err(CaptureError::Thread)
     }
 
     /// Whether it is there.
     pub(crate) fn is_done(&self) -> bool {
-        self.thread.is_finished()
+        self.0.is_finished()
     }
 
-    /// The collector, and what it collected; waits for it, unless it is `abandoned`.
-    pub(crate) fn finish(self, abandoned: &mut dyn FnMut() -> bool) -> Option<(Collector, Vec<Note>)> {
-        while !self.is_done() {
-            self.abandoned.store(abandoned(), Ordering::Relaxed);
-            std::thread::sleep(LOOK / 5);
-        }
-        self.thread.join().ok()
+    /// The collector, and what it collected; waits for it.
+    pub(crate) fn finish(self) -> Option<(Collector, Vec<Note>)> {
+        self.0.join().ok()
     }
 }
 
@@ -104,19 +90,15 @@ impl<T: Send + 'static> Worker<T> {
         Ok(Self { ask: Some(ask), answers, thread: Some(thread.map_err(CaptureError::Thread)?) })
     }
 
-    /// What is collected now; nothing when that takes too long, or somebody wants the end.
-    fn ask(&mut self, when: When, abandoned: &mut dyn FnMut() -> bool) -> Option<Result<T, CaptureError>> {
+    /// What is collected now; nothing when that takes too long.
+    fn ask(&mut self, when: When) -> Option<Result<T, CaptureError>> {
         self.ask.as_ref()?.send(when).ok()?;
-        let asked = Instant::now();
-        while asked.elapsed() < MAX_TIME && !abandoned() {
-            match self.answers.recv_timeout(LOOK) {
-                Err(RecvTimeoutError::Timeout) => {}
-                answer => return answer.ok(),
-            }
+        let answer = self.answers.recv_timeout(MAX_TIME).ok();
+        if answer.is_none() {
+            // Whatever it hangs on, it is not waited for.
+            self.thread = None;
         }
-        // Whatever it hangs on, it is not waited for.
-        self.thread = None;
-        None
+        answer
     }
 }
 
@@ -134,7 +116,7 @@ impl Collector {
     pub(crate) fn start(places: &[Place]) -> Result<Self, CaptureError> {
         let worker = |place: &Place| {
             let (name, resolver) = (place.name.clone(), resolv_conf(place.resolv_conf.as_ref()));
-            Worker::start(place.netns.again()?, move |when| of_place(&name, &resolver, when))
+            Worker::start(place.netns.clone(), move |when| of_place(&name, &resolver, when))
         };
         let addresses = addresses(places)?;
         Ok(Self {
@@ -143,9 +125,9 @@ impl Collector {
         })
     }
 
-    /// The context of all places now; without what takes too long, or is `abandoned`.
-    pub(crate) fn collect(&mut self, when: When, abandoned: &mut dyn FnMut() -> bool) -> Vec<Note> {
-        let node = self.node.ask(when, abandoned).and_then(Result::ok).unwrap_or_else(|| NodePart {
+    /// The context of all places now; without what takes too long.
+    pub(crate) fn collect(&mut self, when: When) -> Vec<Note> {
+        let node = self.node.ask(when).and_then(Result::ok).unwrap_or_else(|| NodePart {
             missing: vec![missing("conntrack and rules", &"the node's did not answer, or cannot be entered")],
             ..NodePart::default()
         });
@@ -156,7 +138,7 @@ impl Collector {
             context.missing.extend(node.missing.iter().chain(&node.snapshot.missing).cloned());
             Note::Context(Box::new(context))
         };
-        self.places.iter_mut().filter_map(|worker| worker.ask(when, abandoned)?.ok()).map(with_node).collect()
+        self.places.iter_mut().filter_map(|worker| worker.ask(when)?.ok()).map(with_node).collect()
     }
 }
 

@@ -1,10 +1,10 @@
 //! The end of a capture: nothing that the kernel accepted is lost.
 
+use super::follow::LastWords;
 use super::{End, LAST_BLOCK, Session, Summary};
 use crate::CaptureError;
 use crate::record;
 use crate::tap::Reading;
-use kcap_file::note::When;
 
 impl Session<'_> {
     /// Gets everything out of the rings, and ends the files.
@@ -12,11 +12,9 @@ impl Session<'_> {
         let elapsed = self.started.elapsed();
         let ended = end.and_then(|end| {
             self.drain()?;
-            self.name()?;
-            self.after()?;
+            self.ask()?;
             Ok(end)
         });
-        self.follower = None;
         self.count();
         let interfaces = self.recorder.interfaces();
         let (dropped, packets) = (self.recorder.dropped(), self.recorder.packets());
@@ -35,21 +33,11 @@ impl Session<'_> {
         Ok(Summary { end, packets, dropped, discarded, files, forgotten, hurried, elapsed, interfaces })
     }
 
-    /// Writes the names of addresses, where they did not come before; what opens interfaces is done.
-    fn name(&mut self) -> Result<(), CaptureError> {
-        let names = self.follower.take().map_or_else(Vec::new, |follower| follower.last_names());
-        if names.is_empty() { Ok(()) } else { self.recorder.add(None, names, Vec::new()) }
-    }
-
-    /// Writes the context after; a further signal abandons it.
-    fn after(&mut self) -> Result<(), CaptureError> {
-        self.gather(true)?;
-        for mut collector in std::mem::take(&mut self.collectors) {
-            for note in collector.collect(When::After, &mut || self.signals.pending()) {
-                self.recorder.note(&note)?;
-            }
-        }
-        Ok(())
+    /// Writes the context after, and what else is only known at the end.
+    fn ask(&mut self) -> Result<(), CaptureError> {
+        let Some(follower) = self.follower.take() else { return Ok(()) };
+        let LastWords { names, notes } = follower.finish(&self.signals);
+        self.recorder.add(None, names, notes)
     }
 
     /// The kernel hands over the last block of a ring only when it is old enough, also after the interface is gone.

@@ -4,23 +4,25 @@ mod end;
 mod follow;
 mod open;
 mod plan;
+mod watch;
+mod wire;
 
 pub use plan::{End, Limits, Observer, Plan, Status, Summary};
 
-use crate::context::{Collector, Gathering};
+use crate::place::Place;
 use crate::record::{self, Recorder, Room};
 use crate::resolve::Resolved;
 use crate::signals::Signals;
 use crate::tap::{BLOCK_TIMEOUT, Reading, Tap};
 use crate::{CaptureError, clock};
-use follow::{Follower, News};
+use follow::Follower;
 use kcap_file::Interface;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use open::Opened;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+use watch::{Joined, News};
 
 /// How often counters are read, limits checked and the status shown.
 const TICK: Duration = Duration::from_secs(1);
@@ -42,34 +44,35 @@ fn capture_all(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> R
     let room = Room::of(&plan.output.destination, plan.limits.min_free)?;
     room.as_ref().map_or(Ok(()), Room::check)?;
     let Resolved { places, follow, .. } = targets;
-    let (opened, watched, context) = open::all(places, plan)?;
+    let follower = Follower::start(&places, follow, plan)?;
+    let (opened, open) = open::all(&places, plan)?;
+    follower.as_ref().map_or(Ok(()), |follower| follower.begin(&open))?;
     let mut head = open::head(plan);
-    head.note.places = watched.iter().map(|watched| watched.place.note()).collect();
-    let several = watched.len() > 1;
-    let names: Vec<String> = opened.iter().flat_map(Opened::interfaces).collect();
-    let (taps, interfaces): (Vec<Tap>, Vec<Interface>) = opened.into_iter().flat_map(|opened| opened.taps).unzip();
+    head.note.places = places.iter().map(Place::note).collect();
+    let (taps, interfaces): (Vec<Tap>, Vec<Interface>) = opened.into_iter().unzip();
+    let names = names(&interfaces);
     let mut recorder = Recorder::start(plan.output.clone(), head, interfaces, observer.feed())?;
     recorder.max_packets = plan.limits.count;
     recorder.flush()?;
-    let follows = follow.is_some() || plan.interfaces.is_empty();
-    let follower = if follows { Some(Follower::start(watched, follow, plan, several)?) } else { None };
     if plan.drop_privileges {
         crate::privilege::drop_all(&plan.output.destination, observer);
     }
     let mut session = Session::new(recorder, plan, room, signals);
     session.taps = taps.into_iter().map(Some).collect();
     session.follower = follower;
-    session.gathering.extend(context);
     observer.started(&names);
     let end = session.run(observer);
     session.conclude(end)
 }
 
+/// Names of interfaces in the file.
+fn names(interfaces: &[Interface]) -> Vec<String> {
+    interfaces.iter().filter_map(|interface| interface.name.clone()).collect()
+}
+
 struct Session<'a> {
     /// By their numbers in the file; none of an interface that is gone and read to its end.
     taps: Vec<Option<Tap>>,
-    gathering: Vec<Gathering>,
-    collectors: Vec<Collector>,
     follower: Option<Follower>,
     recorder: Recorder,
     plan: &'a Plan,
@@ -96,8 +99,6 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         Self {
             taps: Vec::new(),
-            gathering: Vec::new(),
-            collectors: Vec::new(),
             follower: None,
             recorder,
             plan,
@@ -118,43 +119,37 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Begins to read interfaces that are open.
-    fn join(&mut self, opened: Opened) -> Result<(), CaptureError> {
-        let Opened { taps, place, context, names } = opened;
-        for (tap, interface) in taps {
-            self.recorder.add_interface(interface)?;
-            self.taps.push(Some(tap));
-        }
-        self.gathering.extend(context);
-        self.recorder.add(place, names, Vec::new())
-    }
-
-    /// Writes what was collected before; all of it, when it is the end.
-    fn gather(&mut self, is_end: bool) -> Result<(), CaptureError> {
-        for gathering in std::mem::take(&mut self.gathering) {
-            if !is_end && !gathering.is_done() {
-                self.gathering.push(gathering);
-                continue;
-            }
-            if let Some((collector, notes)) = gathering.finish(&mut || self.signals.pending()) {
-                self.recorder.add(None, Vec::new(), notes)?;
-                self.collectors.push(collector);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what the follower found.
-    fn follow(&mut self, observer: &mut dyn Observer) -> Result<(), CaptureError> {
-        for news in self.follower.as_mut().map_or_else(Vec::new, Follower::take) {
-            match news {
-                News::Joined(opened) => {
-                    observer.joined(&opened.interfaces());
-                    self.join(*opened)?;
+    /// Begins to read interfaces that came.
+    fn join(&mut self, joined: Joined, sockets: Vec<OwnedFd>, observer: &mut dyn Observer) -> Result<(), CaptureError> {
+        let mut names = Vec::new();
+        for opened in open::of_sockets(&joined, sockets, self.plan, self.live().count()) {
+            match opened {
+                Ok((tap, interface)) => {
+                    names.extend(interface.name.clone());
+                    self.recorder.add_interface(interface)?;
+                    self.taps.push(Some(tap));
                 }
-                News::Names(names) => self.recorder.add(None, names, Vec::new())?,
-                News::Left(place) => self.leave(place),
-                News::Failed(why) => observer.warn(&why),
+                Err(error) => observer.warn(&error.chain()),
+            }
+        }
+        if !names.is_empty() {
+            observer.joined(&names);
+        }
+        self.recorder.add(joined.is_new.then_some(joined.place), joined.names, Vec::new())
+    }
+
+    /// Takes what the process beside this one found.
+    fn follow(&mut self, observer: &mut dyn Observer) -> Result<(), CaptureError> {
+        let Some(follower) = &mut self.follower else { return Ok(()) };
+        match follower.take() {
+            Some((News::Joined(joined), sockets)) => self.join(*joined, sockets, observer)?,
+            Some((News::Context(notes), _)) => self.recorder.add(None, Vec::new(), notes)?,
+            Some((News::Names(names), _)) => self.recorder.add(None, names, Vec::new())?,
+            Some((News::Left(place), _)) => self.leave(place),
+            Some((News::Failed(why), _)) => observer.warn(&why),
+            None => {
+                self.follower = None;
+                observer.warn("the process that opens has ended: what starts from now on is not captured");
             }
         }
         Ok(())
@@ -293,7 +288,6 @@ impl<'a> Session<'a> {
 
     fn tick(&mut self, observer: &mut dyn Observer) -> Result<(), CaptureError> {
         self.ticked = Instant::now();
-        self.gather(false)?;
         self.count();
         self.no_room = self.room.as_ref().is_some_and(|room| room.check().is_err());
         let dropped = self.recorder.dropped();

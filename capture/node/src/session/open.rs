@@ -1,8 +1,8 @@
 //! Interfaces opened, and what the file says of them.
 
-use super::follow::Watched;
 use super::plan::Plan;
-use crate::context::{Collector, Gathering};
+use super::watch::{Joined, Open};
+use crate::given::KINDS;
 use crate::host::{host_name, kernel};
 use crate::links::Link;
 use crate::place::Place;
@@ -10,84 +10,59 @@ use crate::record::Head;
 use crate::tap::Tap;
 use crate::{CaptureError, Size};
 use kcap_file::note::{CaptureNote, PlaceNote};
-use kcap_file::{Interface, NameRecord, Section};
+use kcap_file::{Interface, Section};
+use std::os::fd::OwnedFd;
 
 /// Ring of a loopback interface, at most.
 const LOOPBACK_RING: Size = Size(8 << 20);
 /// The smallest ring: libpcap's blocks are 256 KiB.
 const SMALLEST_RING: Size = Size::MIB;
 
-/// A place whose interfaces are open, or some of them.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) taps: Vec<(Tap, Interface)>,
-    /// What the place is, where it is new.
-    pub(super) place: Option<PlaceNote>,
-    /// Its context.
-    pub(super) context: Option<Gathering>,
-    /// Names of its addresses.
-    pub(super) names: Vec<NameRecord>,
+/// An interface being captured, and what the file says of it.
+pub(super) type Opened = (Tap, Interface);
+
+/// Opens those interfaces of a place. `several` says whether the place is not the only one.
+fn of_place(place: &Place, links: &[Link], plan: &Plan, several: bool) -> Result<Vec<Opened>, CaptureError> {
+    let inode = place.netns.inode();
+    let open = |link: &Link| Tap::open(link, inode, &plan.wanted, ring(link, place.node, links.len(), plan));
+    let taps: Vec<Tap> = place.netns.run(|| links.iter().map(open).collect::<Result<_, _>>())??;
+    let note = place.note();
+    Ok(taps.into_iter().map(|tap| described(tap, &note, plan, several)).collect())
 }
 
-impl Opened {
-    /// Opens those links of a new place. `open` counts the interfaces that are open already, `several` says whether the
-    /// place is not the only one.
-    pub(super) fn place(
-        place: &Place,
-        links: &[Link],
-        plan: &Plan,
-        open: usize,
-        several: bool,
-    ) -> Result<Self, CaptureError> {
-        let opened = Self::links(place, links, plan, open, several)?;
-        let context = gather(std::slice::from_ref(place), plan)?;
-        Ok(Self { place: Some(place.note()), context, names: place.names(), ..opened })
-    }
-
-    /// Opens further links of a place.
-    pub(super) fn links(
-        place: &Place,
-        links: &[Link],
-        plan: &Plan,
-        open: usize,
-        several: bool,
-    ) -> Result<Self, CaptureError> {
-        // On a node one budget is shared by all interfaces.
-        let share = if place.node { (open + links.len()).max(1) as u64 } else { 1 };
-        let ring = Size(plan.buffer.0 / share);
-        let taps = place.netns.run(|| open_links(links, plan, ring, place.netns.inode()))??;
-        let described = taps.into_iter().map(|tap| {
-            let interface = describe(place, &tap, plan, several);
-            (tap, interface)
-        });
-        let taps = described.collect();
-        Ok(Self { taps, place: None, context: None, names: Vec::new() })
-    }
-
-    /// Names of the interfaces in the file.
-    pub(super) fn interfaces(&self) -> Vec<String> {
-        self.taps.iter().filter_map(|(_, interface)| interface.name.clone()).collect()
-    }
-}
-
-/// Begins to collect the context of places, once their interfaces are open: no packet is missed for it.
-pub(super) fn gather(places: &[Place], plan: &Plan) -> Result<Option<Gathering>, CaptureError> {
-    if !plan.context {
-        return Ok(None);
-    }
-    Collector::start(places).and_then(Gathering::start).map(Some)
-}
-
-fn open_links(links: &[Link], plan: &Plan, ring: Size, place: u64) -> Result<Vec<Tap>, CaptureError> {
-    let ring_of = |link: &Link| {
-        let most = if link.is_loopback() { LOOPBACK_RING.min(ring) } else { ring };
-        most.max(SMALLEST_RING)
+/// Opens interfaces of another process's sockets. `open` counts the interfaces that are open already.
+pub(super) fn of_sockets(
+    joined: &Joined,
+    sockets: Vec<OwnedFd>,
+    plan: &Plan,
+    open: usize,
+) -> Vec<Result<Opened, CaptureError>> {
+    let Joined { place, links, several, .. } = joined;
+    let mut sockets = sockets.into_iter();
+    let open = |link: &Link| {
+        let own = sockets.by_ref().take(KINDS.len()).collect();
+        let ring = ring(link, place.node, open + links.len(), plan);
+        let tap = Tap::of_sockets(own, link, place.netns, &plan.wanted, ring)?;
+        Ok(described(tap, place, plan, *several))
     };
-    links.iter().map(|link| Tap::open(link, place, &plan.wanted, ring_of(link))).collect()
+    links.iter().map(open).collect()
+}
+
+/// Bytes of an interface's ring. On a node one budget is shared by all interfaces.
+fn ring(link: &Link, is_node: bool, interfaces: usize, plan: &Plan) -> Size {
+    let share = if is_node { interfaces.max(1) as u64 } else { 1 };
+    let ring = Size(plan.buffer.0 / share);
+    let most = if link.is_loopback() { LOOPBACK_RING.min(ring) } else { ring };
+    most.max(SMALLEST_RING)
+}
+
+fn described(tap: Tap, place: &PlaceNote, plan: &Plan, several: bool) -> Opened {
+    let interface = describe(place, &tap, plan, several);
+    (tap, interface)
 }
 
 /// The interface as the file has it.
-fn describe(place: &Place, tap: &Tap, plan: &Plan, several: bool) -> Interface {
+fn describe(place: &PlaceNote, tap: &Tap, plan: &Plan, several: bool) -> Interface {
     let link = &tap.link;
     let name = match &place.pod {
         Some(pod) => format!("{}/{}/{}", pod.namespace, pod.name, link.name),
@@ -108,24 +83,16 @@ fn describe(place: &Place, tap: &Tap, plan: &Plan, several: bool) -> Interface {
     }
 }
 
-/// Opens the interfaces of the places that targets are at the beginning.
-pub(super) fn all(places: Vec<Place>, plan: &Plan) -> Result<AllOpened, CaptureError> {
-    let (mut opened, mut open) = (Vec::new(), Vec::new());
-    for place in &places {
+/// Opens the interfaces of the places that targets are at the beginning, and says which those are.
+pub(super) fn all(places: &[Place], plan: &Plan) -> Result<(Vec<Opened>, Open), CaptureError> {
+    let (mut opened, mut open) = (Vec::new(), Open::new());
+    for place in places {
         let links = place.choose(&plan.interfaces)?;
-        opened.push(Opened::links(place, &links, plan, 0, places.len() > 1)?);
+        opened.extend(of_place(place, &links, plan, places.len() > 1)?);
         open.push(links.iter().map(|link| link.index).collect());
     }
-    if opened.iter().all(|opened| opened.taps.is_empty()) {
-        return Err(CaptureError::NothingUp);
-    }
-    let context = gather(&places, plan)?;
-    let watched = places.into_iter().zip(open).map(|(place, open)| Watched { place, open }).collect();
-    Ok((opened, watched, context))
+    if opened.is_empty() { Err(CaptureError::NothingUp) } else { Ok((opened, open)) }
 }
-
-/// Interfaces, the places they are of, and their context.
-type AllOpened = (Vec<Opened>, Vec<Watched>, Option<Gathering>);
 
 /// What every part of the file begins with, but for its places.
 pub(super) fn head(plan: &Plan) -> Head {
