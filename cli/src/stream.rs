@@ -33,10 +33,11 @@ impl Streams {
         self.terminal
     }
 
-    /// Columns to lay text out in.
+    /// Columns to lay text out in: those of `COLUMNS`, or of the terminal.
     pub(crate) fn width(&self) -> usize {
-        let columns = terminal_size::terminal_size().filter(|_| self.terminal);
-        columns.map_or(MAX_WIDTH, |(columns, _)| usize::from(columns.0).clamp(MIN_WIDTH, MAX_WIDTH))
+        let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let shown = || terminal_size::terminal_size().filter(|_| self.terminal).map(|(columns, _)| columns.0.into());
+        asked.or_else(shown).map_or(MAX_WIDTH, |columns: usize| columns.clamp(MIN_WIDTH, MAX_WIDTH))
     }
 
     /// Prints bytes as they are.

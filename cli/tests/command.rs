@@ -11,7 +11,7 @@ use std::{
 
 fn kcap<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kcap"));
-    command.args(args).env_remove("CLICOLOR_FORCE").env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(args).env_remove("CLICOLOR_FORCE").env("NO_COLOR", "1").env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 
@@ -119,6 +119,25 @@ fn a_missing_file_is_code_1_and_named() {
     assert_eq!(code(&output), 1);
     assert!(text(&output.stderr).starts_with("kcap: cannot open /nonexistent/x.pcap: "), "{output:?}");
     assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn a_filter_among_the_files_gets_a_hint() {
+    let good = capture("filter-word");
+    let output = run(["analyze".as_ref(), good.as_os_str(), "host".as_ref(), "10.0.0.1".as_ref()]);
+    assert_eq!(code(&output), 3, "{output:?}");
+    let told = text(&output.stderr);
+    assert_eq!(told.matches("hint: a filter expression goes behind --").count(), 1, "{told}");
+}
+
+#[test]
+fn text_is_as_wide_as_columns_say() {
+    let widest = |columns: &str| {
+        let output = kcap(["explain", "NET001"]).env("COLUMNS", columns).output().expect("kcap runs");
+        text(&output.stdout).lines().map(|line| line.chars().count()).max()
+    };
+    assert!(widest("72") <= Some(72) && widest("90") > Some(72));
+    assert_eq!(widest("wide"), widest("100"));
 }
 
 #[test]

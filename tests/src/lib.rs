@@ -27,7 +27,13 @@ pub fn program() -> io::Result<PathBuf> {
 
 fn command(case: &Case, run: &Run) -> io::Result<Command> {
     let mut command = Command::new(program()?);
-    command.current_dir(&case.folder).env("NO_COLOR", "1").arg("analyze").args(&run.args).args(&run.files);
+    command
+        .current_dir(&case.folder)
+        .env("NO_COLOR", "1")
+        .env_remove("COLUMNS")
+        .arg("analyze")
+        .args(&run.args)
+        .args(&run.files);
     Ok(command)
 }
 

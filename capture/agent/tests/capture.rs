@@ -6,9 +6,11 @@
 mod lab;
 
 use kcap_file::note::Note;
+use kcap_file::{Batch, Reader};
 use lab::{Lab, PROGRAM, Stored, captures, has, only, read};
 use nix::sys::signal::Signal;
-use std::path::Path;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 fn notes(path: &Path) -> Vec<Note> {
@@ -131,39 +133,102 @@ fn count_and_snaplen_and_rotation_hold() {
     );
 }
 
+/// Packets in the beginning of a capture.
+fn packets_in(bytes: &[u8]) -> u32 {
+    let Ok(mut reader) = Reader::from_read(Box::new(std::io::Cursor::new(bytes.to_vec())), "-") else { return 0 };
+    let (mut batch, mut packets) = (Batch::default(), 0);
+    while reader.next_batch(&mut batch) {
+        packets += batch.records.len() as u32;
+    }
+    packets
+}
+
 #[test]
-fn a_closed_pipe_and_a_full_disk_end_it() {
+fn a_closed_pipe_ends_it() {
+    let Some(lab) = Lab::new() else { return };
+    for count in [0, 20] {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args([format!("netns/{}", lab.a).as_str(), "-p", "udp/9", "--no-inner", "-w", "-"]);
+        let piped = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
+        let mut child = piped.unwrap();
+        let mut stream = child.stdout.take().unwrap();
+        let mut bytes = Vec::new();
+        let mut read = || {
+            let mut more = [0; 4096];
+            let length = stream.read(&mut more).unwrap();
+            bytes.extend(&more[..length]);
+            packets_in(&bytes)
+        };
+        // Something comes as soon as it captures.
+        read();
+        lab.send(count, 9);
+        while count > 0 && read() < count {}
+        // Idle: nothing is written that could fail.
+        drop(stream);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let summary = format!("{count} packets, 0 dropped by the kernel (nobody read it any more");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(&summary), "{told}");
+    }
+}
+
+/// A file system of that size.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Nothing, said aloud, where it cannot be mounted.
+    fn new(folder: &Path, size: &str) -> Option<Self> {
+        let path = folder.join("disk");
+        std::fs::create_dir_all(&path).unwrap();
+        let option = format!("size={size}");
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &option, "kcap-test"]).arg(&path);
+        if mount.status().is_ok_and(|status| status.success()) {
+            return Some(Self(path));
+        }
+        eprintln!("skipped: a full disk needs to mount a tmpfs");
+        None
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_it() {
     let Some(lab) = Lab::new() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let agent = PROGRAM;
-    let target = format!("netns/{}", lab.a);
-    let mut child = std::process::Command::new(agent)
-        .args([target.as_str(), "-w", "-"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    // Idle: nothing is written that could fail.
-    drop(child.stdout.take());
-    assert!(child.wait().unwrap().success());
-
-    let disk = folder.path().join("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=256k", "kcap-test", disk.to_str().unwrap()])
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: a full disk needs to mount a tmpfs");
-    }
-    let mut agent =
-        lab.capture(folder.path(), &["-p", "udp/9", "--min-free", "0B", "--no-context", "-w", "disk/x.pcapng"]);
+    let Some(disk) = Disk::new(folder.path(), "256k") else { return };
+    let arguments = ["-p", "udp/9", "--min-free", "0B", "--no-context", "-w", "disk/x.pcapng"];
+    let mut agent = lab.capture(folder.path(), &arguments);
     lab.send(3_000, 9);
-    let code = agent.ends();
-    let (packets, info) = read(&disk.join("x.pcapng"));
-    std::process::Command::new("umount").arg(&disk).status().unwrap();
-    assert_eq!(code, 3);
+    assert_eq!(agent.ends(), 3);
+    let (packets, info) = read(&disk.0.join("x.pcapng"));
     assert!(info.problems.is_empty(), "{:?}", info.problems);
     assert!((100..3_000).contains(&packets.len()), "{}", packets.len());
+}
+
+/// What is written at the very end, of which the context is most, may be what does not fit.
+#[test]
+fn a_disk_that_is_full_at_the_end_loses_no_packet() {
+    let Some(lab) = Lab::new() else { return };
+    let mut ended = Vec::new();
+    for pages in 1..9 {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(disk) = Disk::new(folder.path(), &format!("{}k", 4 * pages)) else { return };
+        let arguments = ["-p", "udp/9", "--no-inner", "--min-free", "0B", "--count", "5", "-w", "disk/x.pcapng"];
+        let mut agent = lab.capture(folder.path(), &arguments);
+        lab.send(5, 9);
+        ended.push(agent.ends());
+        let (packets, info) = read(&disk.0.join("x.pcapng"));
+        assert!(info.problems.is_empty(), "{:?}", info.problems);
+        assert_eq!(packets.len(), 5, "{pages} pages, {ended:?}");
+    }
+    assert!(ended.first() == Some(&3) && ended.last() == Some(&0), "{ended:?}");
 }
 
 /// The kernel hands over a block after 50 ms; what is read is written at once.

@@ -225,7 +225,11 @@ impl CaptureError {
             Self::Program(ProgramError::TooLong { .. }) => {
                 "ask for fewer ports, hosts or networks: ranges and networks take less than lists".to_owned()
             }
-            Self::NoRoom { .. } => "free some, write elsewhere with -w, or set --min-free".to_owned(),
+            Self::NoRoom { .. } => {
+                "where the kubelet's files are, 15 % stay free: at 10 % it evicts pods. Free some, write \
+                                    elsewhere with -w, or set --min-free"
+                    .to_owned()
+            }
             Self::Create { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "the folder does not exist: create it first".to_owned()
             }

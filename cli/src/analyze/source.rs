@@ -108,7 +108,19 @@ fn failure(error: &ReadError) -> Failure {
         ReadError::Folder { .. } | ReadError::NothingInFolder { .. } => Exit::Failed,
         _ => Exit::Data,
     };
-    Failure::new(exit, describe(error)).hint(error.hint())
+    Failure::new(exit, describe(error)).hint(error.hint().or_else(|| meant_filter(error)))
+}
+
+/// Words that a filter expression begins with and files are hardly called.
+const FILTER_WORDS: [&str; 12] =
+    ["host", "src", "dst", "net", "port", "tcp", "udp", "icmp", "icmp6", "arp", "vlan", "not"];
+
+/// A hint, where what is no file would be a filter for tcpdump.
+fn meant_filter(error: &ReadError) -> Option<&'static str> {
+    let ReadError::Open { path, source } = error else { return None };
+    let is_word = path.to_str().is_some_and(|name| FILTER_WORDS.contains(&name));
+    (is_word && source.kind() == io::ErrorKind::NotFound)
+        .then_some("a filter expression goes behind --: kcap analyze FILE -- tcp port 80")
 }
 
 /// The error and its cause as one message: it outlives the reader.

@@ -277,5 +277,5 @@ fn killed(cluster: &Cluster) {
     assert!(!Path::new(&file).exists());
     let (packets, _) = read(&format!("{file}.part"));
     assert!(!packets.is_empty(), "what was captured can be read");
-    assert_eq!(cluster.shell(&pod.node, "pgrep -x 'kcap.*'"), "", "no process");
+    assert_eq!(cluster.shell(&pod.node, "pgrep -x -r R,S,D,T 'kcap.*'"), "", "no process");
 }

@@ -278,25 +278,23 @@ impl Recorder {
         self.sources.iter().map(|source| source.counters.dropped).sum()
     }
 
-    /// Ends the capture; the files there are, and how many were removed.
-    pub(crate) fn finish(mut self, reason: &str) -> Result<(Vec<PathBuf>, u64), CaptureError> {
-        self.end_part(reason)?;
-        Ok((self.finished.into(), self.forgotten))
-    }
-
-    /// Saves what can be after a write failed: the part is cut behind its last whole block and gets its name. The files,
-    /// how many were removed, and the packets that are left.
-    pub(crate) fn abandon(mut self) -> Result<(Vec<PathBuf>, u64, u64), CaptureError> {
-        let lost = self.part.packets;
-        let kept = self.part.salvage()?;
-        if let Some((path, packets)) = kept {
-            self.totals.packets -= lost - packets;
+    /// Saves what can be after a write failed: the part is cut behind its last whole block and gets its name. Packets
+    /// are those that are left.
+    pub(crate) fn abandon(&mut self) -> Result<(), CaptureError> {
+        if let Some((path, packets)) = self.part.salvage()? {
+            self.totals.packets -= self.part.packets - packets;
             self.finished.push_back(path);
         }
-        Ok((self.finished.into(), self.forgotten, self.totals.packets))
+        Ok(())
     }
 
-    fn end_part(&mut self, reason: &str) -> Result<(), CaptureError> {
+    /// The files that are kept, oldest first, and how many were removed.
+    pub(crate) fn into_files(self) -> (Vec<PathBuf>, u64) {
+        (self.finished.into(), self.forgotten)
+    }
+
+    /// Ends the part that is written.
+    pub(crate) fn end_part(&mut self, reason: &str) -> Result<(), CaptureError> {
         let now = crate::clock::now_ns();
         self.statistics(now)?;
         let trailer = Trailer {

@@ -13,23 +13,25 @@ impl Session<'_> {
         let ended = end.and_then(|end| {
             self.drain()?;
             self.ask()?;
+            self.count();
+            self.recorder.end_part(end.text())?;
             Ok(end)
         });
         self.count();
+        let end = match ended {
+            Err(error) if record::is_broken_pipe(&error) => End::Closed,
+            Err(error) if record::is_full_disk(&error) => {
+                self.recorder.abandon()?;
+                End::DiskFull
+            }
+            ended => ended?,
+        };
         let interfaces = self.recorder.interfaces();
         let (dropped, packets) = (self.recorder.dropped(), self.recorder.packets());
-        let (end, (files, forgotten), packets) = match ended {
-            Ok(end) => (end, self.recorder.finish(end.text())?, packets),
-            Err(error) if record::is_broken_pipe(&error) => (End::Closed, (Vec::new(), 0), packets),
-            Err(error) if record::is_full_disk(&error) => {
-                let (files, forgotten, packets) = self.recorder.abandon()?;
-                (End::DiskFull, (files, forgotten), packets)
-            }
-            Err(error) => return Err(error),
-        };
         // Taken, so that it does not end the program before its summary is told.
         let hurried = self.signals.take().is_some();
         let discarded = self.discarded;
+        let (files, forgotten) = self.recorder.into_files();
         Ok(Summary { end, packets, dropped, discarded, files, forgotten, hurried, elapsed, interfaces })
     }
 
