@@ -38,8 +38,12 @@ fn describe(snapshot: &Snapshot) -> String {
     if let Some(stats) = &snapshot.stats {
         let max = stats.max.map_or(String::new(), |max| format!(" of {max}"));
         let _ = writeln!(text, "{} entries here, {}{max} on the node", snapshot.entries.len(), stats.entries);
-        for (name, value) in stats.counters().into_iter().filter(|(_, value)| *value > 0) {
+        let counted: Vec<_> = stats.counters().into_iter().filter(|(_, value)| *value > 0).collect();
+        for (name, value) in &counted {
             let _ = writeln!(text, "{name} {value}");
+        }
+        if counted.is_empty() {
+            text.push_str("all counters are 0: nothing dropped, no insertion failed\n");
         }
     }
     text

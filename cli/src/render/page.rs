@@ -116,8 +116,8 @@ impl Page {
             .initial_indent(&initial)
             .subsequent_indent(&subsequent)
             .word_splitter(textwrap::WordSplitter::NoHyphenation);
-        let text = clean(text);
-        let mut lines = textwrap::wrap(&text, options).into_iter();
+        let text = together(&clean(text));
+        let mut lines = textwrap::wrap(&text, options).into_iter().map(|line| line.replace(NO_BREAK, " "));
         let first = lines.next().unwrap_or_default();
         let first = first.get(start..).unwrap_or_default();
         let _ = writeln!(self.out, "{:indent$}{lead}{first}", "");
@@ -125,5 +125,39 @@ impl Page {
             self.out.push_str(&line);
             self.out.push('\n');
         }
+    }
+}
+
+/// A space that lines do not end at.
+const NO_BREAK: char = '\u{a0}';
+/// What stands behind a number and is read with it.
+const UNITS: [&str; 12] = ["%", "B", "GB", "GiB", "KiB", "MB", "MiB", "kB", "min", "ms", "s", "µs"];
+
+/// The text with no break between numbers and their units.
+fn together(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    let mut is_number = false;
+    for word in text.split_inclusive(' ') {
+        let unit = word.trim_end_matches([' ', '.', ',', ';', ':', ')']);
+        if is_number && UNITS.contains(&unit) {
+            joined.pop();
+            joined.push(NO_BREAK);
+        }
+        joined.push_str(word);
+        let digits = word.trim_start_matches('(').strip_suffix(' ').unwrap_or_default();
+        is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || ",.".contains(c));
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Page;
+
+    #[test]
+    fn numbers_keep_their_units() {
+        let mut page = Page::new(20);
+        page.line("it took a while: 3.2 ms, then 15 % and 7 packets");
+        assert_eq!(page.into_text(), "  it took a while:\n    3.2 ms, then\n    15 % and 7\n    packets\n");
     }
 }
