@@ -3,7 +3,9 @@
 
 use kcap_analyze::detect::DETECTORS;
 use kcap_samples::case::{self, Case, Run, check};
-use kcap_tests::{outcome, terminal};
+use kcap_tests::{outcome, program, terminal};
+use std::path::Path;
+use std::process::Command;
 use std::{env, fs};
 
 fn failures(case: &Case) -> Vec<String> {
@@ -61,4 +63,23 @@ fn the_readme_lists_every_finding() {
     };
     let missing: Vec<String> = DETECTORS.iter().map(line).filter(|line| !readme.contains(line)).collect();
     assert!(missing.is_empty(), "the table of findings in README.md lacks\n{}", missing.join("\n"));
+}
+
+/// The first example of the README, made anew by `KCAP_UPDATE=1`.
+#[test]
+fn the_readme_shows_what_kcap_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let (before, example) = readme.split_once("```console\n$ kcap ").unwrap();
+    let (line, shown) = example.split_once('\n').unwrap();
+    let (shown, after) = shown.split_once("```").unwrap();
+    let mut kcap = Command::new(program().unwrap());
+    kcap.args(line.split(' ')).current_dir(root).env("NO_COLOR", "1").env_remove("COLUMNS");
+    let printed = String::from_utf8(kcap.output().unwrap().stdout).unwrap();
+    if env::var_os("KCAP_UPDATE").is_some() {
+        let readme = format!("{before}```console\n$ kcap {line}\n{printed}```{after}");
+        fs::write(root.join("README.md"), readme).unwrap();
+    } else {
+        assert_eq!(shown, printed, "KCAP_UPDATE=1 writes it anew");
+    }
 }
