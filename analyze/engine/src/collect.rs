@@ -335,7 +335,9 @@ impl Collect for Collector<'_> {
         self.packets(work)?;
         self.count_seconds(work)?;
         self.fragments(&work.fragments)?;
-        self.lookups.pass(work.chunk.batch.unit, work.now_ns);
+        let batch = &work.chunk.batch;
+        self.ties.last_unit = batch.is_last_unit.then_some(batch.unit);
+        self.lookups.pass(batch.unit, work.now_ns);
         self.events(events)
     }
 

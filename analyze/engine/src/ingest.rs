@@ -185,17 +185,7 @@ impl Ingest {
             self.restricted += 1;
             return;
         }
-        packet.tunnel = self.tunnels.enter(self.layers.outers(), unit, packet.ts_ns, id);
-        if let Some(outer) = self.layers.outers().last() {
-            if outer.src > outer.dst {
-                packet.bits.set_from_b();
-            }
-            let tells = packet.flags.any(TcpFlags::SYN) || packet.flags == TcpFlags::default();
-            if tells && !packet.bits.is_reassembled() {
-                let frame = work.chunk.batch.frame(&record);
-                self.tunnels.check(&packet, outer, frame, id);
-            }
-        }
+        self.tunnel(&record, id, unit, &mut packet, &work.chunk);
         self.now_ns = record.ts_ns;
         self.decoded.count(&packet, &record, &self.layers);
         count_second(&mut work.seconds, &packet, &record);
@@ -206,6 +196,20 @@ impl Ingest {
             packet.tsval = sample(work.chunk.bytes(packet.payload_offset(), packet.payload_caplen()));
         }
         self.deal(&packet, work);
+    }
+
+    /// Notes the tunnel that the packet came through, and looks at what the outer headers say of it.
+    #[inline]
+    fn tunnel(&mut self, record: &Record, frame: FrameId, unit: u32, packet: &mut Packet, chunk: &Chunk) {
+        packet.tunnel = self.tunnels.enter(self.layers.outers(), unit, packet.ts_ns, frame);
+        let Some(outer) = self.layers.outers().last() else { return };
+        if outer.src > outer.dst {
+            packet.bits.set_from_b();
+        }
+        let tells = packet.flags.any(TcpFlags::SYN) || packet.flags == TcpFlags::default();
+        if tells && !packet.bits.is_reassembled() {
+            self.tunnels.check(packet, outer, chunk.batch.frame(record), frame);
+        }
     }
 
     /// Hands a fragment on; the last one missing brings the whole datagram, which is decoded from where the fragment

@@ -40,6 +40,8 @@ pub struct Batch {
     /// Files of one unit are parts of one stream (rotation): trackers carry state across them and start anew with
     /// the next unit.
     pub unit: u32,
+    /// Whether it is known that no other unit follows: what tells captures apart need not be remembered.
+    pub is_last_unit: bool,
     /// Number of the first record as Wireshark numbers frames: 1 for the first of a file. The other records of the
     /// batch follow without a gap; a batch ends before a block that Wireshark numbers and that is no frame.
     pub first_frame: u64,

@@ -16,11 +16,14 @@ type Numbered = (u32, u32, Frame);
 /// Reads to the end.
 fn read(mut inputs: Inputs) -> (Vec<CaptureInfo>, Vec<Numbered>, Vec<ReadError>) {
     let mut batch = Batch::default();
-    let mut all = Vec::new();
+    let (mut all, mut last_units) = (Vec::new(), Vec::new());
     while inputs.next_batch(&mut batch) {
+        last_units.extend(batch.is_last_unit.then_some(batch.unit));
         all.extend(frames_of(&batch).into_iter().map(|frame| (batch.capture, batch.unit, frame)));
     }
     assert!(!inputs.next_batch(&mut batch) && batch.records.is_empty());
+    let last = all.last().map(|(_, unit, _)| *unit);
+    assert!(last_units.iter().all(|unit| Some(*unit) == last), "no other unit follows");
     let captures = inputs.captures().to_vec();
     (captures, all, inputs.into_errors())
 }
@@ -55,6 +58,14 @@ impl Folder {
 /// Capture, unit and second of each frame.
 fn order(all: &[Numbered]) -> Vec<(u32, u32, i64)> {
     all.iter().map(|(capture, unit, frame)| (*capture, *unit, frame.ts_ns / 1_000_000_000)).collect()
+}
+
+#[test]
+fn the_only_file_is_known_to_be_the_last() {
+    let folder = Folder::new(&[("x.pcap", &capture(1, &[1]))]);
+    let mut inputs = Inputs::open([folder.path("x.pcap")]);
+    let mut batch = Batch::default();
+    assert!(inputs.next_batch(&mut batch) && batch.is_last_unit);
 }
 
 #[test]

@@ -137,6 +137,7 @@ impl Source for Inputs {
                 self.current = Some(current);
                 batch.capture = (self.captures.len() - 1) as u32;
                 batch.unit = self.units - 1;
+                batch.is_last_unit = self.parts.as_slice().is_empty();
                 return true;
             }
             self.finish(current);

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug, Default)]
 pub(crate) struct Ties {
     unit: u32,
+    /// The unit that no other follows, once that is known.
+    pub(crate) last_unit: Option<u32>,
     /// Transactions of this unit, and of those before, sorted.
     new: Told,
     known: Told,
@@ -132,7 +134,9 @@ impl Ties {
                 first_ns.saturating_sub(last) < SAME_NS && first.saturating_sub(last_ns) < SAME_NS
             });
         }
-        if self.known.len() + self.new.len() < MAX_KNOWN {
+        if self.last_unit == Some(told.unit) {
+            // Nothing comes that would have to be known again.
+        } else if self.known.len() + self.new.len() < MAX_KNOWN {
             self.new.push(identity, first_ns, last_ns);
         } else {
             self.left_out += 1;
