@@ -42,6 +42,12 @@ pub(crate) struct NameLookups {
 }
 
 impl NameLookups {
+    /// Whether the name does not exist, under no suffix and as it is: lookups that were seen in part show no more than
+    /// those that were seen whole.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        self.missing > 0 && self.missing + self.partial == self.lookups
+    }
+
     fn add(&mut self, lookup: &Lookup<'_>) {
         self.lookups += 1;
         self.queries += u64::from(lookup.queries);

@@ -52,12 +52,20 @@ fn is_avoidable(group: &[&ClientLookups]) -> bool {
 }
 
 fn is_amplified(client: &ClientLookups) -> bool {
-    client.judged >= LEAST_LOOKUPS && client.amplified * SHARE >= client.judged
+    let is_often = |amplified: u64, judged: u64| judged >= LEAST_LOOKUPS && amplified * SHARE >= judged;
+    let found = || amplified_lookups(client);
+    is_often(client.amplified, client.judged) && is_often(found(), client.judged - (client.amplified - found()))
+}
+
+/// Lookups that were walked in vain and may have found their name, but for those of names that are nowhere.
+fn amplified_lookups(client: &ClientLookups) -> u64 {
+    let nowhere = client.names.values().filter(|name| name.is_nowhere());
+    client.amplified - nowhere.map(|name| name.amplified).sum::<u64>()
 }
 
 /// Whether all of it is full names of the cluster, which DNS002 says better.
 fn is_doubled_only(group: &[&ClientLookups]) -> bool {
-    group.iter().all(|client| client.amplified == client.doubled)
+    group.iter().all(|client| amplified_lookups(client) <= client.doubled)
 }
 
 fn judge(group: &[&ClientLookups], world: &World<'_>) -> Finding {
@@ -71,7 +79,7 @@ fn judge(group: &[&ClientLookups], world: &World<'_>) -> Finding {
     let names = amplified_names(group);
     for (name, count) in [
         ("lookups", lookups),
-        ("amplified_lookups", sum(|c| c.amplified)),
+        ("amplified_lookups", sum(amplified_lookups)),
         ("partial_lookups", sum(|c| c.partial)),
         ("queries", queries),
         ("resent_queries", sum(|c| c.resent)),
@@ -83,7 +91,7 @@ fn judge(group: &[&ClientLookups], world: &World<'_>) -> Finding {
     }
     finding.cite(world, group.iter().flat_map(|client| client.frames.iter().copied()), &filter(group));
     finding.explanation = explain(group, &names, lookups, queries, wasted);
-    finding.rule_out("DNS018", "the names are found in the end");
+    finding.rule_out("DNS018", "names that are found nowhere are not among these");
     finding.rule_out("DNS006", "the failing candidates are answered NXDOMAIN, which is no failure of the server");
     limit(&mut finding, group);
     advise(&mut finding, group);
@@ -118,7 +126,8 @@ pub(super) fn filter(group: &[&ClientLookups]) -> String {
 /// Names with amplified lookups, most queries in vain first.
 fn amplified_names<'a>(group: &[&'a ClientLookups]) -> Vec<(&'a str, Amplified)> {
     let mut names: HashMap<&str, Amplified, RandomState> = HashMap::default();
-    for (name, counts) in group.iter().flat_map(|client| &client.names).filter(|(_, counts)| counts.amplified > 0) {
+    let of_clients = group.iter().flat_map(|client| &client.names);
+    for (name, counts) in of_clients.filter(|(_, counts)| counts.amplified > 0 && !counts.is_nowhere()) {
         let known = names.entry(name).or_default();
         known.lookups += counts.lookups;
         known.queries += counts.queries;
@@ -140,14 +149,31 @@ struct Amplified {
 fn explain(group: &[&ClientLookups], names: &[(&str, Amplified)], lookups: u64, queries: u64, wasted: u64) -> String {
     let share = (wasted * 100).checked_div(queries).unwrap_or_default();
     let per_lookup = queries as f64 / lookups.max(1) as f64;
+    let again = match group.iter().map(|client| client.resent).sum::<u64>() {
+        0 => String::new(),
+        resent => format!(" ({resent} of them asked again)"),
+    };
     format!(
-        "{} took {queries} queries, {per_lookup:.1} each; {wasted} of them ({share} %) asked for names that do not exist, \
-         because the names were tried with the suffixes of the search list before they were tried as they are. Names: \
-         {}. {} What other settings would have cost: {}.",
+        "{} took {queries} queries{again}, {per_lookup:.1} each; {wasted} of them ({share} %) asked for names that do not \
+         exist, because the names were tried with the suffixes of the search list before they were tried as they are. \
+         Names: {}. {}{}",
         count_of(lookups, "lookup"),
         some_of(names.iter().map(|(name, counts)| amplified(name, *counts)), 5),
         inferred(group),
-        table(&total(group)),
+        replayed(&total(group)),
+    )
+}
+
+/// What other settings would have cost, and of which lookups that is known: without what was asked again.
+fn replayed(what_if: &WhatIf) -> String {
+    if what_if.lookups == 0 {
+        return String::new();
+    }
+    format!(
+        " What other settings would have cost the {} seen whole that found their name ({} queries, each counted once): {}.",
+        count_of(what_if.lookups, "lookup"),
+        what_if.queries,
+        table(what_if),
     )
 }
 
