@@ -5,6 +5,7 @@ use super::services::{Failing, Service};
 use super::world::World;
 use crate::path::{Connection, Kept};
 use crate::track::event::{Flow, LegSeen};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A place, and what lies behind it.
@@ -44,11 +45,14 @@ pub(super) fn last_seen(service: &Service, failing: &Failing<'_>, world: &World<
     Some(LastSeen { place: world.place_name(point, tunnel), missing })
 }
 
-/// The last place of a connection's originator. Sightings are in the order of the way.
+/// The last place of a connection's originator: behind all translations and routers, which use up TTL, and of what shows
+/// the same TTL, as the inside of a tunnel and what comes out of it do, the last to see it.
 fn last<'a>(connection: &'a Connection, kept: &'a Kept) -> Option<(&'a Flow, &'a LegSeen)> {
-    let flow = connection.flows(kept).filter(|flow| flow.from_orig.packets > 0).last()?;
-    let leg = flow.legs().filter(|leg| leg.orig_packets > 0).max_by_key(|leg| leg.first_ns)?;
-    Some((flow, leg))
+    let flows = connection.stages.iter().enumerate().flat_map(|(at, stage)| stage.flows(kept).map(move |f| (at, f)));
+    let legs = flows.flat_map(|(at, flow)| flow.legs().map(move |leg| (at, flow, leg)));
+    let sent = legs.filter(|(.., leg)| leg.orig_packets > 0);
+    let place = |(at, _, leg): &(usize, &Flow, &LegSeen)| (*at, Reverse(leg.orig_ttl.unwrap_or(u8::MAX)), leg.first_ns);
+    sent.max_by_key(place).map(|(_, flow, leg)| (flow, leg))
 }
 
 /// Units that a connection passes after this one.

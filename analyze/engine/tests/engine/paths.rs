@@ -112,3 +112,17 @@ fn hops_are_in_the_order_of_the_way() {
     assert_eq!(translated, ["true", "false", "false"]);
     assert_eq!(of_connection.last().unwrap()["next_tunnel"], "vxlan");
 }
+
+#[test]
+fn what_comes_out_of_a_tunnel_is_behind_what_is_in_it() {
+    let [wire, interfaces] = ["two-endpoints-server-wire.pcap.gz", "two-endpoints-server-node.pcap.gz"];
+    let last_seen = |files: &[&str]| {
+        let outcome = sample("svc004-policy-drop", files);
+        let (_, told) = outcome.finding("SVC004").explanation.split_once("last seen on ").expect("two captures");
+        told.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+    };
+    for files in [[wire, interfaces], [interfaces, wire]] {
+        let told = last_seen(&files);
+        assert!(told.starts_with("if#4 of ") && told.contains(interfaces), "{told}");
+    }
+}
