@@ -8,6 +8,7 @@ mod compat;
 mod cutting;
 mod delays;
 mod dns;
+mod dns_errors;
 mod findings;
 mod forwarding;
 mod lookups;

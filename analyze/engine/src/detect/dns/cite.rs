@@ -1,7 +1,7 @@
 //! What findings about DNS have in common: subjects, counts, frames.
 
-use super::Query;
 use super::lookups::lookups;
+use super::{Dns, Query};
 use crate::Addr;
 use crate::detect::evidence::some_of;
 use crate::detect::world::World;
@@ -31,10 +31,14 @@ impl Finding {
         if let (Some(first), Some(last)) = (first, last) {
             self.span(first, last);
         }
-        let dns = &world.facts.dns;
-        let stories = queries.iter().filter_map(|query| dns.story(query)).take(CITED);
-        self.cite(world, stories.flat_map(|story| story.frames.iter().copied()).collect::<Vec<FrameId>>(), filter);
+        let frames = queries.iter().take(CITED).flat_map(|query| frames(query, &world.facts.dns));
+        self.cite(world, frames.collect::<Vec<FrameId>>(), filter);
     }
+}
+
+/// Frames of a query: what its story keeps, or where it was asked first.
+fn frames(query: &Query, dns: &Dns) -> Vec<FrameId> {
+    dns.story(query).map_or_else(|| query.frame.into_iter().collect(), |story| story.frames.clone())
 }
 
 /// Clients of queries.

@@ -8,8 +8,10 @@ use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::is_fresh;
 use crate::track::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 pub(crate) const ABOUT: About = About {
     code: "DNS004",
@@ -63,7 +65,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             continue;
         }
         let is_explained = explained.contains(&name(query))
-            || is_rejected_unsaid(query, &rejections)
+            || is_rejected_unsaid(query, &rejections, world)
             || dead.get(&query.server).is_some_and(|spans| spans.iter().any(|span| span.contains(&query.first_ns)));
         if !query.rejected && !query.tcp && !is_explained && !world.is_broken(query.tunnel) {
             servers.entry(query.server).or_default().push(*query);
@@ -104,13 +106,15 @@ impl Known {
         }
     }
 
+    /// Whether a question was asked so long before the end that no answer would come any more.
+    fn is_old(&self, query: &Query) -> bool {
+        self.ends_ns.get(&query.unit).is_some_and(|end_ns| end_ns.saturating_sub(query.first_ns) >= NEVER_NS)
+    }
+
     /// Whether questions stay unanswered for good, or those that wait for them, though other traffic of their clients
     /// passes here both ways.
     fn stays_silent(&self, server: Endpoint, queries: &[Query], world: &World<'_>) -> bool {
-        let is_old = |query: &Query| {
-            self.ends_ns.get(&query.unit).is_some_and(|end_ns| end_ns.saturating_sub(query.first_ns) >= NEVER_NS)
-        };
-        let silent = |query: &&Query| query.is_silent() && is_old(query);
+        let silent = |query: &&Query| query.is_silent() && self.is_old(query);
         let waiting = forwarded::waiting(world).get(&server).into_iter().flatten();
         queries.iter().chain(waiting).filter(silent).any(|query| world.facts.dns.hears_others(query.client.addr))
     }
@@ -136,13 +140,14 @@ fn rejections(world: &World<'_>) -> Rejections {
 /// Hosts send ICMP errors one a second to each address, after a few at once (Linux `icmp_ratelimit`).
 const RATE_NS: i64 = 1_000_000_000;
 
-/// Whether the host that rejects other questions at that time was not allowed to reject this one as well.
-fn is_rejected_unsaid(query: &Query, rejections: &Rejections) -> bool {
+/// Whether the host that rejects other questions at that time was not allowed to reject this one as well, or at any time
+/// if the server answers none: then its errors say why.
+fn is_rejected_unsaid(query: &Query, rejections: &Rejections, world: &World<'_>) -> bool {
     let who = (query.client.addr, query.server, query.backend);
     let (from, to) = (query.first_ns.saturating_sub(RATE_NS), query.last_ns.saturating_add(RATE_NS));
     rejections.get(&who).is_some_and(|times| {
         let next = times.partition_point(|ns| *ns < from);
-        times.get(next).is_some_and(|ns| *ns <= to)
+        times.get(next).is_some_and(|ns| *ns <= to) || world.facts.dns.answers_nothing(query.server, query.client.addr)
     })
 }
 
@@ -213,40 +218,96 @@ fn asked(server: Endpoint, world: &World<'_>) -> u64 {
     dns.of_server(server).attempts + dns.folded_of(server)
 }
 
-/// What else it may be, and what not.
-fn doubt(finding: &mut Finding, visible: bool, minded: bool) {
-    let filtered = "no answer to anybody is seen at this point: a capture filter may hide them";
-    let missing = "no client asked again, so the answers may have come: they are not in the capture";
-    let limits = [(!visible, filtered), (!minded, missing)].into_iter().filter(|(holds, _)| *holds);
-    finding.limits.extend(limits.map(|(_, why)| why.to_owned()));
-    finding.rule_out("DNS003", "not everything that the client asks or does is lost");
-    finding.rule_out("DNS005", "the losses are not one of each pair from one port");
+/// Why it is no rule against a client's DNS alone, if the capture says that it is none.
+fn not_blocked(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<&'static str> {
+    let dns = &world.facts.dns;
+    if !dns.answers_nothing(server, queries.first()?.client.addr) {
+        Some("the server answers other questions")
+    } else if queries.iter().any(|query| query.forwarded || !is_fresh(Some(query.ttl))) {
+        Some("the questions left the client's host")
+    } else if !queries.iter().any(|query| dns.hears_others(query.client.addr)) {
+        Some("the client's other traffic does not pass here both ways either, or there is none")
+    } else {
+        None
+    }
+}
+
+/// How long resolvers wait before they ask again: musl 2.5 s, c-ares 3 s and more, glibc and Go 5 s.
+const RESOLVER_NS: RangeInclusive<i64> = 2_000_000_000..=6_500_000_000;
+
+/// Whether a client waited in vain as resolvers do and asked the same again, so that no answer came to it, whatever this
+/// capture may lack.
+fn is_waited_for(query: &Query) -> bool {
+    let waited_ns = query.last_ns.saturating_sub(query.first_ns).checked_div(i64::from(query.attempts) - 1);
+    waited_ns.is_some_and(|ns| RESOLVER_NS.contains(&ns))
+}
+
+/// How surely it is loss.
+struct Grade {
+    /// Whether answers would be seen where the questions were.
+    visible: bool,
+    /// Whether a client waited for an answer as resolvers do and asked again.
+    waited: bool,
+    /// Whether clients mind.
+    minded: bool,
+    /// Whether the capture itself may have lost as much.
+    dropped: bool,
+    few: bool,
+}
+
+impl Grade {
+    fn of(server: Endpoint, queries: &[Query], (lost, all): (Lost, u64), known: &Known, world: &World<'_>) -> Self {
+        // Of what the capture itself lost as much may be missing.
+        let is_few = u64::from(lost.attempts) * DROPPED <= all;
+        let many = !is_few && u64::from(lost.attempts) >= MANY;
+        let dns = &world.facts.dns;
+        Self {
+            visible: queries.iter().any(|query| dns.sees_answers(query)) || known.stays_silent(server, queries, world),
+            waited: queries.iter().any(|query| is_waited_for(query) && known.is_old(query)),
+            minded: queries.iter().any(|query| known.is_heeded(query))
+                || many && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit)),
+            dropped: world.lacks_packets() && is_few,
+            few: lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE,
+        }
+    }
+
+    fn severity(&self, is_symptom: bool) -> Severity {
+        match (self.minded && !self.dropped && !is_symptom, self.visible, self.waited) {
+            (true, true, _) if !self.few => ABOUT.severity,
+            (true, true, _) | (true, false, true) => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
+
+    fn confidence(&self) -> f64 {
+        match (self.visible, self.waited) {
+            (true, _) => 0.9,
+            (false, true) => 0.7,
+            (false, false) => 0.4,
+        }
+    }
+
+    /// What else it may be.
+    fn doubts(&self) -> impl Iterator<Item = String> {
+        let filtered = "no answer to anybody is seen at this point: a capture filter may hide them";
+        let missing = "no client asked again, so the answers may have come: they are not in the capture";
+        let limits = [(!self.visible && !self.waited, filtered), (!self.minded, missing)].into_iter();
+        limits.filter(|(holds, _)| *holds).map(|(_, why)| why.to_owned())
+    }
 }
 
 fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) -> Option<Finding> {
     let dns = &world.facts.dns;
-    let all = asked(server, world);
-    let lost = Lost::of(queries);
-    let attempts = count_of(lost.attempts.into(), "attempt");
-    let stalled = lookups(queries, dns);
-    let mut finding = Finding::of(&ABOUT, format!("{server} left {attempts} of {all} without an answer"));
-    let few = lost.attempts < PATTERN || u64::from(lost.attempts) * 1000 < all * PER_MILLE;
-    let visible = queries.iter().any(|query| dns.sees_answers(query)) || known.stays_silent(server, queries, world);
-    // Of what the capture itself lost as much may be missing.
-    let is_few = u64::from(lost.attempts) * DROPPED <= all;
-    let dropped = world.lacks_packets() && is_few;
-    let many = !is_few && u64::from(lost.attempts) >= MANY;
-    let minded = queries.iter().any(|query| known.is_heeded(query))
-        || many && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit));
-    if !visible && !minded {
+    let (all, lost) = (asked(server, world), Lost::of(queries));
+    let grade = Grade::of(server, queries, (lost, all), known, world);
+    if !grade.visible && !grade.minded {
         return None;
     }
-    finding.severity = match (visible && minded && !dropped && !is_symptom(queries, world), few) {
-        (false, _) => Severity::Info,
-        (true, true) => Severity::Warning,
-        (true, false) => ABOUT.severity,
-    };
-    finding.confidence = if visible { 0.9 } else { 0.4 };
+    let stalled = lookups(queries, dns);
+    let nothing = all > 1 && queries.iter().all(|query| dns.answers_nothing(server, query.client.addr));
+    let mut finding = Finding::of(&ABOUT, title(server, lost, all, nothing));
+    finding.severity = grade.severity(is_symptom(queries, world));
+    finding.confidence = grade.confidence();
     finding.of_queries(queries, &server_filter(server), world);
     if let Some(backend) = backends(queries) {
         finding.about(Role::Endpoint, &backend);
@@ -262,13 +323,33 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     ];
     finding.counts.extend(counts);
     finding.explanation = explain(server, queries, lost, stalled, world);
+    let others = all.saturating_sub(lost.attempts.into());
+    if nothing && others > 0 {
+        finding.explanation +=
+            &format!(" The other {others} show no answer either, but nobody waited so long for one.");
+    }
     finding.tell_who_waits(server, world);
-    doubt(&mut finding, visible, minded);
+    finding.limits.extend(grade.doubts());
+    rule_out(&mut finding, not_blocked(server, queries, world));
     finding.fix.commands = vec!["conntrack -S".to_owned(), "nstat -az UdpInErrors UdpRcvbufErrors".to_owned()];
     if lost.queries + lost.answers < lost.attempts {
         finding.capture_next = Some(format!("at {server} and the client's node, at the same time"));
     }
     Some(finding)
+}
+
+fn rule_out(finding: &mut Finding, not_blocked: Option<&str>) {
+    if let Some(why) = not_blocked {
+        finding.rule_out("DNS003", why);
+    }
+    finding.rule_out("DNS005", "the losses are not one of each pair from one port");
+}
+
+fn title(server: Endpoint, lost: Lost, all: u64, nothing: bool) -> String {
+    if nothing {
+        return format!("{server} answered none of {all} attempts");
+    }
+    format!("{server} left {} of {all} without an answer", count_of(lost.attempts.into(), "attempt"))
 }
 
 fn explain(server: Endpoint, queries: &[Query], lost: Lost, stalled: u64, world: &World<'_>) -> String {

@@ -77,6 +77,8 @@ pub(crate) struct Query {
     pub(super) tunnel: u32,
     /// Whether it was seen behind a router, or in a tunnel: it left the client's host, or its bridge at least.
     pub(super) forwarded: bool,
+    /// Its first attempt.
+    pub(super) frame: Option<FrameId>,
     /// Where the name and the frames are (see [`Dns::story`]).
     story: u32,
     seen_before: bool,
@@ -277,6 +279,12 @@ impl Dns {
         self.folded.iter().filter(|((_, of), _)| *of == server).map(|(_, count)| count).sum()
     }
 
+    /// Whether no answer of a server is known, to this client at least where those to others are not kept.
+    fn answers_nothing(&self, server: Endpoint, client: Addr) -> bool {
+        let counts = self.of_server(server);
+        counts.answered + counts.with_rcode == 0 && !self.folded.contains_key(&(client, server))
+    }
+
     /// Clients that ask for both families from one port.
     pub(super) fn one_port(&self) -> &BTreeSet<Addr> {
         self.one_port.get_or_init(|| lookups::one_port(self.clients()))
@@ -347,6 +355,7 @@ impl Query {
             most_answers: told.legs.iter().map(|leg| leg.answers.into()).max().unwrap_or_default(),
             tunnel: told.legs.iter().map(|leg| leg.tunnel).max().unwrap_or_default(),
             forwarded: asked.clone().any(|leg| leg.tunnel != 0 || leg.ttl < near.ttl),
+            frame: told.attempts.first().map(|attempt| attempt.frame),
             story: NONE,
             seen_before: told.seen_before,
         }
