@@ -87,10 +87,10 @@ fn is_wanted(signs: &Signs<'_>, sweepers: &BTreeSet<Endpoint>) -> bool {
     pings < errors().count() || pings >= PINGS
 }
 
-/// Whether all that is known is that questions to a DNS server do not come to its host, which is told as that.
+/// Whether all that is known is that questions to a DNS server do not come to it, which is told as that.
 fn is_dns_down(signs: &Signs<'_>, world: &World<'_>) -> bool {
     let known = |server: Endpoint| world.knows(&["DNS017"], &server) || world.knows(&["DNS017"], &server.addr);
-    let told = |error: &&IcmpError| error.resp.port == PORT && error.icmp.is_host_unreachable() && known(error.resp);
+    let told = |error: &&IcmpError| error.resp.port == PORT && error.icmp.is_no_route() && known(error.resp);
     !signs.errors.is_empty() && signs.errors.iter().all(told)
 }
 

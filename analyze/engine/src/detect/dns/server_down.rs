@@ -9,6 +9,7 @@ use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::rfc3339;
 use crate::track::Endpoint;
+use crate::track::event::Rejection;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const ABOUT: About = About {
@@ -20,10 +21,10 @@ pub(crate) const ABOUT: About = About {
     why: "With one nameserver address, which is the usual thing in a cluster, glibc waits for its timeout all the same or \
           fails at once; conntrack sends what is repeated from the same port to the same dead backend.",
     how: "ICMP errors that quote a question, by the server asked; with the backend behind it and who sent the error, \
-          where that is seen. A client that rejects late answers is not meant.",
-    false_positives: "An error from the client's own node about every question to a service is a service without \
-                      endpoints (SVC001): nothing is down there, nothing is ready. One or two errors at a restart are a \
-                      warning only.",
+          where that is seen. A client that rejects late answers is not meant. Port unreachable from the client's own \
+          node, about all questions and none of them passed on, is the rule of a service without endpoints.",
+    false_positives: "A firewall on the client's node that rejects with port unreachable looks like a service without \
+                      endpoints. One or two errors at a restart are a warning only.",
     fix: "See which DNS pod has the address that refuses, and why it is still an endpoint: readiness (ready plugin) and \
           lameduck of CoreDNS take a pod out before it stops.",
     filter: "icmp.type == 3 && udp.dstport == 53 || icmpv6.type == 1 && udp.dstport == 53",
@@ -38,17 +39,102 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     by_server(rejected).iter().map(|(server, queries)| judge(*server, queries, world)).collect()
 }
 
+/// Why questions meet errors, as these tell it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// The host of a server says that nobody listens, or its router that the host is gone.
+    Gone,
+    /// The client's own node says so about all of a service.
+    NoEndpoints,
+    /// A router knows no way to its network.
+    NoRoute,
+    /// A firewall or policy says so.
+    Forbidden,
+}
+
+impl Reason {
+    fn of(server: Endpoint, queries: &[Query], rejections: &[Rejection], answers: bool) -> Self {
+        let all = |is: &dyn Fn(&Rejection) -> bool| !rejections.is_empty() && rejections.iter().all(is);
+        // A host that nobody listens at says so with the address that was asked, translated back where it was translated.
+        let by_node =
+            |r: &Rejection| r.icmp.is_port_unreachable() && r.from != server.addr && matches!(r.ttl, 64 | 255);
+        let is_passed_on = |query: &Query| query.forwarded || query.backend.is_some();
+        if all(&|r| r.icmp.is_prohibited()) {
+            Self::Forbidden
+        } else if all(&|r| r.icmp.is_no_route() && !r.icmp.is_host_unreachable()) {
+            Self::NoRoute
+        } else if !answers && all(&by_node) && !queries.iter().any(is_passed_on) {
+            Self::NoEndpoints
+        } else {
+            Self::Gone
+        }
+    }
+
+    fn title(self, server: Endpoint, errors: &str) -> String {
+        match self {
+            Self::Gone => format!("{server} is down for {errors}: ICMP unreachable"),
+            Self::NoEndpoints => format!("{server} has no endpoints: {errors} rejected by the client's node"),
+            Self::NoRoute => format!("no way to {server} for {errors}: ICMP net unreachable"),
+            Self::Forbidden => format!("{server} is forbidden for {errors}: ICMP prohibited"),
+        }
+    }
+
+    fn tell(self, finding: &mut Finding) {
+        if self == Self::NoEndpoints {
+            finding.explanation += " Its TTL shows that the client's own node made the error, and none of the questions was \
+                                    passed on: kube-proxy answers so for a service that has no ready endpoint.";
+            finding.limits.push("a firewall rule of the node that rejects with this code looks the same".to_owned());
+        }
+    }
+
+    fn advise(self, finding: &mut Finding, server: Addr) {
+        let (text, commands): (&str, Vec<String>) = match self {
+            Self::Gone => (
+                ABOUT.fix,
+                vec![
+                    "kubectl -n kube-system get pods,endpointslices -l k8s-app=kube-dns -o wide".to_owned(),
+                    "kubectl -n kube-system describe pods -l k8s-app=kube-dns".to_owned(),
+                ],
+            ),
+            Self::NoEndpoints => (
+                "Find the Service that has this address, compare its selector with the labels of the DNS pods, and see \
+                 whether these are ready.",
+                vec![
+                    format!("kubectl get services -A -o wide | grep -wF {server}"),
+                    "kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME".to_owned(),
+                    "kubectl get pods -n NAMESPACE --show-labels -o wide".to_owned(),
+                ],
+            ),
+            Self::NoRoute => (
+                "See whether the address in the client's resolv.conf is that of a DNS server; if it is, find the route that \
+                 is missing on the host that says unreachable.",
+                vec!["kubectl exec POD -- cat /etc/resolv.conf".to_owned(), format!("ip route get {server}")],
+            ),
+            Self::Forbidden => (
+                "Allow DNS, UDP and TCP port 53, in the policy or firewall of the host that sent the ICMP errors.",
+                vec![
+                    "kubectl get networkpolicy -A -o yaml".to_owned(),
+                    format!("iptables-save | grep -e REJECT -e {server}"),
+                ],
+            ),
+        };
+        finding.fix.text = text.to_owned();
+        finding.fix.commands = commands;
+    }
+}
+
 fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let dns = &world.facts.dns;
-    let stories = queries.iter().filter_map(|query| Some((query, dns.story(query)?.rejection?)));
+    let rejections: Vec<Rejection> = queries.iter().filter_map(|query| dns.story(query)?.rejection).collect();
     let mut senders: BTreeMap<(Addr, String), u64> = BTreeMap::new();
-    for (_, rejection) in stories {
+    for rejection in &rejections {
         *senders.entry((rejection.from, rejection.icmp.to_string())).or_default() += 1;
     }
     let backends: BTreeSet<Addr> = queries.iter().filter_map(|query| query.backend).collect();
     let errors = count_of(queries.len() as u64, "question");
-    let mut finding = Finding::of(&ABOUT, format!("{server} is down for {errors}: ICMP unreachable"));
     let answered = dns.of_server(server);
+    let reason = Reason::of(server, queries, &rejections, answers_still(queries, answered));
+    let mut finding = Finding::of(&ABOUT, reason.title(server, &errors));
     if queries.len() < PATTERN {
         finding.severity = Severity::Warning;
     }
@@ -66,13 +152,11 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     finding.counts.insert("stalled_queries", stalled as i64);
     finding.counts.insert("tcp_refused", over_tcp(server, world).refused as i64);
     finding.explanation = explain(server, queries, &senders, &backends, answered, world);
+    reason.tell(&mut finding);
     finding.tell_who_waits(server, world);
     finding.rule_out("DNS003", "the questions are answered by an error, not by silence");
     finding.rule_out("DNS004", "an ICMP error came for each of these");
-    finding.fix.commands = vec![
-        "kubectl -n kube-system get pods,endpointslices -l k8s-app=kube-dns -o wide".to_owned(),
-        "kubectl -n kube-system describe pods -l k8s-app=kube-dns".to_owned(),
-    ];
+    reason.advise(&mut finding, server.addr);
     if backends.is_empty() && answers_still(queries, answered) {
         finding.capture_next =
             Some("on the client's node, all interfaces: which backend the refused questions go to".to_owned());
