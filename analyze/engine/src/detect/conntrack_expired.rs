@@ -1,6 +1,6 @@
 use super::About;
 use super::attempts::Outcome;
-use super::evidence::{count_of, some_of};
+use super::evidence::{count_of, servers_filter, some_of};
 use super::strangers::{Stranger, strangers};
 use super::stuck_at_nat::{Group, stuck};
 use super::world::World;
@@ -73,9 +73,14 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         case.cut_off.insert(group.endpoint);
         case.lost.extend(group.stuck.iter().map(|stuck| (stuck.connection, stuck.pre)));
     }
-    for (service, case) in from_the_client(world) {
-        cases.entry(service).or_insert(case);
+    let mut paused = paused(world);
+    for (service, case) in &mut cases {
+        let others = paused.remove(service).unwrap_or_default();
+        (case.survived, case.survived_ns) = (others.survived, others.survived_ns);
     }
+    // Else the client's side may tell.
+    paused.retain(|_, case| !case.lost.is_empty() && case.survived > 0 && resets_have_usual_distance(case));
+    cases.extend(paused);
     cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
 }
 
@@ -84,8 +89,8 @@ const AT_ONCE_NS: i64 = 100_000_000;
 /// A pause that a timer may have ended; shorter ones are a server's business.
 const PAUSE_NS: i64 = 2_000_000_000;
 
-/// Services of which some connections are reset after a pause and others survive it.
-fn from_the_client<'a>(world: &'a World<'a>) -> BTreeMap<Endpoint, Case<'a>> {
+/// Connections that paused by their services, as clients know them: reset after it, or not.
+fn paused<'a>(world: &'a World<'a>) -> BTreeMap<Endpoint, Case<'a>> {
     let kept = &world.facts.servers.kept;
     let mut cases: BTreeMap<Endpoint, Case<'_>> = BTreeMap::new();
     let established = world.facts.servers.outcomes().filter(|(_, _, outcome)| *outcome == Outcome::Established);
@@ -100,7 +105,6 @@ fn from_the_client<'a>(world: &'a World<'a>) -> BTreeMap<Endpoint, Case<'a>> {
             case.survived_ns = case.survived_ns.max(pause_ns);
         }
     }
-    cases.retain(|_, case| !case.lost.is_empty() && case.survived > 0 && resets_have_usual_distance(case));
     cases
 }
 
@@ -135,21 +139,12 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     finding.span(times().min().unwrap_or_default(), times().max().unwrap_or_default());
     let frames =
         case.lost.iter().flat_map(|(_, flow)| std::iter::once(flow.first).chain(flow.reset().map(|r| r.frame)));
-    finding.cite(
-        world,
-        frames.collect::<Vec<FrameId>>(),
-        &format!("tcp.port == {} && tcp.flags.reset == 1", service.port),
-    );
+    let servers: BTreeSet<Endpoint> = case.lost.iter().map(|(_, flow)| flow.resp).collect();
+    finding.cite(world, frames.collect::<Vec<FrameId>>(), &servers_filter(servers.iter()));
     let fronts = case.lost.iter().filter_map(|(connection, _)| connection.front().flows(kept).next());
     let pauses: Vec<i64> = fronts.filter_map(Flow::pause).map(|(ns, _)| ns).collect();
     finding.explanation = explain(service, case, &lost, &pauses);
-    if (case.silent as usize) < case.lost.len() {
-        let why = "the reset comes from a host that has no such socket, at the first segment after a pause";
-        finding.rule_out("SVC008", why);
-        finding.rule_out("NAT007", "the resets have the TTL of the cluster's hosts, not of a box on the way");
-    } else {
-        finding.rule_out("SVC008", "the segments reach no server");
-    }
+    rule_out(&mut finding, case);
     finding.fix.commands = vec![
         "sysctl net.netfilter.nf_conntrack_tcp_timeout_established".to_owned(),
         "kubectl -n kube-system get configmap kube-proxy -o yaml | grep -i -A4 conntrack".to_owned(),
@@ -162,6 +157,16 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
         );
     }
     finding
+}
+
+fn rule_out(finding: &mut Finding, case: &Case<'_>) {
+    if (case.silent as usize) < case.lost.len() {
+        let why = "the reset comes from a host that has no such socket, at the first segment after a pause";
+        finding.rule_out("SVC008", why);
+        finding.rule_out("NAT007", "the resets have the TTL of the cluster's hosts, not of a box on the way");
+    } else {
+        finding.rule_out("SVC008", "the segments reach no server");
+    }
 }
 
 fn explain(service: Endpoint, case: &Case<'_>, lost: &str, pauses: &[i64]) -> String {
