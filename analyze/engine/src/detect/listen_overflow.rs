@@ -1,5 +1,6 @@
 use super::About;
-use super::evidence::{count_of, some_of};
+use super::connection_limit::limited;
+use super::evidence::{count_of, servers_filter, some_of};
 use super::losses::{connections, has_finding};
 use super::world::World;
 use crate::Addr;
@@ -21,7 +22,8 @@ pub(super) const ABOUT: About = About {
     why: "Clients wait 1, 3, 7 s and more to connect, or time out, while the connections that got in work.",
     how: "At a place next to the server (its packets have a TTL that no router has lowered) SYNs are repeated and \
           unanswered although the same address and port answers others. Or, from anywhere: the server repeats its SYN-ACK \
-          after the acknowledgement of it has passed, which Linux does when the accept queue is full.",
+          after the acknowledgement of it has passed, which Linux does when the accept queue is full. Or eight or more \
+          connections are reset, each while as many others are open, and as many come about whenever fewer are.",
     false_positives: "SYNs lost on the way never come next to the server. A policy lets none through. A dead backend of \
                       several answers nobody; this one does.",
     fix: "Accept faster (more workers, no blocking work in the accept loop), raise the application's backlog and \
@@ -55,6 +57,12 @@ struct Attempts {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
+    let mut findings = overflowing(world);
+    findings.extend(limited(world));
+    findings
+}
+
+fn overflowing(world: &World<'_>) -> Vec<Finding> {
     let had_to_wait = |flow: &&Flow| flow.ignored > 0 || flow.early_syns() > 1;
     let waited = connections(world).filter(|(_, _, flows)| flows.iter().any(had_to_wait));
     let suspects: HashSet<Endpoint, RandomState> = waited.map(|(_, resp, _)| resp).collect();
@@ -202,8 +210,8 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
     finding.counts.insert("established", attempts.established as i64);
     let (first, last) = attempts.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = server.addr.family();
-    let filter = format!("{family}.addr == {} && tcp.port == {} && tcp.flags.syn == 1", server.addr, server.port);
+    let servers = attempts.services.iter().chain([&server]);
+    let filter = format!("({}) && tcp.flags.syn == 1", servers_filter(servers));
     finding.cite(world, attempts.frames.iter().copied(), &filter);
     finding.explanation = explain(server, attempts);
     finding.rule_out("SVC004", "the same address and port answers other attempts at the same time");

@@ -13,6 +13,7 @@ mod cluster_ip_on_wire;
 mod connect_refused;
 mod connect_rejected;
 mod connect_timeout;
+mod connection_limit;
 mod conntrack_expired;
 mod conntrack_full;
 mod cpu_throttle;

@@ -87,6 +87,14 @@ impl Service {
         (!clients.is_empty() && count(&counts) > 0).then_some(Failing { clients, counts, failures, others })
     }
 
+    /// Failures of an outcome, whoever met them.
+    pub(crate) fn failures(&self, outcome: Outcome) -> Failing<'_> {
+        let attempts = &self.attempts;
+        let failures: Vec<&Failure> = attempts.failures.iter().filter(|failure| failure.outcome == outcome).collect();
+        let clients = failures.iter().map(|failure| failure.orig.addr).collect();
+        Failing { clients, counts: attempts.counts, failures, others: attempts.counts.established }
+    }
+
     fn is_encapsulated(&self) -> bool {
         self.attempts.tunnels.iter().any(|tunnel| *tunnel != 0)
     }

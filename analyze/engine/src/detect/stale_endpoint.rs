@@ -2,6 +2,7 @@ use super::About;
 use super::attempts::{Counts, Outcome};
 use super::evidence::{count_of, server_filter, some_of};
 use super::lot::{depends_on_client, is_lot, is_spell, served};
+use super::connection_limit::limit;
 use super::services::Service;
 use super::world::World;
 use crate::Addr;
@@ -56,7 +57,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for service in services {
         let mut dead = translated(service, world);
-        if dead.is_empty() {
+        if dead.is_empty() && limit(service, world).is_none() {
             dead.extend(by_lot(service, world).or_else(|| among_neighbours(service, world)));
         }
         let in_tunnel =
