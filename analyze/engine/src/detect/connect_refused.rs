@@ -87,11 +87,7 @@ fn scan(server: Addr, client: Addr, refused: &[&Refused<'_>], world: &World<'_>)
     finding.counts.insert("ports", refused.len() as i64);
     let family = server.family();
     let frames = refused.iter().flat_map(|(_, failing)| failing.frames().take(2)).take(16);
-    finding.cite(
-        world,
-        frames,
-        &format!("{family}.addr == {server} && {family}.addr == {client} && tcp.flags.reset == 1"),
-    );
+    finding.cite(world, frames, &format!("{family}.addr == {server} && {family}.addr == {client} && tcp"));
     let spans = refused.iter().map(|(_, failing)| failing.span_ns());
     let (first, last) = union(spans).unwrap_or_default();
     finding.span(first, last);

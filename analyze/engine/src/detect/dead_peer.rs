@@ -165,8 +165,7 @@ fn judge(to: Endpoint, deaf: bool, silent: &Silent, world: &World<'_>) -> Findin
     finding.counts.insert("keepalive_probes", silent.probes as i64);
     let (first, last) = silent.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = to.addr.family();
-    finding.cite(world, silent.frames.iter().copied(), &format!("{family}.addr == {} && tcp", to.addr));
+    finding.cite(world, silent.frames.iter().copied(), &format!("{} && tcp", world.host_filter(to.addr)));
     finding.explanation = explain(&name, deaf, silent);
     finding.rule_out("APP003", "the window was open");
     finding.rule_out("MTU001", "segments of that size had been acknowledged before, or are small");

@@ -6,7 +6,7 @@ use crate::Addr;
 use crate::finding::{Evidence, Finding, Role, RuledOut, Subject, plural};
 use crate::time::rfc3339;
 use crate::track::{Endpoint, FrameId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Frames cited of one file.
 const FRAMES: usize = 8;
@@ -68,6 +68,28 @@ impl Finding {
     pub(crate) fn rule_out(&mut self, code: &str, because: &str) {
         self.ruled_out.push(RuledOut { code: code.to_owned(), because: because.to_owned() });
     }
+}
+
+impl World<'_> {
+    /// Display filter of what a host sends and gets, under the addresses that its connections had before and behind NAT.
+    pub(crate) fn host_filter(&self, host: Addr) -> String {
+        let connections = self.facts.servers.kept.connections().iter();
+        let translated = connections.filter(|connection| connection.stages.len() > 1);
+        let ends = translated.flat_map(|connection| {
+            let stages = connection.stages.iter();
+            let is_orig = connection.front().orig.addr == host;
+            let is_resp = connection.back().resp.addr == host;
+            stages.flat_map(move |s| [is_orig.then_some(s.orig.addr), is_resp.then_some(s.resp.addr)])
+        });
+        let names: BTreeSet<Addr> = ends.flatten().chain([host]).collect();
+        any_of(&names)
+    }
+}
+
+/// Display filter of what has one of these addresses.
+pub(crate) fn any_of(addrs: &BTreeSet<Addr>) -> String {
+    let terms: Vec<String> = addrs.iter().map(|addr| format!("{}.addr == {addr}", addr.family())).collect();
+    if terms.len() == 1 { terms.concat() } else { format!("({})", terms.join(" || ")) }
 }
 
 /// Display filter of what passes between anybody and a server, under all of its addresses: before DNAT and after.

@@ -115,6 +115,9 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
     })
 }
 
+/// Pairs shown of a group.
+const SHOWN: usize = 4;
+
 impl Group<'_> {
     /// A sum over all directions.
     pub(crate) fn sum(&self, count: impl Fn(&Lossy) -> u64) -> u64 {
@@ -146,17 +149,22 @@ impl Group<'_> {
             let (from, to, count) = (*from, *to, *count);
             fmt::from_fn(move |f| write!(f, "{count} from {from} to {to}"))
         };
-        some_of(pairs.iter().map(one), 4)
+        some_of(pairs.iter().map(one), SHOWN)
+    }
+
+    /// What is known of the worst pairs, whose frames are cited.
+    pub(crate) fn shown(&self, pairs: &[((Addr, Addr), u64)]) -> impl Iterator<Item = &Lossy> {
+        let shown: Vec<(Addr, Addr)> = pairs.iter().take(SHOWN).map(|(pair, _)| *pair).collect();
+        self.lossy.iter().copied().filter(move |lossy| shown.contains(&(lossy.from.addr, lossy.to.addr)))
     }
 
     /// Display filter of the worst pairs.
-    pub(crate) fn filter(pairs: &[((Addr, Addr), u64)]) -> String {
+    pub(crate) fn filter(pairs: &[((Addr, Addr), u64)], world: &World<'_>) -> String {
         let one = |((a, b), _): &((Addr, Addr), u64)| {
-            let family = a.family();
             let (a, b) = (a.min(b), a.max(b));
-            format!("({family}.addr == {a} && {family}.addr == {b} && tcp)")
+            format!("({} && {} && tcp)", world.host_filter(*a), world.host_filter(*b))
         };
-        let mut filters: Vec<String> = pairs.iter().take(4).map(one).collect();
+        let mut filters: Vec<String> = pairs.iter().take(SHOWN).map(one).collect();
         filters.sort();
         filters.dedup();
         filters.join(" || ")

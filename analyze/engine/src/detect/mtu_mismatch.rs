@@ -99,7 +99,7 @@ fn by_size(path: Path, adapted: &Adapted, world: &World<'_>) -> Finding {
     finding.counts.insert("packet_bytes", adapted.full.into());
     finding.span(adapted.span_ns.0, adapted.span_ns.1);
     let family = from.family();
-    finding.cite(world, [adapted.frame], &format!("{family}.src == {from} && {family}.dst == {to} && tcp.len > 0"));
+    finding.cite(world, [adapted.frame], &format!("{family}.addr == {from} && {family}.addr == {to} && tcp"));
     finding.explanation = format!(
         "Both ends allow packets of {} bytes, but the long transfers of {from} come in packets of {} bytes, the MTU of a \
          path with a tunnel: the sender has learned it by path MTU discovery, or its route has it.",

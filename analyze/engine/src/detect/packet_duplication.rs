@@ -42,8 +42,8 @@ fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     }
     let (first, last) = group.span_ns();
     finding.span(first, last);
-    let frames = group.lossy.iter().flat_map(|lossy| lossy.losses.near.sum.odd_frames.as_slice().to_vec());
-    finding.cite(world, frames, &Group::filter(&pairs));
+    let frames = group.shown(&pairs).flat_map(|lossy| lossy.losses.near.sum.odd_frames.as_slice().to_vec());
+    finding.cite(world, frames, &Group::filter(&pairs, world));
     finding.explanation = format!(
         "{} passed an interface twice within moments, with the same sequence number, IP identification and timestamp: \
          {names}. The sender sent them once.",

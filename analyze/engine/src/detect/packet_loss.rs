@@ -101,7 +101,7 @@ fn judge(group: &Group<'_>, needless: &BTreeMap<(Addr, Addr), u64>, world: &Worl
     name(&mut finding, &pairs);
     let (begin, end) = group.span_ns();
     finding.span(begin, end);
-    finding.cite(world, frames(group), &Group::filter(&pairs));
+    finding.cite(world, frames(group.shown(&pairs)), &Group::filter(&pairs, world));
     finding.explanation = explain(group, world, lost, &pairs, longest_ns);
     limit(&mut finding, group);
     if overtaken {
@@ -171,8 +171,8 @@ fn name(finding: &mut Finding, pairs: &[((Addr, Addr), u64)]) {
     }
 }
 
-fn frames(group: &Group<'_>) -> impl Iterator<Item = FrameId> {
-    group.lossy.iter().flat_map(|lossy| {
+fn frames<'a>(of: impl Iterator<Item = &'a Lossy>) -> impl Iterator<Item = FrameId> {
+    of.flat_map(|lossy| {
         let Lossy { losses, .. } = lossy;
         let (near, far) = (losses.near.sum.lost_frames, losses.far().sum.lost_frames);
         near.as_slice().to_vec().into_iter().chain(far.as_slice().to_vec())

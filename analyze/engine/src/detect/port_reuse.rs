@@ -64,7 +64,8 @@ fn judge(server: Endpoint, case: &[(&Connection, &Flow)], world: &World<'_>) -> 
     finding.span(first.unwrap_or_default(), last.unwrap_or_default());
     let frames =
         case.iter().flat_map(|(_, flow)| flow.syns.iter().copied().take(2).chain(flow.reset().map(|r| r.frame)));
-    finding.cite(world, frames.collect::<Vec<_>>(), &format!("tcp.port == {} && tcp.flags.syn == 1", server.port));
+    let filter = format!("tcp.port == {} && (tcp.flags.syn == 1 || tcp.flags.reset == 1)", server.port);
+    finding.cite(world, frames.collect::<Vec<_>>(), &filter);
     finding.explanation = format!(
         "{count} of {} to {server}: the SYN was answered by an ACK that belongs to an older connection with the same \
          ports, the client reset that, and only the repeated SYN was granted.",

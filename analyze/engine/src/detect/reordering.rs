@@ -54,8 +54,8 @@ fn judge(group: &Group<'_>, world: &World<'_>) -> Finding {
     }
     let (first, last) = group.span_ns();
     finding.span(first, last);
-    let frames = group.lossy.iter().flat_map(|lossy| lossy.losses.far().sum.odd_frames.as_slice().to_vec());
-    finding.cite(world, frames, &Group::filter(&pairs));
+    let frames = group.shown(&pairs).flat_map(|lossy| lossy.losses.far().sum.odd_frames.as_slice().to_vec());
+    finding.cite(world, frames, &Group::filter(&pairs, world));
     finding.explanation = explain(count, seen(group), &Group::worst(&pairs));
     finding.rule_out("NET001", "what came late had not been sent again, or for nothing");
     finding

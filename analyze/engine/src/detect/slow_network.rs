@@ -127,6 +127,9 @@ impl Pair {
     }
 }
 
+/// Hosts named in a filter; of more it says nothing.
+const NAMED: usize = 8;
+
 /// Slow pairs that have a host in common.
 struct Slow {
     clients: BTreeSet<Addr>,
@@ -175,13 +178,13 @@ impl Slow {
         }
     }
 
-    fn filter(&self) -> String {
+    fn filter(&self, world: &World<'_>) -> String {
         let any = |addrs: &BTreeSet<Addr>| {
-            let terms = addrs.iter().take(4).map(|addr| format!("{}.addr == {addr}", addr.family()));
-            terms.collect::<Vec<_>>().join(" || ")
+            let terms: Vec<String> = addrs.iter().map(|addr| world.host_filter(*addr)).collect();
+            if terms.len() > 1 { format!("({})", terms.join(" || ")) } else { terms.concat() }
         };
-        let several = |addrs: &BTreeSet<Addr>| if addrs.len() > 1 { format!("({})", any(addrs)) } else { any(addrs) };
-        format!("{} && {} && tcp.flags.syn == 1", several(&self.clients), several(&self.servers))
+        let few = [&self.clients, &self.servers].into_iter().filter(|addrs| addrs.len() <= NAMED).map(any);
+        few.chain(["tcp.flags.syn == 1".to_owned()]).collect::<Vec<_>>().join(" && ")
     }
 
     fn tell(&self, world: &World<'_>) -> Option<Finding> {
@@ -199,7 +202,7 @@ impl Slow {
         finding.counts.insert("server_p50_us", think_ns / 1000);
         let (first, last) = self.all.span_ns.unwrap_or_default();
         finding.span(first, last);
-        finding.cite(world, self.all.frames.iter().copied().take(16), &self.filter());
+        finding.cite(world, self.all.frames.iter().copied().take(16), &self.filter(world));
         let range = match self.medians_ns {
             (shortest, longest) if self.clients.len() + self.servers.len() > 2 => {
                 format!(" ({:.0} to {:.0} ms by pair of hosts)", ms(shortest), ms(longest))

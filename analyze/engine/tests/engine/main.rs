@@ -10,6 +10,7 @@ mod delays;
 mod dns;
 mod dns_errors;
 mod findings;
+mod filters;
 mod forwarding;
 mod lookups;
 mod merging;

@@ -1,6 +1,6 @@
 //! Questions that were answered and yet asked again: what answered did not reach the client, or was none to it.
 
-use super::cite::{clients, is_symptom, server_filter};
+use super::cite::{clients, is_symptom, servers_filter};
 use super::loss::{ABOUT, PATTERN, PER_MILLE};
 use super::{Dns, Query};
 use crate::detect::evidence::{count_of, some_of};
@@ -74,7 +74,8 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
         finding.severity = Severity::Info;
     }
     finding.confidence = 0.75;
-    finding.of_queries(queries, &server_filter(server), world);
+    let answering = strangers.iter().map(|stranger| stranger.addr).chain([server.addr]);
+    finding.of_queries(queries, &servers_filter(answering), world);
     finding.counts.insert("queries", all as i64);
     finding.counts.insert("asked_again", queries.len() as i64);
     finding.counts.insert("stalled_lookups", stalled as i64);

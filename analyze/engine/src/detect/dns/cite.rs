@@ -3,7 +3,7 @@
 use super::lookups::lookups;
 use super::{Dns, Query};
 use crate::Addr;
-use crate::detect::evidence::some_of;
+use crate::detect::evidence::{any_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Role};
 use crate::track::{Endpoint, FrameId};
@@ -60,8 +60,12 @@ pub(super) fn names(queries: &[Query], world: &World<'_>) -> String {
 
 /// Display filter of DNS between anybody and a server.
 pub(super) fn server_filter(server: Endpoint) -> String {
-    let family = server.addr.family();
-    format!("dns && {family}.addr == {}", server.addr)
+    servers_filter([server.addr])
+}
+
+/// The same for any servers.
+pub(super) fn servers_filter(servers: impl IntoIterator<Item = Addr>) -> String {
+    format!("dns && {}", any_of(&servers.into_iter().collect()))
 }
 
 /// A quantile of sorted values.

@@ -1,5 +1,5 @@
 use super::Query;
-use super::cite::{clients, names};
+use super::cite::{clients, names, servers_filter};
 use super::lookups::{lookups, pairs};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -124,7 +124,7 @@ fn judge(race: &Race, world: &World<'_>) -> Finding {
     let lost = format!("{} of {}", count, count_of(race.pairs as u64, "pair"));
     let mut finding = Finding::of(&ABOUT, format!("one question of {lost} of A and AAAA from one port is lost"));
     finding.confidence = if race.stopped > 0 { 0.9 } else { 0.75 };
-    finding.of_queries(losers, "dns.flags.response == 0", world);
+    finding.of_queries(losers, &servers_filter(losers.iter().map(|query| query.server.addr)), world);
     finding.counts.insert("queries_lost", count as i64);
     finding.counts.insert("unanswered", count as i64);
     finding.counts.insert("pairs", race.pairs as i64);

@@ -1,7 +1,7 @@
 //! Answers with an error code, by server: what SERVFAIL and REFUSED have in common.
 
 use super::Query;
-use super::cite::{by_server, names};
+use super::cite::{by_server, names, server_filter};
 use crate::detect::About;
 use crate::detect::evidence::count_of;
 use crate::detect::world::World;
@@ -37,8 +37,7 @@ pub(super) fn finding(about: &About, code: &str, errors: &Errors, world: &World<
     if count < PATTERN {
         finding.severity = Severity::Warning.min(about.severity);
     }
-    let number = if code == "SERVFAIL" { 2 } else { 5 };
-    finding.of_queries(&errors.failed, &format!("dns.flags.rcode == {number}"), world);
+    finding.of_queries(&errors.failed, &server_filter(errors.server), world);
     finding.counts.insert("queries", count as i64);
     finding.counts.insert("answers_in_all", errors.answered as i64);
     finding.explanation = format!(

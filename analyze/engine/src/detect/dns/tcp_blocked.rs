@@ -1,5 +1,5 @@
 use super::Query;
-use super::cite::{clients, names};
+use super::cite::{clients, names, server_filter};
 use super::over_tcp::over_tcp;
 use super::truncation::truncated;
 use crate::detect::About;
@@ -37,7 +37,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option<Findi
     }
     let tries = count_of(tcp.failed + tcp.refused, "connection");
     let mut finding = Finding::of(&ABOUT, format!("TCP port 53 of {server} fails ({tries}) after truncated answers"));
-    finding.of_queries(queries, ABOUT.filter, world);
+    finding.of_queries(queries, &server_filter(server), world);
     finding.cite(world, tcp.frames.iter().copied(), "tcp.port == 53 && tcp.flags.syn == 1");
     finding.counts.insert("truncated_answers", queries.len() as i64);
     finding.counts.insert("tcp_unanswered", tcp.failed as i64);

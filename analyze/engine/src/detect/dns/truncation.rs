@@ -1,5 +1,5 @@
 use super::Query;
-use super::cite::{by_server, clients, names};
+use super::cite::{by_server, clients, names, server_filter};
 use super::over_tcp::over_tcp;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -46,7 +46,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let answered = follow.iter().filter(|query| query.is_answered()).count();
     let answers = count_of(queries.len() as u64, "truncated answer");
     let mut finding = Finding::of(&ABOUT, format!("{answers} from {server}, {answered} asked again over TCP"));
-    finding.of_queries(queries, "dns.flags.truncated == 1", world);
+    finding.of_queries(queries, &server_filter(server), world);
     finding.counts.insert("truncated_answers", queries.len() as i64);
     finding.counts.insert("tcp_queries", over_tcp.len() as i64);
     finding.counts.insert("tcp_answered", answered as i64);
