@@ -185,7 +185,7 @@ impl Attempts {
 impl Failure {
     fn of(connection: &Connection, outcome: Outcome, kept: &Kept) -> Self {
         let flows = || connection.flows(kept);
-        let rejection = flows().find_map(Flow::rejection).filter(|_| outcome == Outcome::Rejected);
+        let rejection = rejection(flows()).filter(|_| outcome == Outcome::Rejected);
         let reset = flows().filter_map(Flow::reset).find(|reset| !reset.by_orig);
         let spans = flows().map(|flow| (flow.first_ns, flow.last_ns));
         let encapsulated = || flows().flat_map(Flow::legs).any(|leg| leg.tunnel != 0);
@@ -200,6 +200,13 @@ impl Failure {
             span_ns: union(spans).unwrap_or_default(),
         }
     }
+}
+
+/// The error about a connection, from where it shows who made it, if that was seen: on its way back NAT puts the address
+/// that was asked in place of its sender's.
+pub(super) fn rejection<'a>(flows: impl Iterator<Item = &'a Flow>) -> Option<Rejection> {
+    let met = flows.filter_map(|flow| Some((flow.rejection()?, flow.resp.addr)));
+    met.min_by_key(|(rejection, asked)| rejection.from == *asked).map(|(rejection, _)| rejection)
 }
 
 /// What shows that a connection did not come about.

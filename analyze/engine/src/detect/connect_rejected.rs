@@ -44,27 +44,45 @@ fn judge(service: &Service, failing: &Failing<'_>, codes: &BTreeSet<(Addr, IcmpC
     let server = service.server;
     let tries = count_of(failing.counts.rejected, "connection");
     let says = some_of(codes.iter().map(|(_, icmp)| icmp).collect::<BTreeSet<_>>(), 2);
-    let from = some_of(codes.iter().map(|(from, _)| from).collect::<BTreeSet<_>>(), 3);
-    let mut finding = Finding::of(&ABOUT, format!("{server} is rejected by {from}: {says} ({tries})"));
+    let hops: BTreeSet<Addr> = codes.iter().map(|(from, _)| *from).filter(|from| *from != server.addr).collect();
+    let by = if hops.is_empty() { String::new() } else { format!(" by {}", some_of(&hops, 3)) };
+    let mut finding = Finding::of(&ABOUT, format!("{server} is rejected{by}: {says} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.failed(), false);
-    finding.concern(service, failing, codes.iter().map(|(from, _)| *from));
+    finding.concern(service, failing, hops.iter().copied());
     finding.counts.insert("rejected", failing.counts.rejected as i64);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.cite(world, failing.frames(), &format!("{} || icmp.type == 3 || icmpv6.type == 1", server_filter(service)));
     finding.explanation = format!(
-        "{tries} from {} met an ICMP error instead of a SYN-ACK: {says}, sent by {from}. {}{}",
+        "{tries} from {} met an ICMP error instead of a SYN-ACK: {says}, sent {}. {}{}",
         some_of(&failing.clients, 3),
+        sender(server.addr, &hops),
         meaning(codes.iter().map(|(_, icmp)| *icmp)),
         failing.others_in_words(),
     );
     finding.rule_out("SVC004", "the attempts are answered by ICMP, not ignored");
     finding.rule_out("NET004", "the errors do not say that the host or network cannot be reached");
+    if hops.is_empty() {
+        finding.capture_next = Some(
+            "on the nodes of its endpoints, all interfaces: before NAT the error has its sender's address".to_owned(),
+        );
+    }
     finding.fix.commands = vec![
         format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
         "kubectl get networkpolicy -A -o yaml".to_owned(),
         format!("iptables-save | grep -e REJECT -e {}", server.addr),
     ];
     finding
+}
+
+/// Who sent the errors, in words.
+fn sender(server: Addr, hops: &BTreeSet<Addr>) -> String {
+    if hops.is_empty() {
+        return format!(
+            "in the name of {server}: by that host, or, if it is a service, by one behind it, whose own address NAT replaces \
+             on the way back"
+        );
+    }
+    format!("by {}", some_of(hops, 3))
 }
 
 fn meaning(codes: impl Iterator<Item = IcmpCode>) -> &'static str {

@@ -1,16 +1,19 @@
+mod met;
+
 use super::About;
 use super::attempts::{Counts, Outcome};
+use super::connection_limit::limit;
 use super::evidence::{count_of, server_filter, some_of};
 use super::lot::{depends_on_client, is_lot, is_spell, served};
-use super::connection_limit::limit;
 use super::services::Service;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::{Connection, Kept};
 use crate::time::union;
-use crate::track::event::{Flow, Rejection};
+use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
+use met::Met;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
@@ -263,10 +266,12 @@ fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
     let (first, last) = union(spans).unwrap_or_default();
     finding.span(first, last);
     finding.cite(world, flows().flat_map(frames), &server_filter(service));
-    finding.explanation = explain(server, dead, world);
+    let met = Met::of(dead, world);
+    finding.explanation = explain(server, dead, &met);
     finding.rule_out("SVC003", "other connections to the same service succeed");
     finding.rule_out("NET001", "a connection that fails is not saved by repeating its SYN: it is kept at its endpoint");
     advise(&mut finding, server, dead);
+    met.advise(&mut finding, dead.endpoint.map(|endpoint| endpoint.addr));
     finding
 }
 
@@ -290,27 +295,9 @@ fn frames(flow: &Flow) -> impl Iterator<Item = FrameId> {
     flow.syns.iter().copied().take(1).chain(answers).collect::<Vec<_>>().into_iter()
 }
 
-fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
+fn explain(server: Endpoint, dead: &Dead, met: &Met) -> String {
     let tries = dead.failed.len() as u64;
-    let flows = || dead.failed.iter().flat_map(|at| connection(world, *at).flows(kept(world)));
-    let resets = flows().filter_map(Flow::reset).filter(|reset| !reset.by_orig);
-    let ttls: BTreeSet<u8> = resets.map(|reset| reset.ttl).take(8).collect();
-    // A rule's error: no stack sends it about a SYN.
-    let by_rule = flows().filter_map(Flow::rejection).any(|rejection| rejection.icmp.is_port_unreachable());
-    let firewall = flows().filter_map(Flow::rejection).find(|rejection| rejection.icmp.is_prohibited());
-    let met = match dead.outcome {
-        Outcome::Refused => {
-            format!("met a reset (TTL {}): the address is alive and nobody listens there", some_of(&ttls, 3))
-        }
-        Outcome::Rejected if by_rule => {
-            "met ICMP \"port unreachable\", or nothing: a rule on the endpoint's node rejects them".to_owned()
-        }
-        Outcome::Rejected if let Some(Rejection { from, .. }) = firewall => {
-            format!("met ICMP \"prohibited\" from {from}: a firewall or NetworkPolicy there rejects them")
-        }
-        Outcome::Rejected => "met ICMP \"unreachable\": no pod has the address any more".to_owned(),
-        _ => "were never answered".to_owned(),
-    };
+    let met = met.words();
     let percent = tries * 100 / dead.total.max(1);
     let failed = format!("{} of {} ({percent} %) {met}.", count_of(tries, "connection"), dead.total);
     match dead.endpoint {

@@ -142,7 +142,7 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     for backend in &backends {
         finding.about(Role::Endpoint, backend);
     }
-    for (hop, _) in senders.keys() {
+    for (hop, _) in senders.keys().filter(|(from, _)| *from != server.addr) {
         finding.about(Role::Hop, hop);
     }
     finding.counts.insert("queries", queries.iter().map(|query| i64::from(query.attempts)).sum());
@@ -177,7 +177,12 @@ fn explain(
     answered: OfServer,
     world: &World<'_>,
 ) -> String {
-    let says = senders.iter().map(|((from, icmp), count)| format!("{from} sent {icmp} {count} times"));
+    let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let says = senders.iter().map(|((from, icmp), count)| match *from == server.addr {
+        // So does the host that was asked, and one behind a translation, whose address is replaced on the way back.
+        true => format!("{icmp} {} in its name", times(*count)),
+        false => format!("{from} sent {icmp} {}", times(*count)),
+    });
     let behind = match backends.len() {
         0 => String::new(),
         _ => format!(" Behind it these went to {}.", some_of(backends, 3)),
