@@ -95,6 +95,8 @@ fn scan(server: Addr, client: Addr, refused: &[&Refused<'_>], world: &World<'_>)
         "{client} asked {ports} of {server} once or twice each, and all refused: somebody looks which are open (a scan, a \
          discovery of services), and no server is missed."
     );
+    finding.fix.text = format!("Nothing has to be mended. If nobody is meant to do this, see what runs at {client}.");
+    finding.fix.commands = vec![format!("kubectl get pods,nodes -A -o wide | grep -wF {client}")];
     finding
 }
 
@@ -119,16 +121,28 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
         finding.limits.push(SIBLING.to_owned());
     }
     finding.rule_out("SVC004", "the attempts are answered, not ignored");
-    finding.rule_out("SVC002", "no connection to the address succeeds, so it is not one endpoint of several");
-    finding.fix.commands = vec![
-        format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
-        "kubectl exec POD -- ss -ltn".to_owned(),
-    ];
+    let not_by_lot = match failing.others {
+        0 => "no connection to the address succeeds, so it is not one endpoint of several",
+        _ => "all connections of these clients fail and those of others do not: by lot some would succeed",
+    };
+    finding.rule_out("SVC002", not_by_lot);
+    advise(&mut finding, server.addr, failing);
     finding.capture_next = Some(format!(
         "on the host or pod of {}: if the SYN never arrives there, a box in between sent the reset",
         server.addr
     ));
     finding
+}
+
+fn advise(finding: &mut Finding, server: Addr, failing: &Failing<'_>) {
+    let find = format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {server}");
+    finding.fix.commands = vec![find, "kubectl exec POD -- ss -ltn".to_owned()];
+    let Some(client) = failing.clients.first().filter(|_| failing.others > 0) else { return };
+    "The port is open for others. Find the rule that resets these clients: a NetworkPolicy, or a firewall on the server's \
+     node or in its pod that rejects with a TCP reset."
+        .clone_into(&mut finding.fix.text);
+    finding.fix.commands[1] = "kubectl get networkpolicy -A -o yaml".to_owned();
+    finding.fix.commands.push(format!("iptables-save | grep -e tcp-reset -e {client} -e {server}"));
 }
 
 /// What the resets' TTL says about who made them: hosts start at 64, 128 or 255.

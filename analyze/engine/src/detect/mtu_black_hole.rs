@@ -28,8 +28,7 @@ pub(super) const ABOUT: About = About {
                       offload shows packets longer than the path takes: sizes are those of segments sent again, or of \
                       the MSS.",
     fix: "Give pods the MTU of the underlay less the overlay's overhead (VXLAN and Geneve 50 bytes, IPIP 20, WireGuard 60; \
-          20 more over IPv6), the same on all nodes, and let ICMP type 3 code 4 and ICMPv6 type 2 through. Until then \
-          clamp the MSS.",
+          20 more over IPv6), the same on all nodes, and let ICMP type 3 code 4 and ICMPv6 type 2 through.",
     filter: "tcp.analysis.retransmission && tcp.len > 1000 || tcp.analysis.lost_segment",
     judge: find,
 };
@@ -84,17 +83,30 @@ pub(super) fn describe(finding: &mut Finding, group: &Group<'_>, world: &World<'
     finding.cite(world, group.frames(), &filter(group));
     finding.rule_out("NET001", "loss hits packets of any size, and what is sent again gets through");
     finding.rule_out("APP003", "the receiver's window was never 0");
-    finding.fix.commands = vec![
-        format!("ping -M do -s {} {}", group.size().saturating_sub(28), group.path().to),
-        "ip -d link show | grep -E 'mtu|vxlan|geneve|ipip|wireguard'".to_owned(),
-        "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu".to_owned(),
-    ];
+    advise(finding, group, world);
     if !group.is_seen_sent() {
         finding.capture_next = Some(format!(
             "on the node of {} and in its pod: the point where the big segments are last seen is where they are dropped",
             some_of(group.senders(), 1)
         ));
     }
+}
+
+/// Commands that look; what changes something is in the text.
+fn advise(finding: &mut Finding, group: &Group<'_>, world: &World<'_>) {
+    let to = group.path().to;
+    // Headers of IP and ICMP, and of IP and TCP.
+    let (echo, segment, iptables) = if to.is_v4() { (28, 40, "iptables") } else { (48, 60, "ip6tables") };
+    let clamp = match group.path_mtu(world) {
+        Some(mtu) => format!("--set-mss {}", mtu.saturating_sub(segment)),
+        None => "--clamp-mss-to-pmtu".to_owned(),
+    };
+    let rule = format!("{iptables} -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS {clamp}");
+    finding.fix.text += &format!(" Until then clamp the MSS on the nodes: `{rule}`.");
+    finding.fix.commands = vec![
+        format!("ping -M do -s {} {to}", group.size().saturating_sub(echo)),
+        "ip -d link show | grep -E 'mtu|vxlan|geneve|ipip|wireguard'".to_owned(),
+    ];
 }
 
 fn count(finding: &mut Finding, group: &Group<'_>, world: &World<'_>) {

@@ -149,12 +149,27 @@ fn judge(target: Addr, signs: &Signs<'_>, fronts: &BTreeMap<Addr, Addr>, world: 
     finding.cite(world, frames.collect::<Vec<FrameId>>(), &filter(target));
     finding.explanation = explain(target, signs, requests, &hops);
     finding.rule_out("SVC004", "a host on the way says, or shows by ARP, that it cannot reach the address");
+    advise(&mut finding, target, signs, &some_of(&hops, 3));
+    finding
+}
+
+/// What to do by what is missing: the route, or the host where the route ends.
+fn advise(finding: &mut Finding, target: Addr, signs: &Signs<'_>, hops: &str) {
+    let no_route = signs.errors.iter().any(|error| !error.icmp.is_host_unreachable()) && signs.arps.is_empty();
+    let (missing, look) = if no_route {
+        (format!("{hops} has no route to it: add the one that is missing there"), "ip route get")
+    } else {
+        (format!("{hops} asks for it on its own network and gets no answer: that pod or host is down"), "ip neigh show")
+    };
+    finding.fix.text = format!(
+        "See whether the address still belongs to a pod or node. If it does not, find who still names it: an \
+         EndpointSlice, a DNS record, a configuration. If it does, {missing}."
+    );
     finding.fix.commands = vec![
         format!("kubectl get pods,services,nodes -A -o wide | grep -wF {target}"),
-        format!("ip route get {target}"),
-        format!("ip neigh show {target}"),
+        format!("kubectl get endpointslices -A -o wide | grep -wF {target}"),
+        format!("{look} {target}"),
     ];
-    finding
 }
 
 fn says(signs: &Signs<'_>) -> String {

@@ -1,6 +1,7 @@
 //! The engine from capture to report, through its public interface.
 #![cfg(test)]
 
+mod advice;
 mod apps;
 mod captures;
 mod columns;
@@ -9,8 +10,8 @@ mod cutting;
 mod delays;
 mod dns;
 mod dns_errors;
-mod findings;
 mod filters;
+mod findings;
 mod forwarding;
 mod lookups;
 mod merging;

@@ -26,7 +26,7 @@ pub(crate) const ABOUT: About = About {
           elsewhere is lost on its way back, and for the rest the server was silent, or the place is not known.",
     false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to \
                       anybody, nor other traffic both ways, may have them filtered away: that alone is information \
-                      only, as is what no client asked again for want of an answer: the capture may have lost it. \
+                      only, unless a resolver waited its seconds and asked the same again, as is what no client asked again for want of an answer: the capture may have lost it. \
                       Ports pinned to a dead backend, one family that is never answered, the race of pairs, what a \
                       probed server leaves unanswered meanwhile, and what waits for a question that its server passed \
                       on, are other findings.",
@@ -323,11 +323,7 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     ];
     finding.counts.extend(counts);
     finding.explanation = explain(server, queries, lost, stalled, world);
-    let others = all.saturating_sub(lost.attempts.into());
-    if nothing && others > 0 {
-        finding.explanation +=
-            &format!(" The other {others} show no answer either, but nobody waited so long for one.");
-    }
+    finding.explanation += &if nothing { unwaited(all.saturating_sub(lost.attempts.into())) } else { String::new() };
     finding.tell_who_waits(server, world);
     finding.limits.extend(grade.doubts());
     rule_out(&mut finding, not_blocked(server, queries, world));
@@ -336,6 +332,14 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
         finding.capture_next = Some(format!("at {server} and the client's node, at the same time"));
     }
     Some(finding)
+}
+
+/// What is said of attempts without an answer that nobody waited for.
+fn unwaited(others: u64) -> String {
+    match others {
+        0 => String::new(),
+        others => format!(" The other {others} show no answer either, but nobody waited so long for one."),
+    }
 }
 
 fn rule_out(finding: &mut Finding, not_blocked: Option<&str>) {
