@@ -141,8 +141,9 @@ fn advise(finding: &mut Finding, server: Addr, failing: &Failing<'_>) {
     "The port is open for others. Find the rule that resets these clients: a NetworkPolicy, or a firewall on the server's \
      node or in its pod that rejects with a TCP reset."
         .clone_into(&mut finding.fix.text);
-    finding.fix.commands[1] = "kubectl get networkpolicy -A -o yaml".to_owned();
-    finding.fix.commands.push(format!("iptables-save | grep -e tcp-reset -e {client} -e {server}"));
+    finding.fix.commands.truncate(1);
+    let rules = format!("iptables-save | grep -e tcp-reset -e {client} -e {server}");
+    finding.fix.commands.extend(["kubectl get networkpolicy -A -o yaml".to_owned(), rules]);
 }
 
 /// What the resets' TTL says about who made them: hosts start at 64, 128 or 255.

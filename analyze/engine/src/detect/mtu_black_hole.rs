@@ -102,7 +102,7 @@ fn advise(finding: &mut Finding, group: &Group<'_>, world: &World<'_>) {
         None => "--clamp-mss-to-pmtu".to_owned(),
     };
     let rule = format!("{iptables} -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS {clamp}");
-    finding.fix.text += &format!(" Until then clamp the MSS on the nodes: `{rule}`.");
+    finding.fix.text = format!("{} Until then clamp the MSS on the nodes: `{rule}`.", finding.fix.text);
     finding.fix.commands = vec![
         format!("ping -M do -s {} {to}", group.size().saturating_sub(echo)),
         "ip -d link show | grep -E 'mtu|vxlan|geneve|ipip|wireguard'".to_owned(),

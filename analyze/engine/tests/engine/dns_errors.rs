@@ -97,3 +97,19 @@ fn what_was_answered_and_asked_again_cites_frames() {
     let evidence = &outcome.finding("DNS004").evidence;
     assert_eq!(evidence.iter().map(|evidence| evidence.frames.len()).collect::<Vec<_>>(), [4]);
 }
+
+/// A server that is answered by before and after: for a while all that is asked comes back.
+#[test]
+fn a_server_that_was_away_is_no_dead_backend() {
+    let before: Vec<Frame> = (0..20).flat_map(|n| answered(u64::from(n) * 40 * MS, 200 + n, SERVICE)).collect();
+    let after: Vec<Frame> = (0..20).flat_map(|n| answered(9 * S + u64::from(n) * 40 * MS, 300 + n, SERVICE)).collect();
+    let away = [before, rejected(SERVICE, PORT), after].concat();
+    let outcome = analyzed(away.clone());
+    assert_eq!(title(&outcome, "DNS017"), "10.96.0.53:53 was down for 7 questions: ICMP unreachable");
+    assert!(outcome.finding("DNS017").explanation.contains("none meanwhile"));
+    // One that is answered meanwhile went to another backend.
+    let meanwhile = answered(4 * S + 500 * MS, 100, SERVICE).to_vec();
+    let outcome = analyzed([away, meanwhile].concat());
+    assert_eq!(title(&outcome, "DNS017"), "10.96.0.53:53 is down for 7 questions: ICMP unreachable");
+    assert!(outcome.finding("DNS017").explanation.contains("one of several backends"));
+}

@@ -243,6 +243,7 @@ fn is_waited_for(query: &Query) -> bool {
 }
 
 /// How surely it is loss.
+#[allow(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Grade {
     /// Whether answers would be seen where the questions were.
     visible: bool,

@@ -5,6 +5,7 @@ use super::over_tcp::over_tcp;
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::lot::is_spell;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::rfc3339;
@@ -44,6 +45,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 enum Reason {
     /// The host of a server says that nobody listens, or its router that the host is gone.
     Gone,
+    /// The same, about all that asked for a while, while those before and behind were answered.
+    Away,
     /// The client's own node says so about all of a service.
     NoEndpoints,
     /// A router knows no way to its network.
@@ -53,7 +56,7 @@ enum Reason {
 }
 
 impl Reason {
-    fn of(server: Endpoint, queries: &[Query], rejections: &[Rejection], answers: bool) -> Self {
+    fn of(server: Endpoint, queries: &[Query], rejections: &[Rejection], answers: bool, away: bool) -> Self {
         let all = |is: &dyn Fn(&Rejection) -> bool| !rejections.is_empty() && rejections.iter().all(is);
         // A host that nobody listens at says so with the address that was asked, translated back where it was translated.
         let by_node =
@@ -63,8 +66,10 @@ impl Reason {
             Self::Forbidden
         } else if all(&|r| r.icmp.is_no_route() && !r.icmp.is_host_unreachable()) {
             Self::NoRoute
-        } else if !answers && all(&by_node) && !queries.iter().any(is_passed_on) {
+        } else if (!answers || away) && all(&by_node) && !queries.iter().any(is_passed_on) {
             Self::NoEndpoints
+        } else if away {
+            Self::Away
         } else {
             Self::Gone
         }
@@ -73,6 +78,7 @@ impl Reason {
     fn title(self, server: Endpoint, errors: &str) -> String {
         match self {
             Self::Gone => format!("{server} is down for {errors}: ICMP unreachable"),
+            Self::Away => format!("{server} was down for {errors}: ICMP unreachable"),
             Self::NoEndpoints => format!("{server} has no endpoints: {errors} rejected by the client's node"),
             Self::NoRoute => format!("no way to {server} for {errors}: ICMP net unreachable"),
             Self::Forbidden => format!("{server} is forbidden for {errors}: ICMP prohibited"),
@@ -93,6 +99,14 @@ impl Reason {
                 ABOUT.fix,
                 vec![
                     "kubectl -n kube-system get pods,endpointslices -l k8s-app=kube-dns -o wide".to_owned(),
+                    "kubectl -n kube-system describe pods -l k8s-app=kube-dns".to_owned(),
+                ],
+            ),
+            Self::Away => (
+                "See what took the DNS pods away at that time: a rollout, a kill for want of memory, a failed liveness probe. \
+                 More than one replica, the ready plugin and lameduck keep questions from a pod that stops.",
+                vec![
+                    "kubectl -n kube-system get events --sort-by=.lastTimestamp".to_owned(),
                     "kubectl -n kube-system describe pods -l k8s-app=kube-dns".to_owned(),
                 ],
             ),
@@ -118,7 +132,7 @@ impl Reason {
                 ],
             ),
         };
-        finding.fix.text = text.to_owned();
+        text.clone_into(&mut finding.fix.text);
         finding.fix.commands = commands;
     }
 }
@@ -133,7 +147,8 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let backends: BTreeSet<Addr> = queries.iter().filter_map(|query| query.backend).collect();
     let errors = count_of(queries.len() as u64, "question");
     let answered = dns.of_server(server);
-    let reason = Reason::of(server, queries, &rejections, answers_still(queries, answered));
+    let (still, away) = (answers_still(queries, answered), is_away(server, world));
+    let reason = Reason::of(server, queries, &rejections, still, away);
     let mut finding = Finding::of(&ABOUT, reason.title(server, &errors));
     if queries.len() < PATTERN {
         finding.severity = Severity::Warning;
@@ -151,13 +166,13 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     let stalled = queries.iter().filter(|query| query.attempts > 1 || !query.is_answered()).count();
     finding.counts.insert("stalled_queries", stalled as i64);
     finding.counts.insert("tcp_refused", over_tcp(server, world).refused as i64);
-    finding.explanation = explain(server, queries, &senders, &backends, answered, world);
+    finding.explanation = explain(server, queries, &senders, &backends, (answered, away), world);
     reason.tell(&mut finding);
     finding.tell_who_waits(server, world);
     finding.rule_out("DNS003", "the questions are answered by an error, not by silence");
     finding.rule_out("DNS004", "an ICMP error came for each of these");
     reason.advise(&mut finding, server.addr);
-    if backends.is_empty() && answers_still(queries, answered) {
+    if backends.is_empty() && still && !away {
         finding.capture_next =
             Some("on the client's node, all interfaces: which backend the refused questions go to".to_owned());
     }
@@ -169,19 +184,43 @@ fn answers_still(queries: &[Query], answered: OfServer) -> bool {
     answered.last_answered_ns.get() > queries.iter().map(|query| query.first_ns).min()
 }
 
+/// Whether all who asked for a while met errors, and those before or behind none: each socket is one draw, as conntrack keeps
+/// what it asks again at its backend.
+fn is_away(server: Endpoint, world: &World<'_>) -> bool {
+    let dns = &world.facts.dns;
+    let mut sockets: BTreeMap<Endpoint, (i64, bool)> = BTreeMap::new();
+    for query in dns.queries().iter().filter(|query| query.server == server && !query.tcp) {
+        let socket = sockets.entry(query.client).or_insert((query.first_ns, false));
+        *socket = (socket.0.min(query.first_ns), socket.1 || query.rejected);
+    }
+    let mut draws: Vec<(i64, bool)> = sockets.into_values().collect();
+    draws.sort_unstable();
+    let mut failed: Vec<bool> = draws.into_iter().map(|(_, failed)| failed).collect();
+    let spells = failed.chunk_by(|a, b| a == b).filter(|spell| spell[0]).count();
+    let is_spell = is_spell(&failed) || {
+        failed.reverse();
+        is_spell(&failed)
+    };
+    spells == 1 && is_spell && dns.folded_of(server) == 0
+}
+
 fn explain(
     server: Endpoint,
     queries: &[Query],
     senders: &BTreeMap<(Addr, String), u64>,
     backends: &BTreeSet<Addr>,
-    answered: OfServer,
+    (answered, away): (OfServer, bool),
     world: &World<'_>,
 ) -> String {
     let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
-    let says = senders.iter().map(|((from, icmp), count)| match *from == server.addr {
+    let says = senders.iter().map(|((from, icmp), count)| {
         // So does the host that was asked, and one behind a translation, whose address is replaced on the way back.
-        true => format!("{icmp} {} in its name", times(*count)),
-        false => format!("{from} sent {icmp} {}", times(*count)),
+        let own = *from == server.addr;
+        if own {
+            format!("{icmp} {} in its name", times(*count))
+        } else {
+            format!("{from} sent {icmp} {}", times(*count))
+        }
     });
     let behind = match backends.len() {
         0 => String::new(),
@@ -190,6 +229,7 @@ fn explain(
     let others = count_of(answered.answered, "other question");
     let others = match answered.last_answered_ns.get() {
         None => "No question to it was answered in these captures.".to_owned(),
+        Some(_) if away => format!("{others} to it were answered, before and after, and none meanwhile."),
         Some(_) if answers_still(queries, answered) => {
             format!("{others} to it were answered: one of several backends is dead.")
         }
