@@ -215,7 +215,9 @@ fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
     }
     let frames = units.values().flat_map(|view| view.inside.frames.iter().copied());
     let family = pair.a.family();
-    finding.cite(world, frames, &format!("{family}.addr == {} && {family}.addr == {}", pair.a, pair.b));
+    // SYNs are cited where they were seen first, which may be before the tunnel.
+    let filter = format!("({family}.addr == {} && {family}.addr == {}) || tcp.flags.syn == 1", pair.a, pair.b);
+    finding.cite(world, frames, &filter);
     finding.explanation = format!("Between the nodes {} and {}: {}.", pair.a, pair.b, loss.how);
     finding.limits.extend(loss.limit.clone());
     finding.rule_out("SVC004", "the attempts are lost in the tunnel, whatever address they are for");

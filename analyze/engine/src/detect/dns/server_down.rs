@@ -184,14 +184,14 @@ fn answers_still(queries: &[Query], answered: OfServer) -> bool {
     answered.last_answered_ns.get() > queries.iter().map(|query| query.first_ns).min()
 }
 
-/// Whether all who asked for a while met errors, and those before or behind none: each socket is one draw, as conntrack keeps
-/// what it asks again at its backend.
+/// Whether all who asked for a while met errors or silence, and those before or behind none: each socket is one draw, as
+/// conntrack keeps what it asks again at its backend.
 fn is_away(server: Endpoint, world: &World<'_>) -> bool {
     let dns = &world.facts.dns;
     let mut sockets: BTreeMap<Endpoint, (i64, bool)> = BTreeMap::new();
     for query in dns.queries().iter().filter(|query| query.server == server && !query.tcp) {
         let socket = sockets.entry(query.client).or_insert((query.first_ns, false));
-        *socket = (socket.0.min(query.first_ns), socket.1 || query.rejected);
+        *socket = (socket.0.min(query.first_ns), socket.1 || query.rejected || query.is_silent());
     }
     let mut draws: Vec<(i64, bool)> = sockets.into_values().collect();
     draws.sort_unstable();
