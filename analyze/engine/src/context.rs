@@ -7,9 +7,66 @@ use crate::Addr;
 use crate::conntrack::{Conntrack, Entry};
 use crate::track::Endpoint;
 use crate::track::lookup::{Resolver, Search};
+use crate::track::points::Point;
 use kcap_file::CaptureInfo;
-use kcap_file::note::{CaptureNote, ConntrackNote, ConntrackStats, Context, Note, Tuple};
-use std::collections::BTreeMap;
+use kcap_file::note::{CaptureNote, ConntrackNote, ConntrackStats, Context, LinkNote, Note, PlaceNote, Tuple};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What kcap's own captures would have seen, had it been there.
+#[derive(Debug, Default)]
+pub(crate) struct Vantage {
+    /// Up to when units listened, be it to silence.
+    pub(crate) until_ns: BTreeMap<u32, i64>,
+    /// Units with both directions of whatever they have one of.
+    pub(crate) both_ways: BTreeSet<u32>,
+}
+
+impl Vantage {
+    /// Of captures, and the units that they are parts of.
+    pub(crate) fn of(captures: &[CaptureInfo], points: &[Point]) -> Self {
+        let mut vantage = Self::default();
+        let mut one_way = BTreeSet::new();
+        for (at, info) in (0u32..).zip(captures) {
+            let Some(unit) = points.iter().find(|point| point.capture == at).map(|point| point.unit) else { continue };
+            if let Some(until) = until_ns(info) {
+                vantage.until_ns.entry(unit).and_modify(|ns| *ns = until.max(*ns)).or_insert(until);
+            }
+            let units = if has_both_ways(info) { &mut vantage.both_ways } else { &mut one_way };
+            units.insert(unit);
+        }
+        vantage.both_ways.retain(|unit| !one_way.contains(unit));
+        vantage
+    }
+}
+
+/// Up to when a capture listened, where it says so and nothing was cut off since.
+pub(crate) fn until_ns(info: &CaptureInfo) -> Option<i64> {
+    let trailer = notes(info).filter_map(|note| if let Note::Trailer(trailer) = note { Some(trailer) } else { None });
+    let trailer = trailer.last().filter(|trailer| trailer.packets == info.packets && info.problems.is_empty())?;
+    trailer.ended_ns.filter(|ended| info.last_ns.is_none_or(|last| *ended >= last))
+}
+
+/// Whether a capture is of all interfaces of places that are no routers, through a filter that knows no direction: the
+/// options of kcap do not, expressions may.
+fn has_both_ways(info: &CaptureInfo) -> bool {
+    let heads: Vec<CaptureNote> =
+        notes(info).filter_map(|note| if let Note::Capture(head) = note { Some(head) } else { None }).collect();
+    let Some(head) = heads.last().filter(|head| !head.places.is_empty()) else { return false };
+    let is_plain = head.filter.as_ref().is_none_or(|filter| !filter.contains("bpf \""));
+    let is_captured = |link: &LinkNote| {
+        let of_link = |name: &String| name == &link.name || name.ends_with(&format!("/{}", link.name));
+        !link.up || info.interfaces.iter().any(|interface| interface.name.as_ref().is_some_and(of_link))
+    };
+    let contexts = || of_capture(info).into_iter().map(|(_, context)| context);
+    let is_whole = |place: &PlaceNote| {
+        !place.node && contexts().any(|of| of.place == place.name && of.links.iter().all(is_captured))
+    };
+    is_plain && head.places.iter().all(is_whole)
+}
+
+fn notes(info: &CaptureInfo) -> impl Iterator<Item = Note> {
+    info.custom_blocks.iter().filter_map(|(enterprise, data)| Note::decode(*enterprise, data))
+}
 
 /// Suffixes taken of one resolv.conf: as many as Kubernetes lets a pod have.
 const MAX_SUFFIXES: usize = 32;
@@ -69,10 +126,10 @@ impl Told {
 fn of_capture(info: &CaptureInfo) -> Vec<(CaptureNote, Context)> {
     let mut head = CaptureNote::default();
     let mut contexts = Vec::new();
-    for (enterprise, data) in &info.custom_blocks {
-        match Note::decode(*enterprise, data) {
-            Some(Note::Capture(note)) => head = note,
-            Some(Note::Context(context)) => contexts.push((head.clone(), *context)),
+    for note in notes(info) {
+        match note {
+            Note::Capture(note) => head = note,
+            Note::Context(context) => contexts.push((head.clone(), *context)),
             _ => {}
         }
     }

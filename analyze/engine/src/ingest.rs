@@ -1,6 +1,7 @@
 //! The first stage: frames of a batch to packets, in order. Everything that depends on the order of all frames is here:
 //! capture points, tunnels, reassembly, restriction, counts by layer and by second.
 
+use crate::context::until_ns;
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::decoded::Decoded;
 use crate::track::dns::{DnsRef, is_dns_port, shard_of_id};
@@ -153,6 +154,18 @@ impl Ingest {
         work.points.extend_from_slice(&self.points.list()[points..]);
         work.tunnels.extend_from_slice(&self.tunnels.list()[tunnels..]);
         work.fragments = self.fragments.take_decided();
+    }
+
+    /// A chunk without packets for the silence that the last capture ended in, where it says so. False where there is
+    /// none, or the analysis is of a part.
+    pub(crate) fn take_silence(&mut self, work: &mut Work, captures: &[CaptureInfo]) -> bool {
+        let until_ns = captures.last().and_then(until_ns).filter(|until_ns| *until_ns > self.now_ns);
+        let Some(until_ns) = until_ns.filter(|_| !self.is_restricted && self.chunks > 0) else { return false };
+        self.now_ns = until_ns;
+        work.chunk.batch.clear();
+        work.chunk.batch.unit = self.unit;
+        self.take(work, captures);
+        true
     }
 
     /// The datagrams that still wait for fragments when everything is read.

@@ -104,6 +104,9 @@ fn alone<C: Collect>(
         }
         caller.take(&mut work)?;
     }
+    if ingest.take_silence(&mut work, source.captures()) {
+        caller.take(&mut work)?;
+    }
     Ok((ingest, source.captures().to_vec()))
 }
 
@@ -316,11 +319,13 @@ fn read(
     mut send: impl FnMut(Work) -> bool,
 ) -> Read {
     while let Ok(mut work) = recycled.recv() {
-        if !source.next_batch(&mut work.chunk.batch) {
+        let more = source.next_batch(&mut work.chunk.batch);
+        if more {
+            ingest.take(&mut work, source.captures());
+        } else if !ingest.take_silence(&mut work, source.captures()) {
             break;
         }
-        ingest.take(&mut work, source.captures());
-        if !send(work) {
+        if !send(work) || !more {
             break;
         }
     }

@@ -4,6 +4,7 @@ use crate::detect::evidence::count_of;
 use crate::detect::world::{FlowFacts, World};
 use crate::finding::{ConnectionCounts, Finding, Ladder, Rung, Severity};
 use crate::wire::TunnelKind;
+use std::collections::BTreeSet;
 
 /// Timeouts need this long a capture to show.
 const TIMEOUT_NS: i64 = 3_000_000_000;
@@ -13,12 +14,8 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
     let flows = &world.facts.flows;
     let frames: u64 = world.captures.iter().map(|info| info.packets).sum();
     let wireguard = world.tunnels.iter().skip(1).any(|tunnel| tunnel.kind == TunnelKind::WireGuard);
-    let span = world
-        .captures
-        .iter()
-        .filter_map(|info| info.first_ns.zip(info.last_ns))
-        .map(|(a, b)| b.saturating_sub(a))
-        .max();
+    let span = world.unit_spans().values().map(|(first, last)| last.saturating_sub(*first)).max();
+    let units: BTreeSet<u32> = world.points.iter().map(|point| point.unit).collect();
     let cases = [
         (frames == 0, "There are no packets, so nothing can be judged."),
         (flows.tcp == 0, "No TCP connection was seen: connecting and transferring cannot be judged."),
@@ -28,7 +25,7 @@ pub(crate) fn not_judged(world: &World<'_>) -> Vec<String> {
         ),
         (world.facts.dns.seen == 0, "No DNS was seen: name resolution cannot be judged."),
         (
-            flows.two_way.is_empty() && flows.one_way > 0,
+            flows.two_way.is_empty() && flows.one_way > 0 && !units.iter().all(|unit| world.has_both_ways(*unit)),
             "No connection shows both directions: that something is not answered cannot be told from a capture of one \
              direction.",
         ),

@@ -279,6 +279,9 @@ pub struct Trailer {
     pub dropped: u64,
     /// Why it ended: `interrupt`, `duration`, `count`, `size`, `rotated`…
     pub reason: String,
+    /// Up to when a packet would have been captured, had one come, nanoseconds since the epoch. Nothing where interfaces
+    /// went away before.
+    pub ended_ns: Option<i64>,
 }
 
 #[cfg(test)]

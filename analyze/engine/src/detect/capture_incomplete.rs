@@ -54,10 +54,10 @@ fn missing(world: &World<'_>) -> Vec<String> {
         missing.push(format!("{} open before the capture began.", count_of(flows.midstream, "TCP connection")));
     }
     let units: BTreeSet<u32> = world.points.iter().map(|point| point.unit).collect();
-    if units.into_iter().any(|unit| world.is_one_sided(unit)) {
+    if units.iter().any(|unit| world.is_one_sided(*unit)) {
         missing.push("A capture has only what comes in, or only what goes out.".to_owned());
     }
-    if flows.two_way.is_empty() && flows.one_way > 1 {
+    if flows.two_way.is_empty() && flows.one_way > 1 && !units.iter().all(|unit| world.has_both_ways(*unit)) {
         missing.push("No connection shows both directions.".to_owned());
     }
     missing

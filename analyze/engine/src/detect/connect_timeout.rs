@@ -61,6 +61,8 @@ struct Heard {
     connections: u64,
     /// Whether somebody answered the ARP or neighbour discovery of the clients, or of the ends of their tunnel.
     neighbours: bool,
+    /// Whether the capture is known to have both directions.
+    both_ways: bool,
 }
 
 impl Heard {
@@ -74,16 +76,20 @@ impl Heard {
         Self {
             connections: units.iter().map(|unit| world.two_way(*unit)).sum(),
             neighbours: units.iter().any(|unit| answered(*unit)),
+            both_ways: !units.is_empty() && units.iter().all(|unit| world.has_both_ways(*unit)),
         }
     }
 
     fn is_any(self) -> bool {
-        self.connections > 0 || self.neighbours
+        self.connections > 0 || self.neighbours || self.both_ways
     }
 
     /// Whether answers would be seen if there were any.
     fn visibility(self) -> String {
         match (self.connections, self.neighbours) {
+            (0, _) if self.both_ways => {
+                "All interfaces were captured in both directions, so answers would be seen.".to_owned()
+            }
             (0, true) => "ARP is answered here, so answers would be seen.".to_owned(),
             (0, false) => "Whether answers would be seen is not known, because the analysis was restricted.".to_owned(),
             (n, _) => format!("{} have both directions, so answers would be seen.", count_of(n, "other connection")),

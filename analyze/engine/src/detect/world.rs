@@ -12,6 +12,7 @@ use super::services::Servers;
 use super::turns::Turns;
 use crate::Addr;
 use crate::Directory;
+use crate::context::Vantage;
 use crate::finding::{Finding, Severity};
 use crate::packet::TCP;
 use crate::track::decoded::{Decoded, PointCounts};
@@ -27,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) servers: Servers,
+    /// What captures would have seen, had it been there.
+    pub(crate) vantage: Vantage,
     /// Names of addresses.
     pub(crate) names: Directory,
     pub(crate) overlay: Overlay,
@@ -92,6 +95,12 @@ impl Facts {
     /// Facts of which connections and DNS queries may take so many bytes.
     pub(crate) fn new(connections: u64, queries: u64) -> Self {
         Self { servers: Servers::new(connections), dns: Dns::new(queries), ..Self::default() }
+    }
+
+    /// Takes note of how captures were taken, once all are read.
+    pub(crate) fn listen(&mut self, vantage: Vantage) {
+        self.servers.kept.until_ns.clone_from(&vantage.until_ns);
+        self.vantage = vantage;
     }
 
     /// Keeps what is left of a connection, noted before.
@@ -264,7 +273,7 @@ impl World<'_> {
         self.found(codes).any(|finding| finding.names(address))
     }
 
-    /// From when to when each unit saw something.
+    /// From when each unit saw something, to when it did or listened.
     pub(crate) fn unit_spans(&self) -> BTreeMap<u32, (i64, i64)> {
         let mut spans: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
         for (at, point) in self.points.iter().enumerate() {
@@ -272,6 +281,9 @@ impl World<'_> {
                 let span = spans.entry(point.unit).or_insert((first, last));
                 *span = (span.0.min(first), span.1.max(last));
             }
+        }
+        for (unit, until) in &self.facts.vantage.until_ns {
+            spans.entry(*unit).and_modify(|span| span.1 = span.1.max(*until));
         }
         spans
     }
@@ -283,6 +295,11 @@ impl World<'_> {
         let frames: u64 = counts.clone().map(|counts| counts.frames).sum();
         let all = |passes: fn(&PointCounts) -> bool| counts.clone().all(|counts| !passes(counts));
         frames >= MANY && (all(PointCounts::may_come_in) || all(PointCounts::may_go_out))
+    }
+
+    /// Whether a unit is known to have both directions of what passes, whether or not anything came back.
+    pub(crate) fn has_both_ways(&self, unit: u32) -> bool {
+        self.facts.vantage.both_ways.contains(&unit) && !self.is_one_sided(unit)
     }
 
     /// Connections of which a unit saw both directions: as many show that it would see answers.

@@ -20,6 +20,8 @@ pub(crate) struct Kept {
     by_resp: OnceCell<HashMap<Endpoint, Vec<u32>, RandomState>>,
     /// What the kernel said about translations.
     pub(crate) conntrack: Conntrack,
+    /// Up to when units listened, where they say so.
+    pub(crate) until_ns: BTreeMap<u32, i64>,
     /// Connections that were not kept.
     pub(crate) left_out: u64,
 }
@@ -46,6 +48,7 @@ impl Kept {
             joined: OnceCell::new(),
             by_resp: OnceCell::new(),
             conntrack: Conntrack::default(),
+            until_ns: BTreeMap::new(),
             left_out: 0,
         }
     }
@@ -81,9 +84,9 @@ impl Kept {
         })
     }
 
-    /// The last that each unit saw of a connection.
+    /// The last that each unit saw of a connection, or up to when it listened.
     fn ends_ns(&self) -> BTreeMap<u32, i64> {
-        let mut ends = BTreeMap::new();
+        let mut ends = self.until_ns.clone();
         for flow in &self.flows {
             let end = ends.entry(flow.unit).or_insert(flow.last_ns);
             *end = flow.last_ns.max(*end);

@@ -112,6 +112,8 @@ pub(crate) struct Recorder {
     /// Whether finished parts are in use: none is removed.
     pub(crate) keeps_all: bool,
     pub(crate) max_packets: Option<u64>,
+    /// Up to when all interfaces were listened to, once that is over.
+    pub(crate) listened_ns: Option<i64>,
 }
 
 impl Recorder {
@@ -135,6 +137,7 @@ impl Recorder {
             forgotten: 0,
             keeps_all: false,
             max_packets: None,
+            listened_ns: None,
         };
         recorder.describe()?;
         Ok(recorder)
@@ -302,6 +305,7 @@ impl Recorder {
             packets_total: self.totals.packets,
             dropped: self.dropped(),
             reason: reason.to_owned(),
+            ended_ns: self.listened_ns,
         };
         self.note(&Note::Trailer(trailer))?;
         self.totals.bytes += self.part.bytes_after_flush()?;

@@ -2,9 +2,8 @@
 
 use super::follow::LastWords;
 use super::{End, LAST_BLOCK, Session, Summary};
-use crate::CaptureError;
-use crate::record;
-use crate::tap::Reading;
+use crate::tap::{Reading, Tap};
+use crate::{CaptureError, clock, record};
 
 impl Session<'_> {
     /// Gets everything out of the rings, and ends the files.
@@ -44,6 +43,9 @@ impl Session<'_> {
 
     /// The kernel hands over the last block of a ring only when it is old enough, also after the interface is gone.
     fn drain(&mut self) -> Result<(), CaptureError> {
+        let is_there = |tap: &Option<Tap>| tap.as_ref().is_some_and(|tap| tap.gone.is_none());
+        let listened = self.taps.iter().all(is_there) && !self.recorder.is_complete();
+        self.recorder.listened_ns = listened.then(clock::now_ns);
         for tap in self.taps.iter_mut().flatten() {
             // The filter of an interface that is gone lets nothing in anyway.
             let _ = tap.close();
