@@ -6,7 +6,7 @@
 mod lab;
 
 use lab::runtime::{Node, Pod};
-use lab::{Lab, PROGRAM, Running, captures, has, only, read, until};
+use lab::{Lab, PROGRAM, Running, captures, has, ip, only, read, until};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write as _;
@@ -45,6 +45,32 @@ fn a_capture_ends_with_what_is_wrong() {
         let report = text(folder.path(), "stdout");
         assert!(report.contains("SVC003") && report.contains("10.77.0.2:81"), "{report}");
         assert!(report.contains(name) && !report.contains("./netns"), "{report}");
+    }
+}
+
+/// A client that gives up after two SYNs to an address where nothing listens to them.
+fn given_up(lab: &Lab) {
+    let forever = ["lladdr", "02:00:00:00:00:09", "dev", "eth0", "nud", "permanent"];
+    ip(&[&["-n", &lab.a, "neigh", "replace", "10.77.0.9"][..], &forever].concat());
+    let address = "10.77.0.9:81".parse().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(1_500)).is_err();
+    assert!(Lab::netns(&lab.a).run(connect).unwrap());
+}
+
+#[test]
+fn silence_after_the_last_packet_is_evidence() {
+    let Some(lab) = Lab::new() else { return };
+    for (listens, found) in [(Duration::from_millis(3_500), true), (Duration::ZERO, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kcap = lab.capture(folder.path(), &["-p", "81", "-w", "x.pcapng"]);
+        given_up(&lab);
+        std::thread::sleep(listens);
+        kcap.signal(Signal::SIGINT);
+        assert_eq!(kcap.ends(), 0);
+        let report = text(folder.path(), "stdout");
+        assert_eq!(report.contains("SVC004"), found, "{report}");
+        let again = Command::new(PROGRAM).args(["analyze", "x.pcapng"]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(String::from_utf8(again.stdout).unwrap().contains("SVC004"), found);
     }
 }
 

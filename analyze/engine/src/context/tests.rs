@@ -1,7 +1,8 @@
 //! Notes as kcap writes them, and as nobody should.
 
 use super::*;
-use kcap_file::note::{ENTERPRISE, LinkNote, PlaceNote, When};
+use kcap_file::Interface;
+use kcap_file::note::{ENTERPRISE, LinkNote, PlaceNote, Trailer, When};
 
 const KUBELET: &str = "# by hand\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\n\
                        nameserver 10.96.0.10\noptions edns0 ndots:5\n";
@@ -101,4 +102,42 @@ fn what_is_no_note_says_nothing() {
     let mut conntrack = Conntrack::default();
     told.add_to(&mut conntrack);
     assert!(conntrack.is_empty());
+}
+
+fn ended(packets: u64) -> (u32, Vec<u8>) {
+    let trailer = Trailer { packets, ended_ns: Some(90), ..Trailer::default() };
+    (ENTERPRISE, Note::Trailer(trailer).encode())
+}
+
+#[test]
+fn a_whole_capture_listened_to_its_end() {
+    let mut info = CaptureInfo { packets: 3, last_ns: Some(50), ..capture(false, Vec::new()) };
+    assert_eq!(until_ns(&info), None, "no trailer: it was killed");
+    info.custom_blocks.push(ended(3));
+    assert_eq!(until_ns(&info), Some(90));
+    info.packets = 2;
+    assert_eq!(until_ns(&info), None, "somebody cut packets out of it");
+    (info.packets, info.last_ns) = (3, Some(91));
+    assert_eq!(until_ns(&info), None, "clocks were set");
+}
+
+#[test]
+fn captures_of_all_interfaces_have_both_directions() {
+    let up = |name: &str| LinkNote { name: name.to_owned(), up: true, ..LinkNote::default() };
+    let with = |node: bool, filter: Option<&str>, interfaces: &[&str]| {
+        let context = Context { links: vec![up("lo"), up("eth0")], ..context(0, 0) };
+        let mut info = capture(node, vec![context]);
+        let places = vec![PlaceNote { name: "shop/api".to_owned(), node, ..PlaceNote::default() }];
+        let head = CaptureNote { places, filter: filter.map(str::to_owned), ..CaptureNote::default() };
+        info.custom_blocks.push((ENTERPRISE, Note::Capture(head).encode()));
+        let named = |name: &&str| Interface { name: Some((*name).to_owned()), ..Interface::default() };
+        CaptureInfo { interfaces: interfaces.iter().map(named).collect(), ..info }
+    };
+    let both = ["shop/api/lo", "shop/api/eth0"];
+    assert!(has_both_ways(&with(false, None, &both)));
+    assert!(has_both_ways(&with(false, Some("port 5432"), &both)));
+    assert!(!has_both_ways(&with(false, Some("port 53, bpf \"dst host 10.0.0.1\""), &both)), "who knows what it asks");
+    assert!(!has_both_ways(&with(false, None, &both[1..])), "answers may come on another interface");
+    assert!(!has_both_ways(&with(true, None, &both)), "a node passes on what comes back elsewhere");
+    assert!(!has_both_ways(&CaptureInfo::default()), "a stranger's");
 }

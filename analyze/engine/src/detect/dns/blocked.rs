@@ -1,6 +1,6 @@
 use super::cite::{by_group, clients, is_symptom, names, server_filter};
 use super::forwarded::forwarded;
-use super::{Query, upstream};
+use super::{Query, upstream, would_hear};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -80,12 +80,11 @@ fn servers(world: &World<'_>) -> BTreeSet<Addr> {
 }
 
 fn is_blocked(queries: &[Query], world: &World<'_>, folded: &BTreeSet<Addr>) -> bool {
-    let Some(client) = queries.first().map(|query| query.client.addr) else { return false };
-    let flows = world.facts.dns.hears_others(client);
+    let Some(first) = queries.first() else { return false };
     let nothing = queries.iter().all(|query| query.rcode.is_none() && !query.rejected && query.most_answers == 0);
     let left = queries.iter().any(|query| query.forwarded || !is_fresh(Some(query.ttl)));
     let attempts: u32 = queries.iter().map(|query| query.unanswered).sum();
-    flows && nothing && !left && attempts >= PATTERN && !folded.contains(&client)
+    nothing && !left && attempts >= PATTERN && !folded.contains(&first.client.addr) && would_hear(first, world)
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -110,13 +109,15 @@ fn judge(queries: &[Query], world: &World<'_>) -> Finding {
         0 => String::new(),
         n => format!(" Others are answered ({}), so the servers live.", count_of(n as u64, "question")),
     };
+    let heard = match two_way {
+        0 => "and answers would be seen: all interfaces were captured in both directions".to_owned(),
+        n => format!("while {} of theirs have both directions", count_of(n, "other connection")),
+    };
     finding.confidence = if others > 0 { 0.95 } else { 0.8 };
     finding.explanation = format!(
-        "{asked} from {} ({}) got neither an answer nor an ICMP error, while {} of theirs have both directions.{compare} \
-         Something drops DNS without a word, a NetworkPolicy without egress to port 53 first of all.",
+        "{asked} from {} ({}) got neither an answer nor an ICMP error, {heard}.{compare} Something drops DNS without a word, a NetworkPolicy without egress to port 53 first of all.",
         some_of(&clients, 3),
         names(queries, world),
-        count_of(two_way, "other connection"),
     );
     if others == 0 {
         finding.limits.push("nobody is answered here: that the DNS servers are dead cannot be excluded".to_owned());

@@ -2,7 +2,9 @@ use super::cite::{clients, group, is_symptom, names, server_filter};
 use super::heeded::{Named, name, unheeded};
 use super::lookups::lookups;
 use super::slow::took_ns;
-use super::{Query, asked_again, blocked, conntrack_race, family, forwarded, rate_limited, stale_backend, upstream};
+use super::{
+    Query, asked_again, blocked, conntrack_race, family, forwarded, rate_limited, stale_backend, upstream, would_hear,
+};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
@@ -86,7 +88,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 struct Known {
     /// Questions without an answer that no client minds.
     unheeded: Named,
-    /// Last time that anything of DNS was seen, by unit.
+    /// Last time that anything of DNS was seen, or listened for, by unit.
     ends_ns: BTreeMap<u32, i64>,
 }
 
@@ -116,7 +118,7 @@ impl Known {
     fn stays_silent(&self, server: Endpoint, queries: &[Query], world: &World<'_>) -> bool {
         let silent = |query: &&Query| query.is_silent() && self.is_old(query);
         let waiting = forwarded::waiting(world).get(&server).into_iter().flatten();
-        queries.iter().chain(waiting).filter(silent).any(|query| world.facts.dns.hears_others(query.client.addr))
+        queries.iter().chain(waiting).filter(silent).any(|query| would_hear(query, world))
     }
 }
 
@@ -166,9 +168,9 @@ fn slowest(world: &World<'_>) -> BTreeMap<Endpoint, i64> {
     slowest
 }
 
-/// Last time that anything of DNS was seen, by unit.
+/// Last time that anything of DNS was seen, or listened for, by unit.
 fn ends_ns(world: &World<'_>) -> BTreeMap<u32, i64> {
-    let mut ends = BTreeMap::new();
+    let mut ends = world.facts.vantage.until_ns.clone();
     let end = |query: &Query| query.last_ns.max(query.first_ns + query.rtt_ns.get().unwrap_or_default());
     for of_unit in world.facts.dns.queries().chunk_by(|a, b| a.unit == b.unit) {
         let Some((unit, end)) = of_unit.first().map(|query| query.unit).zip(of_unit.iter().map(end).max()) else {
@@ -225,7 +227,7 @@ fn not_blocked(server: Endpoint, queries: &[Query], world: &World<'_>) -> Option
         Some("the server answers other questions")
     } else if queries.iter().any(|query| query.forwarded || !is_fresh(Some(query.ttl))) {
         Some("the questions left the client's host")
-    } else if !queries.iter().any(|query| dns.hears_others(query.client.addr)) {
+    } else if !queries.iter().any(|query| would_hear(query, world)) {
         Some("the client's other traffic does not pass here both ways either, or there is none")
     } else {
         None
@@ -263,7 +265,8 @@ impl Grade {
         let many = !is_few && u64::from(lost.attempts) >= MANY;
         let dns = &world.facts.dns;
         Self {
-            visible: queries.iter().any(|query| dns.sees_answers(query)) || known.stays_silent(server, queries, world),
+            visible: queries.iter().any(|query| dns.sees_answers(query) || world.has_both_ways(query.unit))
+                || known.stays_silent(server, queries, world),
             waited: queries.iter().any(|query| is_waited_for(query) && known.is_old(query)),
             minded: queries.iter().any(|query| known.is_heeded(query))
                 || many && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit)),

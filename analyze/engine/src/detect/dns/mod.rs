@@ -24,6 +24,7 @@ pub(super) mod truncation;
 pub(super) mod upstream;
 
 use crate::Addr;
+use crate::detect::world::World;
 use crate::packet::TCP;
 use crate::track::MaybeNs;
 use crate::track::dns::transaction::{Outcome, Transport, rcode};
@@ -296,7 +297,7 @@ impl Dns {
     }
 
     /// Whether a client's other traffic has both directions here, nearly all of it, so that answers would be seen too.
-    pub(super) fn hears_others(&self, client: Addr) -> bool {
+    fn hears_others(&self, client: Addr) -> bool {
         self.elsewhere.get(&client).is_some_and(|other| other.two_way > other.stalled * MOSTLY)
     }
 
@@ -304,6 +305,11 @@ impl Dns {
     pub(super) fn sees_answers(&self, query: &Query) -> bool {
         self.answering.has(query.point)
     }
+}
+
+/// Whether an answer to a query would have been seen.
+pub(super) fn would_hear(query: &Query, world: &World<'_>) -> bool {
+    world.has_both_ways(query.unit) || world.facts.dns.hears_others(query.client.addr)
 }
 
 /// Counts a query without trouble that is not kept, where there is room for its client and server.

@@ -1,5 +1,5 @@
-use super::Query;
 use super::cite::{by_server, clients, server_filter};
+use super::{Query, would_hear};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
@@ -91,7 +91,7 @@ fn judge(server: Endpoint, probes: &[Query], world: &World<'_>) -> Finding {
     finding.counts.insert("queries", probes.len() as i64);
     finding.counts.insert("unanswered", probes.iter().map(|query| i64::from(query.unanswered)).sum());
     let dns = &world.facts.dns;
-    let visible = probes.iter().any(|query| dns.sees_answers(query) || dns.hears_others(query.client.addr));
+    let visible = probes.iter().any(|query| dns.sees_answers(query) || would_hear(query, world));
     let last_ns = probes.iter().map(|query| query.first_ns).max().unwrap_or_default();
     let is_back =
         self::probes(world).any(|query| query.server == server && query.is_answered() && query.first_ns > last_ns);
