@@ -3,6 +3,7 @@ use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
 use super::last_seen::{LastSeen, last_seen};
 use super::services::{Failing, SIBLING, Service, severity};
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Severity};
@@ -134,14 +135,12 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
         "kubectl get networkpolicy -A -o yaml".to_owned(),
         format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
     ];
-    finding.capture_next = Some(last.map_or_else(|| anywhere(server.addr), |last| last.next()));
+    finding.capture_next = match last {
+        Some(last) => Some(last.next()),
+        None => world.capture_next(service.hosts().flat_map(|host| [Spot::NodeOf(host), Spot::Host(host)]), ANYWHERE),
+    };
     finding
 }
 
-/// Where to look next when nothing is known of the way.
-fn anywhere(server: Addr) -> String {
-    format!(
-        "on the node of {server}, and in its pod: where the SYN is last seen is where it is dropped; if it is answered \
-         there, the answer is lost"
-    )
-}
+/// What tells where nothing is known of the way.
+const ANYWHERE: &str = "where the SYN is last seen is where it is dropped; if it is answered there, the answer is lost";

@@ -1,6 +1,7 @@
 use super::About;
 use super::evidence::{count_of, some_of};
 use super::losses::{connections, has_finding};
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -190,7 +191,7 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
             "the capture is not next to the server: the SYNs may as well be lost on the way, or dropped by NAT"
                 .to_owned(),
         );
-        finding.capture_next = Some(format!("in the pod of {server}: whether the SYNs arrive there"));
+        finding.capture_next = world.capture_next([Spot::Host(server.addr)], "whether the SYNs arrive there");
     }
     finding.about(Role::Server, &server);
     let services = attempts.services.iter().filter(|service| **service != server);

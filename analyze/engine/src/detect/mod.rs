@@ -77,6 +77,7 @@ mod times;
 mod tls_failure;
 mod turns;
 mod unnatted_reply;
+pub(crate) mod vantage;
 mod vni_mismatch;
 mod went_down;
 pub(crate) mod what_if;

@@ -2,6 +2,7 @@ use super::About;
 use super::evidence::{count_of, some_of};
 use super::path_mtu::TooBig;
 use super::stall_groups::{Group, Known, groups};
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -90,10 +91,9 @@ pub(super) fn describe(finding: &mut Finding, group: &Group<'_>, world: &World<'
         "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu".to_owned(),
     ];
     if !group.is_seen_sent() {
-        finding.capture_next = Some(format!(
-            "on the node of {} and in its pod: the point where the big segments are last seen is where they are dropped",
-            some_of(group.senders(), 1)
-        ));
+        let sender = group.senders().into_iter().take(1).flat_map(|from| [Spot::NodeOf(from), Spot::Host(from)]);
+        let tells = "the point where the big segments are last seen is where they are dropped";
+        finding.capture_next = world.capture_next(sender, tells);
     }
 }
 

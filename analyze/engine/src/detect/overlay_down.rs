@@ -62,6 +62,10 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     finding.explanation = explain(pair, &ways, worst, both, &witness);
     if !both {
         doubt(&mut finding, worst);
+        finding.capture_next = Some(format!(
+            "on the physical interface of both {} and {} at the same time: whether the frames arrive at the other",
+            pair.a, pair.b
+        ));
     }
     Some(finding)
 }
@@ -108,10 +112,6 @@ fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], wo
         format!("iptables-save | grep -e DROP -e {}", pair.b),
         "ip -d link show type vxlan; ip -d link show type geneve; bridge fdb show".to_owned(),
     ];
-    finding.capture_next = Some(format!(
-        "on the physical interface of both {} and {} at the same time: whether the frames arrive at the other",
-        pair.a, pair.b
-    ));
 }
 
 /// A count for each end: where several captures show what it sends, of the one that shows most.

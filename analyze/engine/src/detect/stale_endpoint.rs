@@ -3,6 +3,7 @@ use super::attempts::{Counts, Outcome};
 use super::evidence::{count_of, server_filter, some_of};
 use super::lot::{depends_on_client, is_lot, is_spell, served};
 use super::services::Service;
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -265,7 +266,7 @@ fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
     finding.explanation = explain(server, dead, world);
     finding.rule_out("SVC003", "other connections to the same service succeed");
     finding.rule_out("NET001", "a connection that fails is not saved by repeating its SYN: it is kept at its endpoint");
-    advise(&mut finding, server, dead);
+    advise(&mut finding, server, dead, world);
     finding
 }
 
@@ -330,7 +331,7 @@ fn explain(server: Endpoint, dead: &Dead, world: &World<'_>) -> String {
     }
 }
 
-fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
+fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead, world: &World<'_>) {
     let (at, what) = match dead.endpoint {
         Some(endpoint) => (endpoint.addr, "pods,endpointslices"),
         None => (server.addr, "services,endpointslices"),
@@ -340,8 +341,8 @@ fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
         "kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME -o yaml".to_owned(),
     ];
     if dead.endpoint.is_none() {
-        finding.capture_next = Some(format!(
-            "on the client's node, all interfaces (`-i any`): behind the translation of {server} the dead endpoint has a name"
-        ));
+        let client = dead.failed.first().map(|at| Spot::NodeOf(connection(world, *at).front().orig.addr));
+        let tells = format!("behind the translation of {server} the dead endpoint has a name");
+        finding.capture_next = world.capture_next(client, &tells);
     }
 }

@@ -5,6 +5,7 @@ use super::backend_reset::{ABOUT, Attempt, attempts, commands};
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::Service;
 use super::slow_server::millis;
+use super::vantage::Spot;
 use super::world::World;
 use super::{
     About, Outcome, connect_refused, connect_rejected, connect_timeout, nearer, no_endpoints, no_route,
@@ -298,7 +299,7 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     let frames = down.worked.last().into_iter().chain(down.failed.iter().take(6)).map(|at| at.frame);
     finding.cite(world, frames, &server_filter(service));
     finding.explanation = explain(down, &clients);
-    reasons(&mut finding, down);
+    reasons(&mut finding, down, world);
     finding.fix.commands = commands(down.of.last().unwrap_or(&service.server).addr);
     finding
 }
@@ -373,7 +374,7 @@ fn refusal(nearer: Option<(u8, u8)>) -> String {
     }
 }
 
-fn reasons(finding: &mut Finding, down: &Down) {
+fn reasons(finding: &mut Finding, down: &Down, world: &World<'_>) {
     let why = if down.dealt_out {
         "no connection failed before, so it served at first"
     } else {
@@ -386,6 +387,7 @@ fn reasons(finding: &mut Finding, down: &Down) {
         finding.rule_out("SVC003", "it accepted connections before, so address and port are right");
     } else {
         finding.rule_out("SVC006", "no repeated SYN is ever answered");
-        finding.capture_next = Some("on the server's node, all interfaces: how far the SYNs get".to_owned());
+        let server = down.of.last().map(|server| Spot::NodeOf(server.addr));
+        finding.capture_next = world.capture_next(server, "how far the SYNs get");
     }
 }

@@ -10,6 +10,7 @@ use super::overlay::Overlay;
 use super::path_mtu::PathMtu;
 use super::services::Servers;
 use super::turns::Turns;
+use super::vantage::Vantages;
 use crate::Addr;
 use crate::Directory;
 use crate::finding::{Finding, Severity};
@@ -48,6 +49,8 @@ pub(crate) struct Facts {
     pub(crate) acquaintances: OnceCell<Acquaintances>,
     /// Directions of connections that lost segments, once asked for.
     pub(crate) lossy: OnceCell<Vec<Lossy>>,
+    /// Which hosts the captures are of, once asked for.
+    pub(crate) vantages: OnceCell<Vantages>,
     pub(crate) lookups: LookupFacts,
     pub(crate) dns: Dns,
     /// Facts that were not kept because there are too many.
@@ -296,6 +299,12 @@ impl World<'_> {
     /// The unit that a file is of.
     pub(crate) fn unit(&self, capture: u32) -> Option<u32> {
         self.points.iter().find(|point| point.capture == capture).map(|point| point.unit)
+    }
+
+    /// The first file of a unit.
+    pub(crate) fn unit_name(&self, unit: u32) -> Option<&str> {
+        let point = self.points.iter().find(|point| point.unit == unit)?;
+        Some(self.capture_name(point.capture))
     }
 
     /// A file by its number.

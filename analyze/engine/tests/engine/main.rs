@@ -15,6 +15,7 @@ mod merging;
 mod outages;
 mod paths;
 mod pipeline;
+mod places;
 #[path = "../recorded/files.rs"]
 mod recorded;
 mod registry;

@@ -4,6 +4,7 @@ use super::cite::{clients, is_symptom, server_filter};
 use super::loss::{ABOUT, PATTERN, PER_MILLE};
 use super::{Dns, Query};
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
@@ -81,7 +82,8 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
     finding.counts.insert("lookups", stalled as i64);
     finding.explanation = explain(server, queries, &strangers);
     finding.rule_out("DNS008", "the answers pass here in time");
-    finding.capture_next = Some("at the clients and on their node, at the same time".to_owned());
+    let of = clients(queries).into_iter().take(1).flat_map(|client| [Spot::Host(client), Spot::NodeOf(client)]);
+    finding.capture_next = world.capture_next(of, "where the questions or answers are last seen");
     for stranger in &strangers {
         finding.about(Role::Endpoint, stranger);
     }

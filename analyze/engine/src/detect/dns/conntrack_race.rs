@@ -3,6 +3,7 @@ use super::cite::{clients, names};
 use super::lookups::{lookups, pairs};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
@@ -146,8 +147,8 @@ fn judge(race: &Race, world: &World<'_>) -> Finding {
     finding.fix.commands = vec!["conntrack -S".to_owned(), "uname -r".to_owned()];
     finding.fix.yaml = Some("spec:\n  dnsConfig:\n    options:\n    - name: single-request-reopen\n".to_owned());
     if race.stopped == 0 {
-        finding.capture_next =
-            Some("on the client's node, all interfaces: the lost question is there before NAT".to_owned());
+        let nodes = clients(losers).into_iter().take(1).map(Spot::NodeOf);
+        finding.capture_next = world.capture_next(nodes, "the lost question is there before NAT");
     }
     finding
 }

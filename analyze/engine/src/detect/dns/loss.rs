@@ -6,6 +6,7 @@ use super::{Query, asked_again, blocked, conntrack_race, family, forwarded, rate
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
@@ -266,7 +267,9 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     doubt(&mut finding, visible, minded);
     finding.fix.commands = vec!["conntrack -S".to_owned(), "nstat -az UdpInErrors UdpRcvbufErrors".to_owned()];
     if lost.queries + lost.answers < lost.attempts {
-        finding.capture_next = Some(format!("at {server} and the client's node, at the same time"));
+        let servers = queries.iter().map(|query| Spot::Host(query.backend.unwrap_or(server.addr)));
+        let nodes = clients(queries).into_iter().take(1).map(Spot::NodeOf);
+        finding.capture_next = world.capture_next(servers.chain(nodes), "where the questions or answers are last seen");
     }
     Some(finding)
 }

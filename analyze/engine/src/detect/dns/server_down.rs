@@ -5,6 +5,7 @@ use super::over_tcp::over_tcp;
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::rfc3339;
@@ -74,8 +75,8 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
         "kubectl -n kube-system describe pods -l k8s-app=kube-dns".to_owned(),
     ];
     if backends.is_empty() && answers_still(queries, answered) {
-        finding.capture_next =
-            Some("on the client's node, all interfaces: which backend the refused questions go to".to_owned());
+        let nodes = clients(queries).into_iter().take(1).map(Spot::NodeOf);
+        finding.capture_next = world.capture_next(nodes, "which backend the refused questions go to");
     }
     finding
 }
