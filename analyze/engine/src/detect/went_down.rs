@@ -1,20 +1,20 @@
 //! Servers that accepted connections and, from some time on, accept none any more.
 
+mod how;
+
 use super::attempts::Counts;
-use super::backend_reset::{ABOUT, Attempt, attempts, commands};
+use super::backend_reset::{Attempt, attempts, commands};
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::Service;
 use super::slow_server::millis;
 use super::vantage::Spot;
 use super::world::World;
-use super::{
-    About, Outcome, connect_refused, connect_rejected, connect_timeout, nearer, no_endpoints, no_route,
-    refused_for_a_while, silent_for_a_while,
-};
+use super::{Outcome, connect_timeout, nearer, refused_for_a_while, silent_for_a_while};
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
+use how::How;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Connections that came about before, and those that were refused after, before it is more than a restart or chance.
@@ -105,52 +105,6 @@ fn for_clients(of: &[Endpoint], all: &[Attempt], service: &Service, world: &Worl
     (!matches!(first.how, How::Refuses | How::Closed)).then_some(first)
 }
 
-/// How a server went down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum How {
-    /// Its host refuses.
-    Refuses,
-    /// It refuses what is new, and earlier connections go on.
-    Closed,
-    /// Its host is silent, or others say that it cannot be reached.
-    Gone,
-    /// Something drops what is new.
-    Filtered,
-    /// A node says that there are no endpoints.
-    Empty,
-    /// Something on the way forbids it.
-    Forbidden,
-    /// Something on the way knows no route.
-    NoRoute,
-}
-
-impl How {
-    fn about(self) -> &'static About {
-        match self {
-            Self::Refuses | Self::Gone => &ABOUT,
-            Self::Closed => &connect_refused::ABOUT,
-            Self::Filtered => &connect_timeout::ABOUT,
-            Self::Empty => &no_endpoints::ABOUT,
-            Self::Forbidden => &connect_rejected::ABOUT,
-            Self::NoRoute => &no_route::ABOUT,
-        }
-    }
-
-    /// What ICMP errors say, if there are any.
-    fn told(failed: &[Attempt], service: &Service) -> Option<Self> {
-        let of_these = |orig: Endpoint| failed.iter().any(|at| at.orig == orig);
-        let mut failures = service.attempts.failures.iter().filter(|failure| of_these(failure.orig));
-        let (rejection, passed_on) = failures.find_map(|failure| Some((failure.rejection?, failure.passed_on)))?;
-        let by_itself = addresses(service).any(|at| at.addr == rejection.from);
-        Some(match (rejection.icmp.v4, rejection.icmp.kind, rejection.icmp.code) {
-            _ if rejection.icmp.is_port_unreachable() && !by_itself && !passed_on => Self::Empty,
-            (true, 3, 0) | (false, 1, 0) => Self::NoRoute,
-            _ if rejection.icmp.is_no_route() => Self::Gone,
-            _ => Self::Forbidden,
-        })
-    }
-}
-
 /// When it went down.
 struct Down {
     how: How,
@@ -159,6 +113,8 @@ struct Down {
     /// Attempts that came about, all before the first that failed.
     worked: Vec<Attempt>,
     failed: Vec<Attempt>,
+    /// Whether they all began at once.
+    at_once: bool,
     /// Connections that were open when it began, and of which nothing was answered since.
     cut: usize,
     /// When the last of them was still asking.
@@ -188,6 +144,15 @@ fn parted(mut worked: Vec<Attempt>, dealt_out: bool) -> Option<(Vec<Attempt>, Ve
     Some((worked, failed))
 }
 
+/// Attempts at once, none of whose SYNs, sent again and again, is answered for as long as attempts over [`DOWN_NS`].
+const BURST: usize = 5;
+
+fn is_burst(failed: &[Attempt]) -> bool {
+    let first_ns = failed.first().map_or(0, |at| at.ns);
+    let lasting = failed.iter().filter(|at| at.last_ns - first_ns >= DOWN_NS);
+    lasting.count() >= BURST
+}
+
 impl Down {
     fn of(of: &[Endpoint], dealt_out: bool, all: Vec<Attempt>, service: &Service, world: &World<'_>) -> Option<Self> {
         let (worked, failed) = parted(all, dealt_out)?;
@@ -203,13 +168,27 @@ impl Down {
         }
         let nearer = if refused > 0 { nearer::resets_from_nearer(of, world) } else { None };
         // A process that is restarted has its own host refuse meanwhile.
-        let enough = failed.len() >= least && (last_ns - first_ns >= DOWN_NS || nearer.is_some());
-        let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let silent = failed.iter().all(|at| at.outcome == Outcome::Unanswered);
+        let at_once = last_ns - first_ns < DOWN_NS && nearer.is_none();
+        let enough = failed.len() >= least && (!at_once || silent && is_burst(&failed));
+        let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let of = of.to_vec();
         let (cut, cut_until_ns, dead, alive, unserved, others) = (0, 0, 0, 0, 0, false);
-        let mut down =
-            Self { how, of, worked, failed, cut, cut_until_ns, dead, alive, unserved, dealt_out, others, nearer };
+        let mut down = Self {
+            how,
+            of,
+            worked,
+            failed,
+            at_once,
+            cut,
+            cut_until_ns,
+            dead,
+            alive,
+            unserved,
+            dealt_out,
+            others,
+            nearer,
+        };
         down.look_at_open(first_ns, world);
         let silenced = refused == 0 && !dealt_out && down.dead >= CUT && down.alive == 0;
         if !enough && !silenced {
@@ -386,8 +365,23 @@ fn reasons(finding: &mut Finding, down: &Down, world: &World<'_>) {
     } else if down.how == How::Refuses {
         finding.rule_out("SVC003", "it accepted connections before, so address and port are right");
     } else {
-        finding.rule_out("SVC006", "no repeated SYN is ever answered");
+        if down.at_once && down.cut == 0 {
+            doubt(finding);
+        } else {
+            finding.rule_out("SVC006", "no repeated SYN is ever answered");
+        }
         let server = down.of.last().map(|server| Spot::NodeOf(server.addr));
         finding.capture_next = world.capture_next(server, "how far the SYNs get");
     }
+}
+
+/// Says what else it may be where all that failed began at once.
+fn doubt(finding: &mut Finding) {
+    finding.severity = finding.severity.min(Severity::Warning);
+    finding.confidence = 0.6;
+    finding.limits.push(
+        "all that failed began at once: a server that accepts more slowly than they come, so that its listen queue is \
+         full, looks the same from the clients' side (SVC006)"
+            .to_owned(),
+    );
 }

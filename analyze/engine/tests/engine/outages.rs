@@ -42,6 +42,21 @@ fn a_server_that_is_away_for_a_while() {
     assert!(alarms(&analyzed([works(1, 4, S), all(), works(200, 4, 22 * S)].concat())).is_empty());
 }
 
+#[test]
+fn a_burst_that_nobody_answers() {
+    let burst =
+        |tries: usize| (0..8).flat_map(|n| client(100 + n).syns(S + u64::from(n) * MS, tries)).collect::<Vec<_>>();
+    let outcome = analyzed([works(1, 2, 0), burst(4)].concat());
+    assert_eq!(alarms(&outcome), ["SVC004"]);
+    let finding = outcome.finding("SVC004");
+    assert_eq!((finding.severity, finding.counts["failed_connects"]), (Severity::Warning, 8));
+    assert!(finding.limits.iter().any(|limit| limit.contains("SVC006")), "{:?}", finding.limits);
+    // One got in later, so that the queue drains.
+    assert!(!alarms(&analyzed([works(1, 2, 0), burst(4), works(300, 1, 6 * S)].concat())).contains(&"SVC004"));
+    // A moment is no outage.
+    assert!(alarms(&analyzed([works(1, 2, 0), burst(2)].concat())).is_empty());
+}
+
 /// A connection that was served, idle, and asked again; the server's FIN comes so long after that.
 fn asked_again(n: u16, fin_after: u64) -> Vec<Frame> {
     let mut talk = client(n);
