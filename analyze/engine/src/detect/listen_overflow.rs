@@ -212,8 +212,9 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
         finding.rule_out("NET001", "the SYNs were seen next to the server, so the network had delivered them");
     }
     finding.fix.commands = vec![
-        "kubectl exec <server pod> -- nstat -az TcpExtListenOverflows TcpExtListenDrops".to_owned(),
-        "kubectl exec <server pod> -- ss -ltn".to_owned(),
+        format!("kubectl get pods -A -o wide | grep -wF {}", server.addr),
+        "kubectl exec POD -- nstat -az TcpExtListenOverflows TcpExtListenDrops".to_owned(),
+        "kubectl exec POD -- ss -ltn   # Recv-Q reaches Send-Q where the queue is full".to_owned(),
     ];
     finding
 }

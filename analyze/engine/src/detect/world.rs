@@ -243,11 +243,22 @@ impl World<'_> {
         self.points.get(usize::from(point))?.interface.as_deref()
     }
 
+    /// The command that shows what the links of capture points dropped, where the capture names them.
+    pub(crate) fn link_counters(&self, points: impl Iterator<Item = u16>) -> String {
+        let named =
+            points.filter_map(|point| self.interface(point)).filter(|name| !name.contains('#') && *name != "any");
+        let interface = named.min().unwrap_or("INTERFACE");
+        format!("ethtool -S {interface} | grep -iE 'drop|err|discard'")
+    }
+
     /// A capture point by its name, and inside what kind of tunnel.
     pub(crate) fn place_name(&self, point: u16, tunnel: u32) -> String {
         let point = self.points.get(usize::from(point));
         let name = match point.map(|point| (&point.interface, point.capture)) {
-            Some((Some(interface), capture)) => format!("{interface} of {}", self.capture_name(capture)),
+            Some((Some(interface), capture)) => {
+                let interface = interface.replace("if#", "interface ");
+                format!("{interface} of {}", self.capture_name(capture))
+            }
             Some((None, capture)) => self.capture_name(capture).to_owned(),
             None => "?".to_owned(),
         };

@@ -8,6 +8,7 @@ mod compat;
 mod cutting;
 mod delays;
 mod dns;
+mod filters;
 mod findings;
 mod forwarding;
 mod lookups;

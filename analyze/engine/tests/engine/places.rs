@@ -68,13 +68,24 @@ fn what_never_comes_to_a_captured_server_is_refused_before_it() {
     assert!(!outcome.finding("SVC003").explanation.contains("server.pcap"));
 }
 
+fn sample(case: &str, files: &[&str]) -> Outcome {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples/cases").join(case);
+    let files: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
+    run(Box::new(Inputs::open(&files)), Options::default())
+}
+
 #[test]
 fn captures_of_both_ends_of_a_tunnel_are_enough() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples/cases/ovl001-one-way");
-    let next = |files: &[&str]| {
-        let files: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
-        run(Box::new(Inputs::open(&files)), Options::default()).finding("OVL001").capture_next.clone()
-    };
+    let next = |files: &[&str]| sample("ovl001-one-way", files).finding("OVL001").capture_next.clone();
     assert_eq!(next(&["nodeA-eth0.pcap", "nodeB-eth0.pcapng"]), None);
     assert!(next(&["nodeB-eth0.pcapng"]).is_some());
+}
+
+#[test]
+fn the_next_host_is_on_the_side_where_segments_are_lost() {
+    // Losses of both directions between two nodes, seen from each of them.
+    for (file, host) in [("nodeA-eth0.pcap.gz", "10.244.2.10"), ("nodeB-eth0.pcap.gz", "10.244.1.11")] {
+        let next = sample("net001-random-loss", &[file]).finding("NET001").capture_next.clone();
+        assert!(next.as_ref().is_some_and(|next| next.contains(&format!("to {host},"))), "{file}: {next:?}");
+    }
 }
