@@ -75,11 +75,10 @@ fn doubt(finding: &mut Finding, way: &OneWay) {
     let far = way.far;
     // What is for one port may be one policy's, or where it worked before, one service's that hangs.
     match (way.ports, way.since_ns) {
-        (1, Some(_)) => {
+        (1, since) => {
             finding.severity = Severity::Error;
-            finding.confidence = 0.5;
+            finding.confidence = if since.is_some() { 0.5 } else { 0.6 };
         }
-        (1, None) => finding.confidence = 0.6,
         _ => finding.rule_out("SVC004", "every attempt inside the tunnel is lost, whatever address and port it is for"),
     }
     finding

@@ -4,6 +4,7 @@ use super::cite::{clients, is_symptom, server_filter};
 use super::loss::{ABOUT, PATTERN, PER_MILLE};
 use super::{Dns, Query};
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::ties::groups;
 use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
@@ -57,14 +58,30 @@ pub(super) fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
     servers
 }
 
-pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
+/// One finding for all servers whose answers the same clients lack: these are lost next to the clients.
+pub(super) fn find(again: impl Iterator<Item = (Endpoint, Vec<Query>)>, world: &World<'_>) -> Vec<Finding> {
     let dns = &world.facts.dns;
+    let ties = |(_, queries): &(Endpoint, Vec<Query>)| {
+        let by_others = !strangers(queries, dns).is_empty();
+        clients(queries).into_iter().map(move |client| (client, by_others))
+    };
+    let judged = |of: Vec<(Endpoint, Vec<Query>)>| {
+        let servers: Vec<Endpoint> = of.iter().map(|(server, _)| *server).collect();
+        judge(&servers, &of.into_iter().flat_map(|(_, queries)| queries).collect::<Vec<Query>>(), world)
+    };
+    groups(again, ties).into_iter().map(judged).collect()
+}
+
+fn judge(servers: &[Endpoint], queries: &[Query], world: &World<'_>) -> Finding {
+    let dns = &world.facts.dns;
+    let server = &some_of(servers, 2);
     let stalled = ports(queries);
     let lookups = count_of(stalled, "lookup");
-    let all = dns.of_server(server).queries;
+    let all: u64 = servers.iter().map(|server| dns.of_server(*server).queries).sum();
     let strangers = strangers(queries, dns);
     let why = match strangers.first() {
         Some(stranger) => format!("as {stranger}, which nobody asked, answers"),
+        None if servers.len() > 1 => "although they had answered".to_owned(),
         None => "although it had answered".to_owned(),
     };
     let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again {why}"));
@@ -75,7 +92,7 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
         finding.severity = Severity::Info;
     }
     finding.confidence = 0.75;
-    finding.of_queries(queries, &server_filter(server), world);
+    finding.of_queries(queries, &filter(servers), world);
     finding.counts.insert("queries", all as i64);
     finding.counts.insert("asked_again", queries.len() as i64);
     finding.counts.insert("stalled_lookups", stalled as i64);
@@ -91,9 +108,16 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
         let which = "which packet was lost is not seen from here: query, answer, or those of the pair";
         finding.limits.push(which.to_owned());
     } else {
-        finding.fix.commands = vec![format!("conntrack -L -p udp --orig-dst {}", server.addr)];
+        finding.fix.commands =
+            servers.iter().map(|server| format!("conntrack -L -p udp --orig-dst {}", server.addr)).take(2).collect();
     }
     finding
+}
+
+/// Display filter of DNS between anybody and these servers.
+fn filter(servers: &[Endpoint]) -> String {
+    let filters: Vec<String> = servers.iter().take(4).map(|server| server_filter(*server)).collect();
+    if filters.len() == 1 { filters.concat() } else { format!("({})", filters.join(") || (")) }
 }
 
 /// Who answered in place of the server, if that is so each time.
@@ -102,7 +126,7 @@ fn strangers(queries: &[Query], dns: &Dns) -> BTreeSet<Endpoint> {
     if strangers.contains(&None) { BTreeSet::new() } else { strangers.into_iter().flatten().collect() }
 }
 
-fn explain(server: Endpoint, queries: &[Query], strangers: &BTreeSet<Endpoint>) -> String {
+fn explain(server: &str, queries: &[Query], strangers: &BTreeSet<Endpoint>) -> String {
     let (answers, clients) = (count_of(queries.len() as u64, "answer"), some_of(clients(queries), 3));
     if !strangers.is_empty() {
         return format!(

@@ -78,7 +78,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         !servers.contains_key(server) && queries.iter().all(|query| !troubled.contains(&group(query, world)))
     };
     let again = asked_again::asked_again(world).into_iter().filter(|(server, queries)| is_new(server, queries));
-    direct.chain(again.map(|(server, queries)| asked_again::judge(server, &queries, world))).collect()
+    direct.chain(asked_again::find(again, world)).collect()
 }
 
 /// What is known of all queries, to judge those of each server.
