@@ -1,12 +1,13 @@
 //! Servers that accepted connections and, from some time on, accept none any more.
 
 mod how;
+mod together;
+mod words;
 
 use super::attempts::Counts;
 use super::backend_reset::{Attempt, attempts, commands};
-use super::evidence::{count_of, server_filter, some_of};
+use super::evidence::servers_filter;
 use super::services::Service;
-use super::slow_server::millis;
 use super::vantage::Spot;
 use super::world::World;
 use super::{Outcome, connect_timeout, nearer, refused_for_a_while, silent_for_a_while};
@@ -42,17 +43,21 @@ pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
         found.iter().any(is_it) || world.found(KNOWN).any(told) || connect_timeout::is_in_broken_tunnel(service, world)
     };
     let services = world.facts.servers.services().iter().filter(|service| !known(service));
-    services.flat_map(|service| judged(service, world)).collect()
+    let (mut found, mut down) = (Vec::new(), Vec::new());
+    for service in services {
+        let downs = downs(service, world);
+        if downs.is_empty() {
+            found.extend(for_a_while(service, world));
+        }
+        down.extend(downs.into_iter().map(|one| (service.clone(), one)));
+    }
+    found.extend(together::together(down).iter().map(|(service, down)| judge(service, down, world)));
+    found
 }
 
-fn judged(service: &Service, world: &World<'_>) -> Vec<Finding> {
-    let downs = downs(service, world);
-    if downs.is_empty() {
-        let refused = refused_for_a_while::find(service, world);
-        let silent = || silent_for_a_while::find(service, world).into_iter().collect();
-        return if refused.is_empty() { silent() } else { refused };
-    }
-    downs.iter().map(|down| judge(service, down, world)).collect()
+fn for_a_while(service: &Service, world: &World<'_>) -> Vec<Finding> {
+    let refused = refused_for_a_while::find(service, world);
+    if refused.is_empty() { silent_for_a_while::find(service, world).into_iter().collect() } else { refused }
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = &Endpoint> {
@@ -129,6 +134,8 @@ struct Down {
     dealt_out: bool,
     /// Whether other clients are served.
     others: bool,
+    /// Other servers that went away at the same time.
+    with: Vec<Endpoint>,
     /// TTLs of resets and of answers before, where the resets were made nearer.
     nearer: Option<(u8, u8)>,
 }
@@ -188,6 +195,7 @@ impl Down {
             dealt_out,
             others,
             nearer,
+            with: Vec::new(),
         };
         down.look_at_open(first_ns, world);
         let silenced = refused == 0 && !dealt_out && down.dead >= CUT && down.alive == 0;
@@ -258,7 +266,7 @@ fn is_cut(flow: &Flow) -> bool {
 
 fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     let about = down.how.about();
-    let mut finding = Finding::of(about, title(service, down));
+    let mut finding = Finding::of(about, words::title(service, down));
     finding.confidence = 0.75;
     finding.severity = if service.sibling { Severity::Warning } else { about.severity };
     let clients: BTreeSet<Addr> = down.failed.iter().map(|at| at.orig.addr).collect();
@@ -267,90 +275,19 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     for endpoint in behind.iter().filter(|endpoint| **endpoint != service.server).take(8) {
         finding.about(Role::Endpoint, endpoint);
     }
-    for client in clients.iter().take(8) {
-        finding.about(Role::Client, client);
-    }
+    down.with.iter().take(8).for_each(|server| finding.about(Role::Server, server));
+    clients.iter().take(8).for_each(|client| finding.about(Role::Client, client));
     finding.counts.insert("connections_before", down.worked.len() as i64);
     finding.counts.insert("failed_connects", down.failed.len() as i64);
     finding.counts.insert("cut_connections", down.cut as i64);
     let (_, first_ns, last_ns) = down.times_ns();
     finding.span(first_ns, last_ns);
     let frames = down.worked.last().into_iter().chain(down.failed.iter().take(6)).map(|at| at.frame);
-    finding.cite(world, frames, &server_filter(service));
-    finding.explanation = explain(down, &clients);
+    finding.cite(world, frames, &servers_filter([service.server].iter().chain(&service.behind).chain(&down.with)));
+    finding.explanation = words::explain(down, &clients);
     reasons(&mut finding, down, world);
     finding.fix.commands = commands(down.of.last().unwrap_or(&service.server).addr);
     finding
-}
-
-fn title(service: &Service, down: &Down) -> String {
-    let tries = count_of(down.failed.len() as u64, "connection");
-    let server = match down.of.as_slice() {
-        _ if down.dealt_out => format!("one endpoint of {}", service.server),
-        [one] if *one != service.server => format!("endpoint {one} of {}", service.server),
-        _ => service.server.to_string(),
-    };
-    let what = match down.how {
-        How::Refuses => "went down and has refused every connection since",
-        How::Closed => "has refused every new connection since it worked",
-        How::Gone => "went away and has answered no connection since",
-        How::Filtered => "stopped answering new connections",
-        How::Empty => "has had no endpoints since it worked",
-        How::Forbidden => "is rejected since it worked",
-        How::NoRoute => "cannot be reached any more since it worked",
-    };
-    format!("{server} {what} ({tries})")
-}
-
-fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
-    let (worked_ns, first_ns, last_ns) = down.times_ns();
-    let open = match (down.cut, down.alive) {
-        (_, alive @ 1..) => format!("{} went on", count_of(alive as u64, "earlier connection")),
-        (0, _) => "No connection was open to show whether those that are there still pass".to_owned(),
-        (cut, _) => format!(
-            "{} got no answer any more either, for {}",
-            count_of(cut as u64, "earlier connection"),
-            millis(Some((down.cut_until_ns - first_ns).max(0))),
-        ),
-    };
-    let gone = if down.alive > 0 || down.others { "" } else { ", or the host is gone" };
-    let (met, so) = match down.how {
-        How::Refuses => ("met a reset instead of a SYN-ACK", refusal(down.nearer)),
-        How::Closed => {
-            ("met a reset", format!(". {open}: the server no longer listens, or a rule on the way rejects what is new"))
-        }
-        How::Gone => ("got no answer", format!(". {open}: the pod or its host is gone, and clients still go there")),
-        How::Filtered => {
-            ("got no answer", format!(". {open}: a rule drops what is new (NetworkPolicy, firewall){gone}"))
-        }
-        How::Empty => ("met ICMP port unreachable of a node", ": its last endpoint was removed".into()),
-        How::Forbidden => ("met ICMP errors", ": something on the way began to reject them".into()),
-        How::NoRoute => ("met ICMP net unreachable", ": a route is gone".into()),
-    };
-    let rest = match (down.dealt_out, down.others) {
-        (true, _) => "the others were accepted",
-        (false, true) => "none of theirs was accepted any more, while other clients are served",
-        (false, false) => "none was accepted any more",
-    };
-    format!(
-        "{} to it came about. From {} after the last of them on, {} from {} {met}, for {}, and {rest}{so}.",
-        count_of(down.worked.len() as u64, "connection"),
-        millis(Some(first_ns - worked_ns)),
-        count_of(down.failed.len() as u64, "connection"),
-        some_of(clients, 3),
-        millis(Some(last_ns - first_ns)),
-    )
-}
-
-/// Who refuses.
-fn refusal(nearer: Option<(u8, u8)>) -> String {
-    match nearer {
-        None => ": the process is gone, and clients still go there".to_owned(),
-        Some((reset, answer)) => format!(
-            ". The resets arrive with TTL {reset}, answers before with {answer}: they were made nearer than the server \
-             is, so a node on the way refuses for it, and the pod is gone or cut off"
-        ),
-    }
 }
 
 fn reasons(finding: &mut Finding, down: &Down, world: &World<'_>) {

@@ -147,6 +147,8 @@ fn an_overlay_for_one_port_may_be_a_policy() {
     };
     assert_eq!(ruled_out([80, 443]), (true, true));
     assert_eq!(ruled_out([80, 80]), (false, false));
+    let fix = analyzed(lost([80, 80])).finding("OVL002").fix.text.clone();
+    assert!(fix.starts_with("See first whether the frames arrive at 192.168.0.2."), "{fix}");
 }
 
 #[test]
@@ -156,4 +158,37 @@ fn an_end_of_a_tunnel_that_two_hosts_own_is_the_cause() {
     assert!(outcome.finding("NET003").explanation.contains("an end of tunnels"));
     let other = analyzed([lost([80, 443]), owned_twice(ip(192, 168, 0, 77))].concat());
     assert!(alarms(&other).contains(&"OVL002"));
+}
+
+/// A server that worked, and from some time on answers neither what is open nor what is new.
+fn gone_from(n: u8, at: u64) -> Vec<Frame> {
+    let talk = |port: u16| Talk::new((pod(5), port + u16::from(n) * 100), (ip(10, 244, 2, n), 8080));
+    let open = |port: u16| {
+        let mut talk = talk(port);
+        let mut frames = talk.handshake(2 * S);
+        frames.push(talk.segment(2 * S + 3 * MS, OUT, PSH, (1, 1), 200));
+        frames.push(talk.segment(2 * S + 5 * MS, BACK, PSH, (1, 201), 1000));
+        frames.push(talk.segment(2 * S + 6 * MS, OUT, flags::ACK, (201, 1001), 0));
+        let again = [0, 200, 600, 1400, 3000, 6200];
+        frames.extend(again.map(|ms| talk.segment(at + ms * MS, OUT, PSH, (201, 1001), 200)));
+        frames
+    };
+    let new = |port: u16| talk(port).syns(at + u64::from(port % 10) * 2 * S, 4);
+    [talk(40_001).whole(S), talk(40_002).whole(S + 200 * MS), open(40_003), open(40_004)]
+        .into_iter()
+        .chain([40_010, 40_011, 40_012].map(new))
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn servers_that_go_at_once_are_one_fault() {
+    let gone = |second: u64| {
+        let outcome = analyzed([gone_from(7, 20 * S), gone_from(8, second)].concat());
+        let found = outcome.report.findings.iter().filter(|finding| finding.code == "SVC008");
+        found.map(|finding| (finding.title.clone(), finding.counts["failed_connects"])).collect::<Vec<_>>()
+    };
+    let title = "10.244.2.7:8080, 10.244.2.8:8080 went away at once and have answered no connection since";
+    assert_eq!(gone(20 * S + 300 * MS), [(format!("{title} (6 connections)"), 6)]);
+    assert_eq!(gone(24 * S).len(), 2, "one after the other, as pods that are replaced go");
 }
