@@ -112,3 +112,11 @@ fn hops_are_in_the_order_of_the_way() {
     assert_eq!(translated, ["true", "false", "false"]);
     assert_eq!(of_connection.last().unwrap()["next_tunnel"], "vxlan");
 }
+
+#[test]
+fn an_error_that_several_captures_have_counts_once() {
+    let files = ["client-web-0.pcap", "nodeA-any.pcap", "nodeA-eth0.pcap"];
+    let errors = |files: &[&str]| sample("net004-no-route", files).finding("NET004").counts["icmp_errors"];
+    // The node sees each before source NAT and behind it, under two addresses.
+    assert_eq!([errors(&files[..1]), errors(&files[1..2]), errors(&files)], [2, 2, 2]);
+}
