@@ -73,12 +73,18 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
 /// Says what else it may be, which one end alone cannot tell.
 fn doubt(finding: &mut Finding, way: &OneWay) {
     let far = way.far;
+    finding.fix.text = format!(
+        "See first whether the frames arrive at {far}. If they do, look for a NetworkPolicy or firewall there that drops \
+         what comes out of the tunnel, and for what drops its answers. If they do not: {}",
+        ABOUT.fix
+    );
     // What is for one port may be one policy's, or where it worked before, one service's that hangs.
     match (way.ports, way.since_ns) {
-        (1, since) => {
+        (1, Some(_)) => {
             finding.severity = Severity::Error;
-            finding.confidence = if since.is_some() { 0.5 } else { 0.6 };
+            finding.confidence = 0.5;
         }
+        (1, None) => finding.confidence = 0.6,
         _ => finding.rule_out("SVC004", "every attempt inside the tunnel is lost, whatever address and port it is for"),
     }
     finding

@@ -95,7 +95,7 @@ fn who_asks_another_server_the_same_by_chance_stands_in_for_nobody() {
 }
 
 /// Asked and told, `times` 5 s apart.
-fn told_again(ms: u64, (from, to): (u8, u8), n: u16, answered: Answer, times: u64) -> Vec<Frame> {
+fn told_again(ms: u64, (from, to): (u8, u8), n: u16, answered: Answer<'_>, times: u64) -> Vec<Frame> {
     let (name, port) = (format!("n{n}.example"), 42_000 + n);
     let once = |ms: u64| {
         [

@@ -123,7 +123,8 @@ fn judge(race: &Race, world: &World<'_>) -> Finding {
     let losers = &race.losers;
     let count = losers.len();
     let lost = format!("{} of {}", count, count_of(race.pairs as u64, "pair"));
-    let mut finding = Finding::of(&ABOUT, format!("one question of {lost} of A and AAAA from one port is lost"));
+    let title = format!("{lost} of questions for A and AAAA lose one of the two, asked from one port at once");
+    let mut finding = Finding::of(&ABOUT, title);
     finding.confidence = if race.stopped > 0 { 0.9 } else { 0.75 };
     finding.of_queries(losers, "dns.flags.response == 0", world);
     finding.counts.insert("queries_lost", count as i64);
