@@ -3,6 +3,7 @@ use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
 use super::last_seen::{LastSeen, last_seen};
 use super::services::{Failing, SIBLING, Service, severity};
+use super::unreachable_end::unreachable_end;
 use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
@@ -128,6 +129,13 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
     );
     if service.sibling {
         finding.limits.push(SIBLING.to_owned());
+    }
+    if let Some(end) = unreachable_end(failing, world) {
+        finding.severity = Severity::Info;
+        finding.explanation += &format!(
+            " All that time a host on the way could not reach {end}, the far end of a tunnel (NET004): what was for the \
+             pods behind it got no further."
+        );
     }
     finding.rule_out("SVC003", "no reset came back");
     finding.rule_out("SVC005", "no ICMP error came back");

@@ -77,6 +77,7 @@ mod times;
 mod tls_failure;
 mod turns;
 mod unnatted_reply;
+mod unreachable_end;
 pub(crate) mod vantage;
 mod vni_mismatch;
 mod went_down;

@@ -194,6 +194,9 @@ fn explain(target: Addr, signs: &Signs<'_>, requests: u32, hops: &BTreeSet<Addr>
         let errors = count_of(signs.count(), "ICMP error");
         parts.push(format!("{errors} ({}) from {} about packets to {target}.", error.icmp, some_of(hops, 3)));
     }
+    if let Some(kind) = signs.errors.iter().find_map(|error| error.quoted_tunnel) {
+        parts.push(format!("It is the far end of a {} tunnel: nothing for the pods behind it arrives.", kind.name()));
+    }
     if requests > 0 {
         parts.push(format!("{} for {target} stay unanswered.", count_of(requests.into(), "ARP request")));
     }

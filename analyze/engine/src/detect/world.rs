@@ -88,7 +88,8 @@ pub(crate) struct FlowFacts {
     pub(crate) quic_initials: u64,
 }
 
-const FEW: usize = 8;
+/// ICMP errors of a kind that are kept.
+pub(super) const FEW: usize = 8;
 const MAX_FACTS: usize = 4096;
 
 impl Facts {

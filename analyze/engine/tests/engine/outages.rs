@@ -1,7 +1,7 @@
 //! What is away for a while, or cut off in the middle, and what only looks like it.
 
 use crate::support::{Outcome, analyzed};
-use crate::traffic::{BACK, MS, OUT, S, START_NS, Talk, ip, pod};
+use crate::traffic::{BACK, MS, OUT, S, START_NS, Talk, error, ip, pod, tunnelled};
 use kcap_analyze::finding::Severity;
 use kcap_samples::file::Frame;
 use kcap_samples::packet::{Arp, Ethernet, build, flags, mac};
@@ -191,4 +191,28 @@ fn servers_that_go_at_once_are_one_fault() {
     let title = "10.244.2.7:8080, 10.244.2.8:8080 went away at once and have answered no connection since";
     assert_eq!(gone(20 * S + 300 * MS), [(format!("{title} (6 connections)"), 6)]);
     assert_eq!(gone(24 * S).len(), 2, "one after the other, as pods that are replaced go");
+}
+
+/// Errors of a node that it cannot reach the far end of a tunnel, about what it had for that.
+fn unreachable_end(from: u64) -> Vec<Frame> {
+    let far = ip(192, 168, 0, 77);
+    let one = |n: u64| {
+        let at = from + n * S;
+        error(at, NODES[0], 1, &tunnelled(at, (NODES[0], far), (pod(5), 41_000), (ip(10, 244, 2, 7), 80)))
+    };
+    (0..6).map(one).collect()
+}
+
+#[test]
+fn what_is_for_a_far_end_that_is_away_is_no_alarm_of_its_own() {
+    let attempts = |from: u64| (0..3).flat_map(|n| client(n).syns(from + u64::from(n) * S, 4)).collect::<Vec<_>>();
+    let severity = |frames: Vec<Frame>| {
+        let healthy = Talk::new((pod(200), 50_000), (pod(201), 80)).whole(10 * MS);
+        let outcome = analyzed([healthy, frames].concat());
+        assert!(outcome.finding("NET004").explanation.contains("far end of a vxlan tunnel"));
+        outcome.finding("SVC004").severity
+    };
+    assert_eq!(severity([attempts(10 * S), unreachable_end(13 * S)].concat()), Severity::Info);
+    // The tunnel was back long before.
+    assert_eq!(severity([attempts(60 * S), unreachable_end(13 * S)].concat()), Severity::Error);
 }
