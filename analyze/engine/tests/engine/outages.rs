@@ -82,6 +82,7 @@ fn a_fin_that_comes_long_after_the_request_did_not_meet_it() {
     let codes = |fin_after| alarms(&analyzed([asked_again(1, fin_after), asked_again(2, fin_after)].concat()));
     assert_eq!(codes(MS), ["APP002"]);
     assert!(!codes(7 * S).contains(&"APP002"), "the way was cut meanwhile");
+    assert!(!codes(700 * MS).contains(&"APP002"), "the request was held up, and sent again");
 }
 
 /// A request that is sent again for six seconds, and at last reset, if at all.
