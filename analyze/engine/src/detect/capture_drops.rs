@@ -73,17 +73,9 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
     let (missed, seen, flows) = (sum(|gaps| gaps.missed), sum(|gaps| gaps.seen), sum(|gaps| gaps.flows));
     let percent = missed as f64 * 100.0 / (missed + seen) as f64;
     let on_purpose = missed / NOTHING_ELSE >= seen;
-    let title = if on_purpose {
-        "nearly all data was left out of the capture, by its filter".to_owned()
-    } else {
-        format!("{percent:.1} % of acknowledged bytes are not in the capture")
-    };
-    let mut finding = Finding::of(&ABOUT, title);
+    let mut finding = Finding::of(&ABOUT, format!("{percent:.1} % of acknowledged bytes are not in the capture"));
     finding.confidence = 0.7;
-    if on_purpose {
-        finding.severity = Severity::Info;
-        ON_PURPOSE.clone_into(&mut finding.fix.text);
-    }
+    let how = if on_purpose { left_out(&mut finding) } else { "" };
     finding.counts.insert("missed_bytes", missed as i64);
     finding.counts.insert("connections", flows as i64);
     let lacking: Vec<&CaptureInfo> = lacking(world, &units);
@@ -95,11 +87,6 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
         let (file, filter) = (info.name.clone(), ABOUT.filter.to_owned());
         finding.evidence.push(Evidence { file, frames: Vec::new(), filter });
     }
-    let how = if on_purpose {
-        " Hardly any data is there, so it was left out on purpose, by a filter of sizes or flags, rather than dropped."
-    } else {
-        ""
-    };
     finding.explanation = format!(
         "In {} one side acknowledged bytes that lie between captured ones and are not in the capture ({missed} bytes). \
          They reached the receiver, so the network did not lose them.{how}",
@@ -112,6 +99,14 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
 
 /// Bytes that are missing for each that is there, before nobody can have lost them by chance.
 const NOTHING_ELSE: u64 = 20;
+
+/// Says that a filter left the data out.
+fn left_out(finding: &mut Finding) -> &'static str {
+    "nearly all data was left out of the capture, by its filter".clone_into(&mut finding.title);
+    finding.severity = Severity::Info;
+    ON_PURPOSE.clone_into(&mut finding.fix.text);
+    " Hardly any data is there, so it was left out on purpose, by a filter of sizes or flags, rather than dropped."
+}
 
 /// What to do where a filter left data out.
 const ON_PURPOSE: &str = "Nothing, where handshakes and ends are what is looked for. What becomes of data, and how long \

@@ -129,19 +129,22 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
         format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
         "kubectl exec POD -- ss -ltn".to_owned(),
     ];
-    match never_came_to(service, world) {
-        Some(capture) => {
-            finding.explanation += &format!(
-                " A capture of the server ({capture}) has other connections to it and none of these: a firewall or \
-                 policy before it sent the resets."
-            );
-        }
-        None => {
-            let tells = "if the SYN never arrives there, a box in between sent the reset";
-            finding.capture_next = world.capture_next(service.hosts().map(Spot::Host), tells);
-        }
-    }
+    place(&mut finding, service, world);
     finding
+}
+
+/// Says that a capture of the server shows who refuses, or where to look for that.
+fn place(finding: &mut Finding, service: &Service, world: &World<'_>) {
+    if let Some(capture) = never_came_to(service, world) {
+        let before = format!(
+            " A capture of the server ({capture}) has other connections to it and none of these: a firewall or policy \
+             before it sent the resets."
+        );
+        finding.explanation.push_str(&before);
+    } else {
+        let tells = "if the SYN never arrives there, a box in between sent the reset";
+        finding.capture_next = world.capture_next(service.hosts().map(Spot::Host), tells);
+    }
 }
 
 /// A capture of the server that has connections to it and none of those refused.

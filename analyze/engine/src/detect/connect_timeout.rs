@@ -109,11 +109,7 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
     let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.unanswered, service.sibling);
-    finding.confidence = match failing.counts.unanswered {
-        _ if !heard.is_any() => 0.5,
-        1 => 0.7,
-        _ => 0.85,
-    };
+    finding.confidence = confidence(failing, heard);
     finding.concern(service, failing, []);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.counts.insert("syns", failing.syns() as i64);
@@ -131,11 +127,7 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
         finding.limits.push(SIBLING.to_owned());
     }
     if let Some(end) = unreachable_end(failing, world) {
-        finding.severity = Severity::Info;
-        finding.explanation += &format!(
-            " All that time a host on the way could not reach {end}, the far end of a tunnel (NET004): what was for the \
-             pods behind it got no further."
-        );
+        be_symptom(&mut finding, end);
     }
     finding.rule_out("SVC003", "no reset came back");
     finding.rule_out("SVC005", "no ICMP error came back");
@@ -148,6 +140,24 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
         None => world.capture_next(service.hosts().flat_map(|host| [Spot::NodeOf(host), Spot::Host(host)]), ANYWHERE),
     };
     finding
+}
+
+fn confidence(failing: &Failing<'_>, heard: Heard) -> f64 {
+    match failing.counts.unanswered {
+        _ if !heard.is_any() => 0.5,
+        1 => 0.7,
+        _ => 0.85,
+    }
+}
+
+/// Says that the attempts were for what is behind a tunnel's end that could not be reached.
+fn be_symptom(finding: &mut Finding, end: Addr) {
+    finding.severity = Severity::Info;
+    let why = format!(
+        " All that time a host on the way could not reach {end}, the far end of a tunnel (NET004): what was for the pods \
+         behind it got no further."
+    );
+    finding.explanation.push_str(&why);
 }
 
 /// What tells where nothing is known of the way.

@@ -13,9 +13,7 @@ const ERRORS: usize = 2;
 
 /// The far end of a tunnel of which a capture with these attempts has it that it could not be reached, all the time.
 pub(super) fn unreachable_end(failing: &Failing<'_>, world: &World<'_>) -> Option<Addr> {
-    if world.found(&["NET004"]).next().is_none() {
-        return None;
-    }
+    world.found(&["NET004"]).next()?;
     let units: BTreeSet<u32> = failing.frames().filter_map(|frame| world.unit(frame.capture())).collect();
     let begun = || failing.failures.iter().map(|failure| failure.span_ns.0);
     let is_cause = |errors: &[IcmpError]| {

@@ -111,6 +111,7 @@ fn for_clients(of: &[Endpoint], all: &[Attempt], service: &Service, world: &Worl
 }
 
 /// When it went down.
+#[derive(Default)]
 struct Down {
     how: How,
     /// What of the service.
@@ -180,23 +181,7 @@ impl Down {
         let enough = failed.len() >= least && (!at_once || silent && is_burst(&failed));
         let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let of = of.to_vec();
-        let (cut, cut_until_ns, dead, alive, unserved, others) = (0, 0, 0, 0, 0, false);
-        let mut down = Self {
-            how,
-            of,
-            worked,
-            failed,
-            at_once,
-            cut,
-            cut_until_ns,
-            dead,
-            alive,
-            unserved,
-            dealt_out,
-            others,
-            nearer,
-            with: Vec::new(),
-        };
+        let mut down = Self { how, of, worked, failed, at_once, dealt_out, nearer, ..Self::default() };
         down.look_at_open(first_ns, world);
         let silenced = refused == 0 && !dealt_out && down.dead >= CUT && down.alive == 0;
         if !enough && !silenced {

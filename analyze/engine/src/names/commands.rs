@@ -40,7 +40,9 @@ mod tests {
     fn commands(servers: &[&str]) -> Vec<String> {
         let mut finding = Finding::of(&crate::detect::DETECTORS[0], String::new());
         "2026-01-01T00:00:00Z".clone_into(&mut finding.last);
-        servers.iter().for_each(|server| finding.about(Role::Server, server));
+        for server in servers {
+            finding.about(Role::Server, server);
+        }
         finding.fix.commands = ["kubectl logs POD --previous", "kubectl -n kube-system debug -it POD", "ss POD"]
             .map(str::to_owned)
             .to_vec();

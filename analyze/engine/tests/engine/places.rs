@@ -52,7 +52,9 @@ fn a_server_that_is_captured_is_not_asked_for() {
     let outcome = analyzed(at(pod(1), all()));
     assert!(outcome.finding("SVC003").capture_next.is_some());
     let mut elsewhere = all();
-    elsewhere.iter_mut().for_each(|frame| frame.data[TTL] = 63);
+    for frame in &mut elsewhere {
+        frame.data[TTL] = 63;
+    }
     let next = analyzed(elsewhere).finding("SVC003").capture_next.clone();
     assert!(next.is_some_and(|next| next.contains("10.244.2.7")));
 }

@@ -76,15 +76,14 @@ fn judge(servers: &[Endpoint], queries: &[Query], world: &World<'_>) -> Finding 
     let dns = &world.facts.dns;
     let server = &some_of(servers, 2);
     let stalled = ports(queries);
-    let lookups = count_of(stalled, "lookup");
     let all: u64 = servers.iter().map(|server| dns.of_server(*server).queries).sum();
     let strangers = strangers(queries, dns);
+    let they = if servers.len() > 1 { "they" } else { "it" };
     let why = match strangers.first() {
         Some(stranger) => format!("as {stranger}, which nobody asked, answers"),
-        None if servers.len() > 1 => "although they had answered".to_owned(),
-        None => "although it had answered".to_owned(),
+        None => format!("although {they} had answered"),
     };
-    let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again {why}"));
+    let mut finding = Finding::of(&ABOUT, format!("{} asked {server} again {why}", count_of(stalled, "lookup")));
     if stalled < u64::from(PATTERN) || stalled * 1000 < all * PER_MILLE {
         finding.severity = Severity::Warning;
     }
@@ -108,8 +107,8 @@ fn judge(servers: &[Endpoint], queries: &[Query], world: &World<'_>) -> Finding 
         let which = "which packet was lost is not seen from here: query, answer, or those of the pair";
         finding.limits.push(which.to_owned());
     } else {
-        finding.fix.commands =
-            servers.iter().map(|server| format!("conntrack -L -p udp --orig-dst {}", server.addr)).take(2).collect();
+        let listing = |server: &Endpoint| format!("conntrack -L -p udp --orig-dst {}", server.addr);
+        finding.fix.commands = servers.iter().take(2).map(listing).collect();
     }
     finding
 }

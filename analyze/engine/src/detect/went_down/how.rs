@@ -7,13 +7,14 @@ use super::addresses;
 use crate::track::Endpoint;
 
 /// How a server went down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum How {
     /// Its host refuses.
     Refuses,
     /// It refuses what is new, and earlier connections go on.
     Closed,
     /// Its host is silent, or others say that it cannot be reached.
+    #[default]
     Gone,
     /// Something drops what is new.
     Filtered,
