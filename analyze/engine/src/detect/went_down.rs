@@ -188,7 +188,7 @@ impl Down {
             return None;
         }
         let full = || world.found(&["SVC006"]).any(|finding| down.of.iter().any(|at| finding.names(at)));
-        if down.unserved > 0 && full() {
+        if down.unserved > 0 && (at_once || full()) {
             return None;
         }
         down.look_at_those_left(silent);

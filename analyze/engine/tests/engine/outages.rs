@@ -53,6 +53,12 @@ fn a_burst_that_nobody_answers() {
     assert!(finding.limits.iter().any(|limit| limit.contains("SVC006")), "{:?}", finding.limits);
     // One got in later, so that the queue drains.
     assert!(!alarms(&analyzed([works(1, 2, 0), burst(4), works(300, 1, 6 * S)].concat())).contains(&"SVC004"));
+    // Its host takes a request that it never answers: it hangs, and its queue is full.
+    let mut talk = client(50);
+    let mut hung = talk.handshake(800 * MS);
+    hung.push(talk.segment(803 * MS, OUT, PSH, (1, 1), 200));
+    hung.push(talk.segment(804 * MS, BACK, flags::ACK, (1, 201), 0));
+    assert!(!alarms(&analyzed([works(1, 2, 0), hung, burst(4)].concat())).contains(&"SVC004"));
     // A moment is no outage.
     assert!(alarms(&analyzed([works(1, 2, 0), burst(2)].concat())).is_empty());
 }
