@@ -128,6 +128,7 @@ fn name_subjects(finding: &mut Finding, names: &Directory) {
     for subject in &mut finding.subjects {
         subject.name = subject.name.take().or_else(|| names.name(&subject.address, &finding.last));
     }
+    finding.name_pod(names);
 }
 
 fn world<'a>(

@@ -72,8 +72,10 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
     let sum = |count: fn(&Gaps) -> u64| units.values().map(count).sum::<u64>();
     let (missed, seen, flows) = (sum(|gaps| gaps.missed), sum(|gaps| gaps.seen), sum(|gaps| gaps.flows));
     let percent = missed as f64 * 100.0 / (missed + seen) as f64;
+    let on_purpose = missed / NOTHING_ELSE >= seen;
     let mut finding = Finding::of(&ABOUT, format!("{percent:.1} % of acknowledged bytes are not in the capture"));
     finding.confidence = 0.7;
+    let how = if on_purpose { left_out(&mut finding) } else { "" };
     finding.counts.insert("missed_bytes", missed as i64);
     finding.counts.insert("connections", flows as i64);
     let lacking: Vec<&CaptureInfo> = lacking(world, &units);
@@ -85,11 +87,6 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
         let (file, filter) = (info.name.clone(), ABOUT.filter.to_owned());
         finding.evidence.push(Evidence { file, frames: Vec::new(), filter });
     }
-    let how = if missed / NOTHING_ELSE >= seen {
-        " Hardly any data is there, so it was left out on purpose, by a filter of sizes or flags, rather than dropped."
-    } else {
-        ""
-    };
     finding.explanation = format!(
         "In {} one side acknowledged bytes that lie between captured ones and are not in the capture ({missed} bytes). \
          They reached the receiver, so the network did not lose them.{how}",
@@ -102,6 +99,18 @@ fn judge_gaps(world: &World<'_>) -> Option<Finding> {
 
 /// Bytes that are missing for each that is there, before nobody can have lost them by chance.
 const NOTHING_ELSE: u64 = 20;
+
+/// Says that a filter left the data out.
+fn left_out(finding: &mut Finding) -> &'static str {
+    "nearly all data was left out of the capture, by its filter".clone_into(&mut finding.title);
+    finding.severity = Severity::Info;
+    ON_PURPOSE.clone_into(&mut finding.fix.text);
+    " Hardly any data is there, so it was left out on purpose, by a filter of sizes or flags, rather than dropped."
+}
+
+/// What to do where a filter left data out.
+const ON_PURPOSE: &str = "Nothing, where handshakes and ends are what is looked for. What becomes of data, and how long \
+                          answers take, shows only in a capture without a filter on flags or sizes.";
 
 /// Files of these units.
 fn lacking<'a>(world: &World<'a>, units: &BTreeMap<u32, Gaps>) -> Vec<&'a CaptureInfo> {

@@ -27,7 +27,11 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     if missing.is_empty() {
         return Vec::new();
     }
-    let mut finding = Finding::of(&ABOUT, ABOUT.title.to_owned());
+    let title = match missing.as_slice() {
+        [one] => one.trim_end_matches('.').to_owned(),
+        _ => ABOUT.title.to_owned(),
+    };
+    let mut finding = Finding::of(&ABOUT, title);
     finding.confidence = 1.0;
     let times = world.captures.iter().filter_map(|info| info.first_ns.zip(info.last_ns));
     if let Some((first, last)) = union(times) {

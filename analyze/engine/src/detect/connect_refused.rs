@@ -3,6 +3,7 @@ use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::{Failing, SIBLING, Service, severity};
 use super::sweeps::sweepers;
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -127,10 +128,7 @@ fn judge(service: &Service, failing: &Failing<'_>, world: &World<'_>) -> Finding
     };
     finding.rule_out("SVC002", not_by_lot);
     advise(&mut finding, server.addr, failing);
-    finding.capture_next = Some(format!(
-        "on the host or pod of {}: if the SYN never arrives there, a box in between sent the reset",
-        server.addr
-    ));
+    place(&mut finding, service, world);
     finding
 }
 
@@ -144,6 +142,32 @@ fn advise(finding: &mut Finding, server: Addr, failing: &Failing<'_>) {
     finding.fix.commands.truncate(1);
     let rules = format!("iptables-save | grep -e tcp-reset -e {client} -e {server}");
     finding.fix.commands.extend(["kubectl get networkpolicy -A -o yaml".to_owned(), rules]);
+}
+
+/// Says that a capture of the server shows who refuses, or where to look for that.
+fn place(finding: &mut Finding, service: &Service, world: &World<'_>) {
+    if let Some(capture) = never_came_to(service, world) {
+        let before = format!(
+            " A capture of the server ({capture}) has other connections to it and none of these: a firewall or policy \
+             before it sent the resets."
+        );
+        finding.explanation.push_str(&before);
+    } else {
+        let tells = "if the SYN never arrives there, a box in between sent the reset";
+        finding.capture_next = world.capture_next(service.hosts().map(Spot::Host), tells);
+    }
+}
+
+/// A capture of the server that has connections to it and none of those refused.
+fn never_came_to<'a>(service: &Service, world: &'a World<'_>) -> Option<&'a str> {
+    let kept = &world.facts.servers.kept;
+    let own = service.connections.iter().filter_map(|at| kept.connections().get(*at as usize));
+    let with = |outcome: Outcome| own.clone().filter(move |connection| connection.outcome == outcome);
+    let units = |outcome: Outcome| with(outcome).flat_map(|c| c.flows(kept)).map(|flow| flow.unit).collect();
+    let (refused, granted): (BTreeSet<u32>, BTreeSet<u32>) = (units(Outcome::Refused), units(Outcome::Established));
+    let lacks = |unit: &u32| granted.contains(unit) && !refused.contains(unit);
+    let unit = service.hosts().flat_map(|host| world.captures_of(host)).find(lacks)?;
+    world.unit_name(unit)
 }
 
 /// What the resets' TTL says about who made them: hosts start at 64, 128 or 255.

@@ -3,6 +3,8 @@ use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
 use super::last_seen::{LastSeen, last_seen};
 use super::services::{Failing, SIBLING, Service, severity};
+use super::unreachable_end::unreachable_end;
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Severity};
@@ -113,11 +115,7 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
     let whom = if failing.others > 0 { format!(" {}", some_of(&failing.clients, 2)) } else { String::new() };
     let mut finding = Finding::of(&ABOUT, format!("{server} never answers{whom} ({tries})"));
     finding.severity = severity(ABOUT.severity, failing.counts.unanswered, service.sibling);
-    finding.confidence = match failing.counts.unanswered {
-        _ if !heard.is_any() => 0.5,
-        1 => 0.7,
-        _ => 0.85,
-    };
+    finding.confidence = confidence(failing, heard);
     finding.concern(service, failing, []);
     finding.counts.insert("unanswered", failing.counts.unanswered as i64);
     finding.counts.insert("syns", failing.syns() as i64);
@@ -134,20 +132,39 @@ fn judge(service: &Service, failing: &Failing<'_>, heard: Heard, world: &World<'
     if service.sibling {
         finding.limits.push(SIBLING.to_owned());
     }
+    if let Some(end) = unreachable_end(failing, world) {
+        be_symptom(&mut finding, end);
+    }
     finding.rule_out("SVC003", "no reset came back");
     finding.rule_out("SVC005", "no ICMP error came back");
     finding.fix.commands = vec![
         "kubectl get networkpolicy -A -o yaml".to_owned(),
         format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {}", server.addr),
     ];
-    finding.capture_next = Some(last.map_or_else(|| anywhere(server.addr), |last| last.next()));
+    finding.capture_next = match last {
+        Some(last) => Some(last.next()),
+        None => world.capture_next(service.hosts().flat_map(|host| [Spot::NodeOf(host), Spot::Host(host)]), ANYWHERE),
+    };
     finding
 }
 
-/// Where to look next when nothing is known of the way.
-fn anywhere(server: Addr) -> String {
-    format!(
-        "on the node of {server}, and in its pod: where the SYN is last seen is where it is dropped; if it is answered \
-         there, the answer is lost"
-    )
+fn confidence(failing: &Failing<'_>, heard: Heard) -> f64 {
+    match failing.counts.unanswered {
+        _ if !heard.is_any() => 0.5,
+        1 => 0.7,
+        _ => 0.85,
+    }
 }
+
+/// Says that the attempts were for what is behind a tunnel's end that could not be reached.
+fn be_symptom(finding: &mut Finding, end: Addr) {
+    finding.severity = Severity::Info;
+    let why = format!(
+        " All that time a host on the way could not reach {end}, the far end of a tunnel (NET004): what was for the pods \
+         behind it got no further."
+    );
+    finding.explanation.push_str(&why);
+}
+
+/// What tells where nothing is known of the way.
+const ANYWHERE: &str = "where the SYN is last seen is where it is dropped; if it is answered there, the answer is lost";

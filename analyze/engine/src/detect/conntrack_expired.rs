@@ -3,6 +3,7 @@ use super::attempts::Outcome;
 use super::evidence::{count_of, servers_filter, some_of};
 use super::strangers::{Stranger, strangers};
 use super::stuck_at_nat::{Group, stuck};
+use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::Connection;
@@ -151,10 +152,9 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
     ];
     if !proven {
         finding.limits.push("only the client's side was seen: that another endpoint answered is inferred".to_owned());
-        finding.capture_next = Some(
-            "on the client's node, all interfaces (`-i any`): there the connection is seen to change its endpoint"
-                .to_owned(),
-        );
+        let clients: BTreeSet<_> = case.lost.iter().map(|(connection, _)| connection.front().orig.addr).collect();
+        let tells = "there the connection is seen to change its endpoint";
+        finding.capture_next = world.capture_next(clients.into_iter().take(1).map(Spot::NodeOf), tells);
     }
     finding
 }

@@ -1,6 +1,7 @@
 use super::About;
 use super::evidence::{count_of, some_of};
 use super::losses::{connections, has_finding};
+use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
@@ -169,7 +170,7 @@ fn judge(to: Endpoint, deaf: bool, silent: &Silent, world: &World<'_>) -> Findin
     finding.explanation = explain(&name, deaf, silent);
     finding.rule_out("APP003", "the window was open");
     finding.rule_out("MTU001", "segments of that size had been acknowledged before, or are small");
-    finding.capture_next = Some(format!("on the host of {}: whether the segments still arrive there", to.addr));
+    finding.capture_next = world.capture_next([Spot::Host(to.addr)], "whether the segments still arrive there");
     if deaf {
         ONE_WAY.clone_into(&mut finding.fix.text);
         finding.capture_next = Some(format!("on the way to {}: where the segments are seen last", to.addr));

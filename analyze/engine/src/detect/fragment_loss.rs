@@ -2,6 +2,7 @@ use super::About;
 use super::evidence::count_of;
 use super::fragments::{Fates, OfPair, Pair, Place};
 use super::stall_groups::groups;
+use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use std::collections::BTreeSet;
@@ -83,8 +84,10 @@ fn describe(finding: &mut Finding, pair: Pair, of_pair: &OfPair, fates: &Fates, 
         "nft list ruleset | grep -B2 -A2 -e frag -e dport".to_owned(),
         "nstat -az IpReasmFails IpReasmTimeout IpFragFails".to_owned(),
     ];
-    finding.capture_next =
-        Some(format!("on the nodes of both {} and {}, without a filter on ports", pair.src, pair.dst));
+    if of_pair.whole().next().is_none() {
+        let tells = "where the fragments are last seen (without a filter on ports)";
+        finding.capture_next = world.capture_next([Spot::NodeOf(pair.src), Spot::NodeOf(pair.dst)], tells);
+    }
 }
 
 fn explain(pair: Pair, of_pair: &OfPair, place: Place, fates: &Fates, world: &World<'_>) -> String {

@@ -2,6 +2,7 @@ use super::About;
 use super::backend_reset::attempts;
 use super::evidence::{count_of, some_of};
 use super::losses::{connections, has_finding};
+use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::time::widen;
@@ -180,10 +181,9 @@ fn judge(server: Endpoint, forgotten: &Forgotten, world: &World<'_>) -> Finding 
     if died > 1 && constant {
         finding.rule_out("APP005", "the connections died at the same length of silence, not at the same time");
     }
-    finding.capture_next = Some(format!(
-        "on the nodes of the clients and of {}: whose RST it is, or where the segment is last seen",
-        server.addr
-    ));
+    let ends = forgotten.clients.iter().copied().take(1).chain([server.addr]);
+    let tells = "whose RST it is, or where the segment is last seen";
+    finding.capture_next = world.capture_next(ends.map(Spot::NodeOf), tells);
     finding.fix.commands = vec![
         "sysctl net.netfilter.nf_conntrack_tcp_timeout_established net.ipv4.tcp_keepalive_time".to_owned(),
         format!("conntrack -L -p tcp --orig-dst {} | head", server.addr),

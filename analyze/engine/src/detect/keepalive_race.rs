@@ -5,7 +5,8 @@ use super::turns::TurnService;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Severity};
-use crate::track::{Fate, Goodbye, Turn};
+use crate::track::event::Flow;
+use crate::track::{Endpoint, Fate, Goodbye, Turn};
 use crate::wire::app::Protocol;
 use std::collections::BTreeSet;
 
@@ -39,9 +40,13 @@ struct Races<'a> {
 }
 
 impl<'a> Races<'a> {
-    fn of(service: &'a TurnService) -> Option<Self> {
+    fn of(service: &'a TurnService, world: &World<'_>) -> Option<Self> {
         let all = &service.facts.races;
-        let turns: Vec<&Turn> = all.turns.iter().filter(|turn| was_in_use(turn) && did_meet(turn)).collect();
+        let mut turns: Vec<&Turn> = all.turns.iter().filter(|turn| was_in_use(turn) && did_meet(turn)).collect();
+        if !turns.is_empty() {
+            let held_up = held_up(service, world);
+            turns.retain(|turn| !held_up.contains(&turn.client));
+        }
         let count = all.count - (all.turns.len() - turns.len()) as u64;
         (!turns.is_empty()).then_some(Self { count, turns })
     }
@@ -74,6 +79,21 @@ fn was_in_use(turn: &Turn) -> bool {
     turn.number > first || idle_ns(turn) > Some(trips_ns.max(IDLE_NS))
 }
 
+/// Clients' ends of connections in which they had to send again: what they asked was held up on the way, and what they
+/// send again acknowledges a FIN that came after they had asked.
+fn held_up(service: &TurnService, world: &World<'_>) -> BTreeSet<Endpoint> {
+    let kept = &world.facts.servers.kept;
+    let again = |flow: &Flow| {
+        let losses = flow.from_orig.tcp.losses.as_ref();
+        flow.from_orig.retransmitted_packets > 0 || losses.is_some_and(|losses| losses.before() > 0)
+    };
+    let flows = service.endpoints().flat_map(|server| kept.sent_to(*server)).flat_map(|connection| {
+        let resent = connection.flows(kept).any(again);
+        connection.stages.iter().filter(move |_| resent).map(|stage| stage.orig)
+    });
+    flows.collect()
+}
+
 /// A FIN that is lost on the way is sent again within this time, twice (RTO 0.2 s, doubled).
 const AGAIN_NS: i64 = 1_000_000_000;
 
@@ -92,7 +112,7 @@ fn idle_ns(turn: &Turn) -> Option<i64> {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let races = world.facts.turns.services().iter().filter_map(|service| Some((service, Races::of(service)?)));
+    let races = world.facts.turns.services().iter().filter_map(|service| Some((service, Races::of(service, world)?)));
     // A server that goes down closes everything: its connections are that finding's.
     let own = races.filter(|(service, _)| !service.is_subject("SVC008", world));
     own.map(|(service, races)| judge(service, &races, world)).collect()

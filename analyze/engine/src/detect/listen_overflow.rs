@@ -2,6 +2,7 @@ use super::About;
 use super::connection_limit::limited;
 use super::evidence::{count_of, servers_filter, some_of};
 use super::losses::{connections, has_finding};
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -198,7 +199,7 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
             "the capture is not next to the server: the SYNs may as well be lost on the way, or dropped by NAT"
                 .to_owned(),
         );
-        finding.capture_next = Some(format!("in the pod of {server}: whether the SYNs arrive there"));
+        finding.capture_next = world.capture_next([Spot::Host(server.addr)], "whether the SYNs arrive there");
     }
     finding.about(Role::Server, &server);
     let services = attempts.services.iter().filter(|service| **service != server);
@@ -219,8 +220,9 @@ fn judge(server: Endpoint, attempts: &Attempts, world: &World<'_>) -> Finding {
         finding.rule_out("NET001", "the SYNs were seen next to the server, so the network had delivered them");
     }
     finding.fix.commands = vec![
-        "kubectl exec <server pod> -- nstat -az TcpExtListenOverflows TcpExtListenDrops".to_owned(),
-        "kubectl exec <server pod> -- ss -ltn".to_owned(),
+        format!("kubectl get pods -A -o wide | grep -wF {}", server.addr),
+        "kubectl exec POD -- nstat -az TcpExtListenOverflows TcpExtListenDrops".to_owned(),
+        "kubectl exec POD -- ss -ltn   # Recv-Q reaches Send-Q where the queue is full".to_owned(),
     ];
     finding
 }

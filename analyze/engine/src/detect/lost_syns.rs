@@ -85,8 +85,8 @@ fn judge(lost: &[Lost<'_>], all: usize, world: &World<'_>) -> Finding {
     finding.cite(world, frames, "tcp.flags.syn == 1 && tcp.flags.ack == 0");
     finding.explanation = explain(lost, all, world);
     finding.rule_out("SVC006", "the SYNs do not come to the capture that is nearer to the server");
-    finding.fix.commands =
-        vec!["ip -s -s link show".to_owned(), "ethtool -S <interface> | grep -iE 'drop|err|discard'".to_owned()];
+    let points = lost.iter().map(|one| one.here.leg.point);
+    finding.fix.commands = vec!["ip -s -s link show".to_owned(), world.link_counters(points)];
     finding
 }
 

@@ -78,6 +78,8 @@ mod times;
 mod tls_failure;
 mod turns;
 mod unnatted_reply;
+mod unreachable_end;
+pub(crate) mod vantage;
 mod vni_mismatch;
 mod went_down;
 pub(crate) mod what_if;

@@ -2,6 +2,7 @@ use super::About;
 use super::evidence::{count_of, some_of};
 use super::path_mtu::TooBig;
 use super::stall_groups::{Group, Known, groups};
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -85,10 +86,9 @@ pub(super) fn describe(finding: &mut Finding, group: &Group<'_>, world: &World<'
     finding.rule_out("APP003", "the receiver's window was never 0");
     advise(finding, group, world);
     if !group.is_seen_sent() {
-        finding.capture_next = Some(format!(
-            "on the node of {} and in its pod: the point where the big segments are last seen is where they are dropped",
-            some_of(group.senders(), 1)
-        ));
+        let sender = group.senders().into_iter().take(1).flat_map(|from| [Spot::NodeOf(from), Spot::Host(from)]);
+        let tells = "the point where the big segments are last seen is where they are dropped";
+        finding.capture_next = world.capture_next(sender, tells);
     }
 }
 

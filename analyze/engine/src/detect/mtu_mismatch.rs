@@ -2,6 +2,7 @@ use super::About;
 use super::evidence::{count_of, some_of};
 use super::mtu_black_hole::mtu_of;
 use super::path_mtu::{Adapted, Path, TooBig};
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -106,6 +107,6 @@ fn by_size(path: Path, adapted: &Adapted, world: &World<'_>) -> Finding {
         adapted.full, adapted.size
     );
     finding.rule_out("MTU001", "the transfers arrive");
-    finding.capture_next = Some(format!("at {from}, where the ICMP message that told it would be seen"));
+    finding.capture_next = world.capture_next([Spot::Host(from)], "whether an ICMP message told it the size");
     finding
 }

@@ -123,6 +123,30 @@ fn addresses(service: &Service) -> impl Iterator<Item = Addr> {
     std::iter::once(&service.server).chain(&service.behind).map(|server| server.addr)
 }
 
+/// An error passes the points of one host within this time.
+const PASS_NS: u64 = 50_000_000;
+
+impl Signs<'_> {
+    /// Errors, each once: of the unit that has most, and not again where source NAT shows another address.
+    fn count(&self) -> u64 {
+        let mut units: BTreeMap<u32, Vec<&IcmpError>> = BTreeMap::new();
+        for error in &self.errors {
+            let known = units.entry(error.unit).or_default();
+            if !known.iter().any(|other| is_translated(other, error)) {
+                known.push(error);
+            }
+        }
+        units.values().map(|errors| errors.len() as u64).max().unwrap_or_default()
+    }
+}
+
+/// Whether two errors are one, before source NAT and behind. That may change the port, but no sequence number.
+fn is_translated(a: &IcmpError, b: &IcmpError) -> bool {
+    let number = |error: &IcmpError| error.seq.unwrap_or(error.orig.port.into());
+    let packet = |error: &IcmpError| (error.icmp, error.proto, error.resp, number(error), error.quoted_len);
+    a.orig.addr != b.orig.addr && packet(a) == packet(b) && a.ns.abs_diff(b.ns) < PASS_NS
+}
+
 fn judge(target: Addr, signs: &Signs<'_>, fronts: &BTreeMap<Addr, Addr>, world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, format!("no way to {target}: {}", says(signs)));
     finding.confidence = if signs.errors.is_empty() { 0.75 } else { 0.9 };
@@ -139,7 +163,7 @@ fn judge(target: Addr, signs: &Signs<'_>, fronts: &BTreeMap<Addr, Addr>, world: 
         finding.about(Role::Hop, hop);
     }
     let requests: u32 = signs.arps.iter().map(|arp| arp.requests).sum();
-    finding.counts.insert("icmp_errors", signs.errors.len() as i64);
+    finding.counts.insert("icmp_errors", signs.count() as i64);
     finding.counts.insert("arp_requests", requests.into());
     let times: Vec<i64> = signs.errors.iter().map(|e| e.ns).chain(signs.arps.iter().map(|a| a.first_ns)).collect();
     if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
@@ -182,8 +206,11 @@ fn says(signs: &Signs<'_>) -> String {
 fn explain(target: Addr, signs: &Signs<'_>, requests: u32, hops: &BTreeSet<Addr>) -> String {
     let mut parts = Vec::new();
     if let Some(error) = signs.errors.first() {
-        let errors = count_of(signs.errors.len() as u64, "ICMP error");
+        let errors = count_of(signs.count(), "ICMP error");
         parts.push(format!("{errors} ({}) from {} about packets to {target}.", error.icmp, some_of(hops, 3)));
+    }
+    if let Some(kind) = signs.errors.iter().find_map(|error| error.quoted_tunnel) {
+        parts.push(format!("It is the far end of a {} tunnel: nothing for the pods behind it arrives.", kind.name()));
     }
     if requests > 0 {
         parts.push(format!("{} for {target} stay unanswered.", count_of(requests.into(), "ARP request")));

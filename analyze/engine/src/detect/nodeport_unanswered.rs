@@ -2,6 +2,7 @@ use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
 use super::services::{Failing, Service};
+use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
@@ -67,6 +68,7 @@ fn judge(service: &Service, failing: &Failing<'_>, working: &BTreeSet<Endpoint>,
         format!("kubectl get services -A | grep {}", server.port),
         "kubectl get service NAME -n NAMESPACE -o jsonpath='{.spec.externalTrafficPolicy}'".to_owned(),
     ];
-    finding.capture_next = Some(format!("on {}: whether the SYN arrives there and what becomes of it", server.addr));
+    let tells = "whether the SYN arrives there and what becomes of it";
+    finding.capture_next = world.capture_next([Spot::Host(server.addr)], tells);
     finding
 }

@@ -62,6 +62,10 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     finding.explanation = explain(pair, &ways, worst, both, &witness);
     if !both {
         doubt(&mut finding, worst);
+        finding.capture_next = Some(format!(
+            "on the physical interface of both {} and {} at the same time: whether the frames arrive at the other",
+            pair.a, pair.b
+        ));
     }
     Some(finding)
 }
@@ -69,6 +73,11 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
 /// Says what else it may be, which one end alone cannot tell.
 fn doubt(finding: &mut Finding, way: &OneWay) {
     let far = way.far;
+    finding.fix.text = format!(
+        "See first whether the frames arrive at {far}. If they do, look for a NetworkPolicy or firewall there that drops \
+         what comes out of the tunnel, and for what drops its answers. If they do not: {}",
+        ABOUT.fix
+    );
     // What is for one port may be one policy's, or where it worked before, one service's that hangs.
     match (way.ports, way.since_ns) {
         (1, Some(_)) => {
@@ -108,10 +117,6 @@ fn describe(finding: &mut Finding, pair: Pair, ways: &[(u32, &View, OneWay)], wo
         format!("iptables-save | grep -e DROP -e {}", pair.b),
         "ip -d link show type vxlan; ip -d link show type geneve; bridge fdb show".to_owned(),
     ];
-    finding.capture_next = Some(format!(
-        "on the physical interface of both {} and {} at the same time: whether the frames arrive at the other",
-        pair.a, pair.b
-    ));
 }
 
 /// A count for each end: where several captures show what it sends, of the one that shows most.

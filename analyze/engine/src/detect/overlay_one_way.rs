@@ -41,6 +41,8 @@ struct Loss {
     confidence: f64,
     /// What else looks the same.
     limit: Option<String>,
+    /// Whether captures show what leaves one end and what comes to the other.
+    both_ends: bool,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -55,11 +57,14 @@ fn lost(pair: Pair, units: &Units, all: &BTreeMap<Pair, Units>, world: &World<'_
     let worked_ns = units.values().filter_map(|view| view.inside.complete_ns).max();
     let came_back = units.values().any(|view| view.inside.came_back > 0);
     let unanswered = units.values().filter(|_| !came_back).find_map(|view| answers_lost(pair, view, worked_ns));
-    unanswered.or_else(|| {
-        units.iter().find_map(|(unit, view)| {
-            let way = view.one_way(pair)?;
-            let back = nothing_back(pair, *unit, &way, units);
-            back.or_else(|| nothing_there(pair, *unit, &way, all, world)).or_else(|| lonely(pair, *unit, &way, all))
+    let ways = || units.iter().filter_map(|(unit, view)| Some((*unit, view.one_way(pair)?)));
+    let back = || ways().find_map(|(unit, way)| nothing_back(pair, unit, &way, units));
+    // What captures of both ends show is surer than what one infers.
+    let both =
+        back().filter(|back| unanswered.as_ref().is_none_or(|loss| (loss.from, loss.to) == (back.from, back.to)));
+    both.or(unanswered).or_else(|| {
+        ways().find_map(|(unit, way)| {
+            nothing_there(pair, unit, &way, all, world).or_else(|| lonely(pair, unit, &way, all))
         })
     })
 }
@@ -85,7 +90,7 @@ fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss>
              firewall rule, or because the identifier, the inner MAC or the checksum is wrong",
             count_of(if worked_ns.is_none() { inside.stuck } else { stuck }, "handshake")
         );
-        return Some(Loss { from, to, how, confidence: 0.85, limit: None });
+        return Some(Loss { from, to, how, confidence: 0.85, limit: None, both_ends: true });
     }
     let how = format!(
         "{handshakes} inside repeat SYN and SYN-ACK and none completes{since}, so the answers that leave {from} do not arrive \
@@ -95,7 +100,7 @@ fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss>
         "that they arrive and {to} drops them before or behind the tunnel looks the same from here: its firewall, reverse \
          path filter or policy, a wrong checksum"
     );
-    Some(Loss { from, to, how, confidence: 0.85, limit: Some(limit) })
+    Some(Loss { from, to, how, confidence: 0.85, limit: Some(limit), both_ends: false })
 }
 
 /// One direction only, with attempts inside that need the other, which another capture has.
@@ -113,7 +118,7 @@ fn nothing_back(pair: Pair, unit: u32, way: &OneWay, units: &Units) -> Option<Lo
         "{sent} from {near} and none from {far} in one capture, both directions in another; {silent} inside stay \
          unanswered"
     );
-    Some(Loss { from: far, to: near, how, confidence: 0.95, limit: None })
+    Some(Loss { from: far, to: near, how, confidence: 0.95, limit: None, both_ends: true })
 }
 
 /// One direction only, and a capture next to its receiver, or one that had it before, has nothing of it, though it has
@@ -140,7 +145,14 @@ fn nothing_there(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units
         "{sent} leave {near}, and a capture nearer to {far}, which has other connections of the two or \
          had these frames before, has none of them from then on; {silent} inside stay unanswered"
     );
-    Some(Loss { from: near, to: far, how, confidence: if shows_tunnels { 0.95 } else { 0.75 }, limit: None })
+    Some(Loss {
+        from: near,
+        to: far,
+        how,
+        confidence: if shows_tunnels { 0.95 } else { 0.75 },
+        limit: None,
+        both_ends: true,
+    })
 }
 
 /// Connections of two nodes that show where a capture was taken.
@@ -193,7 +205,7 @@ fn lonely(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units>) -> O
     let limit = format!(
         "whether {far} gets what {near} sends, and its answers are lost, or gets nothing, cannot be told from here"
     );
-    Some(Loss { from: far, to: near, how, confidence: 0.75, limit: Some(limit) })
+    Some(Loss { from: far, to: near, how, confidence: 0.75, limit: Some(limit), both_ends: false })
 }
 
 /// Clocks of captures differ, and answers take their time.
@@ -225,9 +237,12 @@ fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
         format!("iptables-save | grep -e DROP -e {}", loss.from),
         "bridge fdb show; ip -d link show type vxlan".to_owned(),
     ];
-    finding.capture_next = Some(format!(
-        "on the physical interface of both {} and {} at the same time: the frames leave one and do not arrive at the other",
-        loss.from, loss.to
-    ));
+    if !loss.both_ends {
+        finding.capture_next = Some(format!(
+            "on the physical interface of both {} and {} at the same time: whether the frames leave one and arrive at the \
+             other",
+            loss.from, loss.to
+        ));
+    }
     finding
 }

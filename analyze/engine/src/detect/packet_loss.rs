@@ -111,7 +111,7 @@ fn judge(group: &Group<'_>, needless: &BTreeMap<(Addr, Addr), u64>, world: &Worl
     finding.rule_out("MTU001", "segments as long as the lost ones arrive too");
     finding.fix.commands = vec![
         "ip -s -s link show".to_owned(),
-        "ethtool -S <interface> | grep -iE 'drop|err|discard'".to_owned(),
+        world.link_counters(group.lossy.iter().map(|lossy| lossy.losses.near.point)),
         "nstat -az | grep -iE 'drop|retrans|overflow'".to_owned(),
     ];
     finding
@@ -268,10 +268,21 @@ fn limit(finding: &mut Finding, group: &Group<'_>) {
     }
     if between == 0 {
         finding.confidence = 0.85;
-        let side = if before > 0 { "between the senders and" } else { "between here and the receivers, beyond" };
-        finding.capture_next = Some(format!(
-            "on the next host {side} this place: between the place that sees the loss and the one that does \
-                          not lies the cause"
-        ));
+        finding.capture_next = next_host(group);
     }
+}
+
+/// The host on whose side of this place most are lost, be it their sender or their receiver.
+fn next_host(group: &Group<'_>) -> Option<String> {
+    let mut sides: BTreeMap<Addr, u64> = BTreeMap::new();
+    for lossy in &group.lossy {
+        *sides.entry(lossy.from.addr).or_default() += u64::from(lossy.losses.before());
+        *sides.entry(lossy.to.addr).or_default() += u64::from(lossy.losses.behind());
+    }
+    let all: u64 = group.sum(|lossy| (lossy.losses.before() + lossy.losses.behind()).into());
+    let (host, lost) = sides.into_iter().max_by_key(|(host, lost)| (*lost, std::cmp::Reverse(*host)))?;
+    Some(format!(
+        "on the next host on the way from this place to {host}, where {lost} of {all} were lost: the cause lies between \
+         the place that has the lost segments and the one that does not"
+    ))
 }

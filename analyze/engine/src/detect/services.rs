@@ -95,6 +95,12 @@ impl Service {
         Failing { clients, counts: attempts.counts, failures, others: attempts.counts.established }
     }
 
+    /// Hosts that serve it, where they are known; else its own address.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = Addr> {
+        let own = Some(self.server.addr).filter(|_| self.behind.is_empty());
+        own.into_iter().chain(self.behind.iter().map(|endpoint| endpoint.addr))
+    }
+
     fn is_encapsulated(&self) -> bool {
         self.attempts.tunnels.iter().any(|tunnel| *tunnel != 0)
     }

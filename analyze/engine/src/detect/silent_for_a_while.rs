@@ -7,6 +7,7 @@ use super::evidence::{count_of, server_filter, some_of};
 use super::lot::are_adjacent;
 use super::services::Service;
 use super::slow_server::millis;
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -96,7 +97,7 @@ fn judge(service: &Service, away: &Away, world: &World<'_>) -> Finding {
         "kubectl get nodes; kubectl get events -A --sort-by=.lastTimestamp | tail -50".to_owned(),
         format!("kubectl get pods -A -o wide | grep -wF {}   # restarts, age", server.addr),
     ];
-    finding.capture_next = Some("on the server's node: how far the SYNs get while it lasts".to_owned());
+    finding.capture_next = world.capture_next(service.hosts().map(Spot::NodeOf), "how far the SYNs get while it lasts");
     finding
 }
 

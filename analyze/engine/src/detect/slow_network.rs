@@ -1,6 +1,7 @@
 use super::About;
 use super::evidence::{count_of, some_of};
 use super::losses::connections;
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -218,10 +219,9 @@ impl Slow {
             ms(think_ns),
         );
         finding.rule_out("APP001", "the server answers faster than the round trip takes");
-        finding.capture_next = Some(
-            "at both ends and on the nodes between: the part of the round trip seen from each shows where packets wait"
-                .to_owned(),
-        );
+        let ends = self.clients.iter().take(1).chain(self.servers.iter().take(1));
+        let tells = "the part of the round trip seen from there shows where packets wait";
+        finding.capture_next = world.capture_next(ends.copied().map(Spot::Host), tells);
         Some(finding)
     }
 }

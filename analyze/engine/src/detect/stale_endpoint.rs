@@ -6,6 +6,7 @@ use super::connection_limit::limit;
 use super::evidence::{count_of, server_filter, some_of};
 use super::lot::{depends_on_client, is_lot, is_spell, served};
 use super::services::Service;
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -270,7 +271,7 @@ fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
     finding.explanation = explain(server, dead, &met);
     finding.rule_out("SVC003", "other connections to the same service succeed");
     finding.rule_out("NET001", "a connection that fails is not saved by repeating its SYN: it is kept at its endpoint");
-    advise(&mut finding, server, dead);
+    advise(&mut finding, server, dead, world);
     met.advise(&mut finding, dead.endpoint.map(|endpoint| endpoint.addr));
     finding
 }
@@ -318,7 +319,7 @@ fn explain(server: Endpoint, dead: &Dead, met: &Met) -> String {
     }
 }
 
-fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
+fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead, world: &World<'_>) {
     let (at, what) = match dead.endpoint {
         Some(endpoint) => (endpoint.addr, "pods,endpointslices"),
         None => (server.addr, "services,endpointslices"),
@@ -328,8 +329,8 @@ fn advise(finding: &mut Finding, server: Endpoint, dead: &Dead) {
         "kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME -o yaml".to_owned(),
     ];
     if dead.endpoint.is_none() {
-        finding.capture_next = Some(format!(
-            "on the client's node, all interfaces (`-i any`): behind the translation of {server} the dead endpoint has a name"
-        ));
+        let client = dead.failed.first().map(|at| Spot::NodeOf(connection(world, *at).front().orig.addr));
+        let tells = format!("behind the translation of {server} the dead endpoint has a name");
+        finding.capture_next = world.capture_next(client, &tells);
     }
 }

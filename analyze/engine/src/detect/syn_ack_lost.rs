@@ -2,6 +2,7 @@ use super::About;
 use super::evidence::{count_of, some_of};
 use super::losses::connections;
 use super::overlay::is_next_to_orig;
+use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -131,6 +132,7 @@ fn judge(server: Endpoint, halves: &Halves, world: &World<'_>) -> Finding {
     );
     finding.rule_out("SVC004", "the server answers");
     finding.rule_out("SVC006", "the server answers every SYN");
-    finding.capture_next = Some("on the node and in the pod of the client: where the SYN-ACK is last seen".to_owned());
+    let client = halves.clients.iter().take(1).flat_map(|client| [Spot::NodeOf(*client), Spot::Host(*client)]);
+    finding.capture_next = world.capture_next(client, "where the SYN-ACK is last seen");
     finding
 }

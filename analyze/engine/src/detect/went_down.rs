@@ -1,19 +1,21 @@
 //! Servers that accepted connections and, from some time on, accept none any more.
 
+mod how;
+mod together;
+mod words;
+
 use super::attempts::Counts;
-use super::backend_reset::{ABOUT, Attempt, attempts, commands};
-use super::evidence::{count_of, server_filter, some_of};
+use super::backend_reset::{Attempt, attempts, commands};
+use super::evidence::servers_filter;
 use super::services::Service;
-use super::slow_server::millis;
+use super::vantage::Spot;
 use super::world::World;
-use super::{
-    About, Outcome, connect_refused, connect_rejected, connect_timeout, nearer, no_endpoints, no_route,
-    refused_for_a_while, silent_for_a_while,
-};
+use super::{Outcome, connect_timeout, nearer, refused_for_a_while, silent_for_a_while};
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
+use how::How;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Connections that came about before, and those that were refused after, before it is more than a restart or chance.
@@ -41,17 +43,21 @@ pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
         found.iter().any(is_it) || world.found(KNOWN).any(told) || connect_timeout::is_in_broken_tunnel(service, world)
     };
     let services = world.facts.servers.services().iter().filter(|service| !known(service));
-    services.flat_map(|service| judged(service, world)).collect()
+    let (mut found, mut down) = (Vec::new(), Vec::new());
+    for service in services {
+        let downs = downs(service, world);
+        if downs.is_empty() {
+            found.extend(for_a_while(service, world));
+        }
+        down.extend(downs.into_iter().map(|one| (service.clone(), one)));
+    }
+    found.extend(together::together(down).iter().map(|(service, down)| judge(service, down, world)));
+    found
 }
 
-fn judged(service: &Service, world: &World<'_>) -> Vec<Finding> {
-    let downs = downs(service, world);
-    if downs.is_empty() {
-        let refused = refused_for_a_while::find(service, world);
-        let silent = || silent_for_a_while::find(service, world).into_iter().collect();
-        return if refused.is_empty() { silent() } else { refused };
-    }
-    downs.iter().map(|down| judge(service, down, world)).collect()
+fn for_a_while(service: &Service, world: &World<'_>) -> Vec<Finding> {
+    let refused = refused_for_a_while::find(service, world);
+    if refused.is_empty() { silent_for_a_while::find(service, world).into_iter().collect() } else { refused }
 }
 
 fn addresses(service: &Service) -> impl Iterator<Item = &Endpoint> {
@@ -104,53 +110,8 @@ fn for_clients(of: &[Endpoint], all: &[Attempt], service: &Service, world: &Worl
     (!matches!(first.how, How::Refuses | How::Closed)).then_some(first)
 }
 
-/// How a server went down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum How {
-    /// Its host refuses.
-    Refuses,
-    /// It refuses what is new, and earlier connections go on.
-    Closed,
-    /// Its host is silent, or others say that it cannot be reached.
-    Gone,
-    /// Something drops what is new.
-    Filtered,
-    /// A node says that there are no endpoints.
-    Empty,
-    /// Something on the way forbids it.
-    Forbidden,
-    /// Something on the way knows no route.
-    NoRoute,
-}
-
-impl How {
-    fn about(self) -> &'static About {
-        match self {
-            Self::Refuses | Self::Gone => &ABOUT,
-            Self::Closed => &connect_refused::ABOUT,
-            Self::Filtered => &connect_timeout::ABOUT,
-            Self::Empty => &no_endpoints::ABOUT,
-            Self::Forbidden => &connect_rejected::ABOUT,
-            Self::NoRoute => &no_route::ABOUT,
-        }
-    }
-
-    /// What ICMP errors say, if there are any.
-    fn told(failed: &[Attempt], service: &Service) -> Option<Self> {
-        let of_these = |orig: Endpoint| failed.iter().any(|at| at.orig == orig);
-        let mut failures = service.attempts.failures.iter().filter(|failure| of_these(failure.orig));
-        let (rejection, passed_on) = failures.find_map(|failure| Some((failure.rejection?, failure.passed_on)))?;
-        let by_itself = addresses(service).any(|at| at.addr == rejection.from);
-        Some(match (rejection.icmp.v4, rejection.icmp.kind, rejection.icmp.code) {
-            _ if rejection.icmp.is_port_unreachable() && !by_itself && !passed_on => Self::Empty,
-            (true, 3, 0) | (false, 1, 0) => Self::NoRoute,
-            _ if rejection.icmp.is_no_route() => Self::Gone,
-            _ => Self::Forbidden,
-        })
-    }
-}
-
 /// When it went down.
+#[derive(Default)]
 struct Down {
     how: How,
     /// What of the service.
@@ -158,6 +119,8 @@ struct Down {
     /// Attempts that came about, all before the first that failed.
     worked: Vec<Attempt>,
     failed: Vec<Attempt>,
+    /// Whether they all began at once.
+    at_once: bool,
     /// Connections that were open when it began, and of which nothing was answered since.
     cut: usize,
     /// When the last of them was still asking.
@@ -172,6 +135,8 @@ struct Down {
     dealt_out: bool,
     /// Whether other clients are served.
     others: bool,
+    /// Other servers that went away at the same time.
+    with: Vec<Endpoint>,
     /// TTLs of resets and of answers before, where the resets were made nearer.
     nearer: Option<(u8, u8)>,
 }
@@ -185,6 +150,15 @@ fn parted(mut worked: Vec<Attempt>, dealt_out: bool) -> Option<(Vec<Attempt>, Ve
         failed.retain(|at| at.outcome.is_failure());
     }
     Some((worked, failed))
+}
+
+/// Attempts at once, none of whose SYNs, sent again and again, is answered for as long as attempts over [`DOWN_NS`].
+const BURST: usize = 5;
+
+fn is_burst(failed: &[Attempt]) -> bool {
+    let first_ns = failed.first().map_or(0, |at| at.ns);
+    let lasting = failed.iter().filter(|at| at.last_ns - first_ns >= DOWN_NS);
+    lasting.count() >= BURST
 }
 
 impl Down {
@@ -202,20 +176,19 @@ impl Down {
         }
         let nearer = if refused > 0 { nearer::resets_from_nearer(of, world) } else { None };
         // A process that is restarted has its own host refuse meanwhile.
-        let enough = failed.len() >= least && (last_ns - first_ns >= DOWN_NS || nearer.is_some());
-        let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let silent = failed.iter().all(|at| at.outcome == Outcome::Unanswered);
+        let at_once = last_ns - first_ns < DOWN_NS && nearer.is_none();
+        let enough = failed.len() >= least && (!at_once || silent && is_burst(&failed));
+        let how = if refused > 0 { How::Refuses } else { How::told(&failed, service).unwrap_or(How::Gone) };
         let of = of.to_vec();
-        let (cut, cut_until_ns, dead, alive, unserved, others) = (0, 0, 0, 0, 0, false);
-        let mut down =
-            Self { how, of, worked, failed, cut, cut_until_ns, dead, alive, unserved, dealt_out, others, nearer };
+        let mut down = Self { how, of, worked, failed, at_once, dealt_out, nearer, ..Self::default() };
         down.look_at_open(first_ns, world);
         let silenced = refused == 0 && !dealt_out && down.dead >= CUT && down.alive == 0;
         if !enough && !silenced {
             return None;
         }
         let full = || world.found(&["SVC006"]).any(|finding| down.of.iter().any(|at| finding.names(at)));
-        if down.unserved > 0 && full() {
+        if down.unserved > 0 && (at_once || full()) {
             return None;
         }
         down.look_at_those_left(silent);
@@ -278,7 +251,7 @@ fn is_cut(flow: &Flow) -> bool {
 
 fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     let about = down.how.about();
-    let mut finding = Finding::of(about, title(service, down));
+    let mut finding = Finding::of(about, words::title(service, down));
     finding.confidence = 0.75;
     finding.severity = if service.sibling { Severity::Warning } else { about.severity };
     let clients: BTreeSet<Addr> = down.failed.iter().map(|at| at.orig.addr).collect();
@@ -287,93 +260,22 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     for endpoint in behind.iter().filter(|endpoint| **endpoint != service.server).take(8) {
         finding.about(Role::Endpoint, endpoint);
     }
-    for client in clients.iter().take(8) {
-        finding.about(Role::Client, client);
-    }
+    down.with.iter().take(8).for_each(|server| finding.about(Role::Server, server));
+    clients.iter().take(8).for_each(|client| finding.about(Role::Client, client));
     finding.counts.insert("connections_before", down.worked.len() as i64);
     finding.counts.insert("failed_connects", down.failed.len() as i64);
     finding.counts.insert("cut_connections", down.cut as i64);
     let (_, first_ns, last_ns) = down.times_ns();
     finding.span(first_ns, last_ns);
     let frames = down.worked.last().into_iter().chain(down.failed.iter().take(6)).map(|at| at.frame);
-    finding.cite(world, frames, &server_filter(service));
-    finding.explanation = explain(down, &clients);
-    reasons(&mut finding, down);
+    finding.cite(world, frames, &servers_filter([service.server].iter().chain(&service.behind).chain(&down.with)));
+    finding.explanation = words::explain(down, &clients);
+    reasons(&mut finding, down, world);
     finding.fix.commands = commands(down.of.last().unwrap_or(&service.server).addr);
     finding
 }
 
-fn title(service: &Service, down: &Down) -> String {
-    let tries = count_of(down.failed.len() as u64, "connection");
-    let server = match down.of.as_slice() {
-        _ if down.dealt_out => format!("one endpoint of {}", service.server),
-        [one] if *one != service.server => format!("endpoint {one} of {}", service.server),
-        _ => service.server.to_string(),
-    };
-    let what = match down.how {
-        How::Refuses => "went down and has refused every connection since",
-        How::Closed => "has refused every new connection since it worked",
-        How::Gone => "went away and has answered no connection since",
-        How::Filtered => "stopped answering new connections",
-        How::Empty => "has had no endpoints since it worked",
-        How::Forbidden => "is rejected since it worked",
-        How::NoRoute => "cannot be reached any more since it worked",
-    };
-    format!("{server} {what} ({tries})")
-}
-
-fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
-    let (worked_ns, first_ns, last_ns) = down.times_ns();
-    let open = match (down.cut, down.alive) {
-        (_, alive @ 1..) => format!("{} went on", count_of(alive as u64, "earlier connection")),
-        (0, _) => "No connection was open to show whether those that are there still pass".to_owned(),
-        (cut, _) => format!(
-            "{} got no answer any more either, for {}",
-            count_of(cut as u64, "earlier connection"),
-            millis(Some((down.cut_until_ns - first_ns).max(0))),
-        ),
-    };
-    let gone = if down.alive > 0 || down.others { "" } else { ", or the host is gone" };
-    let (met, so) = match down.how {
-        How::Refuses => ("met a reset instead of a SYN-ACK", refusal(down.nearer)),
-        How::Closed => {
-            ("met a reset", format!(". {open}: the server no longer listens, or a rule on the way rejects what is new"))
-        }
-        How::Gone => ("got no answer", format!(". {open}: the pod or its host is gone, and clients still go there")),
-        How::Filtered => {
-            ("got no answer", format!(". {open}: a rule drops what is new (NetworkPolicy, firewall){gone}"))
-        }
-        How::Empty => ("met ICMP port unreachable of a node", ": its last endpoint was removed".into()),
-        How::Forbidden => ("met ICMP errors", ": something on the way began to reject them".into()),
-        How::NoRoute => ("met ICMP net unreachable", ": a route is gone".into()),
-    };
-    let rest = match (down.dealt_out, down.others) {
-        (true, _) => "the others were accepted",
-        (false, true) => "none of theirs was accepted any more, while other clients are served",
-        (false, false) => "none was accepted any more",
-    };
-    format!(
-        "{} to it came about. From {} after the last of them on, {} from {} {met}, for {}, and {rest}{so}.",
-        count_of(down.worked.len() as u64, "connection"),
-        millis(Some(first_ns - worked_ns)),
-        count_of(down.failed.len() as u64, "connection"),
-        some_of(clients, 3),
-        millis(Some(last_ns - first_ns)),
-    )
-}
-
-/// Who refuses.
-fn refusal(nearer: Option<(u8, u8)>) -> String {
-    match nearer {
-        None => ": the process is gone, and clients still go there".to_owned(),
-        Some((reset, answer)) => format!(
-            ". The resets arrive with TTL {reset}, answers before with {answer}: they were made nearer than the server \
-             is, so a node on the way refuses for it, and the pod is gone or cut off"
-        ),
-    }
-}
-
-fn reasons(finding: &mut Finding, down: &Down) {
+fn reasons(finding: &mut Finding, down: &Down, world: &World<'_>) {
     let why = if down.dealt_out {
         "no connection failed before, so it served at first"
     } else {
@@ -385,7 +287,23 @@ fn reasons(finding: &mut Finding, down: &Down) {
     } else if down.how == How::Refuses {
         finding.rule_out("SVC003", "it accepted connections before, so address and port are right");
     } else {
-        finding.rule_out("SVC006", "no repeated SYN is ever answered");
-        finding.capture_next = Some("on the server's node, all interfaces: how far the SYNs get".to_owned());
+        if down.at_once && down.cut == 0 {
+            doubt(finding);
+        } else {
+            finding.rule_out("SVC006", "no repeated SYN is ever answered");
+        }
+        let server = down.of.last().map(|server| Spot::NodeOf(server.addr));
+        finding.capture_next = world.capture_next(server, "how far the SYNs get");
     }
+}
+
+/// Says what else it may be where all that failed began at once.
+fn doubt(finding: &mut Finding) {
+    finding.severity = finding.severity.min(Severity::Warning);
+    finding.confidence = 0.6;
+    finding.limits.push(
+        "all that failed began at once: a server that accepts more slowly than they come, so that its listen queue is \
+         full, looks the same from the clients' side (SVC006)"
+            .to_owned(),
+    );
 }

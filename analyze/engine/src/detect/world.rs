@@ -10,6 +10,7 @@ use super::overlay::Overlay;
 use super::path_mtu::PathMtu;
 use super::services::Servers;
 use super::turns::Turns;
+use super::vantage::Vantages;
 use crate::Addr;
 use crate::Directory;
 use crate::context::Vantage;
@@ -51,6 +52,8 @@ pub(crate) struct Facts {
     pub(crate) acquaintances: OnceCell<Acquaintances>,
     /// Directions of connections that lost segments, once asked for.
     pub(crate) lossy: OnceCell<Vec<Lossy>>,
+    /// Which hosts the captures are of, once asked for.
+    pub(crate) vantages: OnceCell<Vantages>,
     pub(crate) lookups: LookupFacts,
     pub(crate) dns: Dns,
     /// Facts that were not kept because there are too many.
@@ -88,7 +91,8 @@ pub(crate) struct FlowFacts {
     pub(crate) quic_initials: u64,
 }
 
-const FEW: usize = 8;
+/// ICMP errors of a kind that are kept.
+pub(super) const FEW: usize = 8;
 const MAX_FACTS: usize = 4096;
 
 impl Facts {
@@ -249,11 +253,22 @@ impl World<'_> {
         self.points.get(usize::from(point))?.interface.as_deref()
     }
 
+    /// The command that shows what the links of capture points dropped, where the capture names them.
+    pub(crate) fn link_counters(&self, points: impl Iterator<Item = u16>) -> String {
+        let named =
+            points.filter_map(|point| self.interface(point)).filter(|name| !name.contains('#') && *name != "any");
+        let interface = named.min().unwrap_or("INTERFACE");
+        format!("ethtool -S {interface} | grep -iE 'drop|err|discard'")
+    }
+
     /// A capture point by its name, and inside what kind of tunnel.
     pub(crate) fn place_name(&self, point: u16, tunnel: u32) -> String {
         let point = self.points.get(usize::from(point));
         let name = match point.map(|point| (&point.interface, point.capture)) {
-            Some((Some(interface), capture)) => format!("{interface} of {}", self.capture_name(capture)),
+            Some((Some(interface), capture)) => {
+                let interface = interface.replace("if#", "interface ");
+                format!("{interface} of {}", self.capture_name(capture))
+            }
             Some((None, capture)) => self.capture_name(capture).to_owned(),
             None => "?".to_owned(),
         };
@@ -313,6 +328,12 @@ impl World<'_> {
     /// The unit that a file is of.
     pub(crate) fn unit(&self, capture: u32) -> Option<u32> {
         self.points.iter().find(|point| point.capture == capture).map(|point| point.unit)
+    }
+
+    /// The first file of a unit.
+    pub(crate) fn unit_name(&self, unit: u32) -> Option<&str> {
+        let point = self.points.iter().find(|point| point.unit == unit)?;
+        Some(self.capture_name(point.capture))
     }
 
     /// A file by its number.

@@ -1,5 +1,6 @@
 //! Names of addresses, from what the user gave along with the captures: Kubernetes objects, names in capture files.
 
+mod commands;
 mod kube;
 
 pub use kube::KubeError;
@@ -96,8 +97,18 @@ impl Directory {
         is_node.then(|| format!("{service} on {}", self.host_name(endpoint.addr, at).unwrap_or_default()))
     }
 
-    /// Of several pods that had an address the last one that was there at that time.
     fn host_name(&self, addr: Addr, at: &str) -> Option<String> {
+        self.owner(addr, at).map(|owner| owner.name.clone())
+    }
+
+    /// Namespace and name of the pod that has an address, with or without port, and is there to be asked.
+    fn pod(&self, address: &str, at: &str) -> Option<String> {
+        let ip = address.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| address.parse::<IpAddr>()).ok()?;
+        self.owner(ip.into(), at).filter(|owner| owner.rank == Rank::Pod).map(|owner| owner.name.clone())
+    }
+
+    /// Of several pods that had an address the last one that was there at that time.
+    fn owner(&self, addr: Addr, at: &str) -> Option<&Owner> {
         let owners = self.hosts.get(&addr)?;
         // Times of Kubernetes and ours are both UTC and begin alike, to the second.
         let second = |time: &str| time.get(..19).unwrap_or(time).to_owned();
@@ -105,8 +116,7 @@ impl Directory {
         let known = |owner: &&Owner| (there(owner) && owner.since.is_some(), owner.rank, owner.since.clone());
         let is_pod = |owner: &&Owner| matches!(owner.rank, Rank::Pod | Rank::Gone);
         let pods = owners.iter().filter(is_pod).count();
-        let best = if pods > 1 { owners.iter().filter(is_pod).max_by_key(known) } else { owners.iter().max() };
-        best.map(|owner| owner.name.clone())
+        if pods > 1 { owners.iter().filter(is_pod).max_by_key(known) } else { owners.iter().max() }
     }
 
     /// Whether an address and port are a service's, and if so whether it has endpoints that take connections.

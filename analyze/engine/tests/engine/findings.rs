@@ -322,6 +322,7 @@ fn an_incomplete_capture_says_what_is_missing() {
     assert!(snapped.finding("CAP002").counts["snapped"] > 0);
     let midstream = analyzed(healthy().split_off(3));
     assert_eq!(midstream.finding("CAP002").counts["midstream"], 1);
+    assert_eq!(midstream.finding("CAP002").title, "1 TCP connection open before the capture began");
     // Short frames that are whole, and a connection that is still open at the end.
     assert!(analyzed(client(1).handshake(0)).codes().is_empty());
 }

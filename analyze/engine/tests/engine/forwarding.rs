@@ -1,6 +1,7 @@
 //! Questions that DNS servers pass on: whose silence is told.
 
 use crate::support::analyzed;
+use kcap_analyze::finding::Severity;
 use kcap_samples::file::Frame;
 use kcap_samples::packet::dns::{A, Answer, answer, question};
 use kcap_samples::packet::{Ethernet, Ipv4, Udp, build};
@@ -91,4 +92,66 @@ fn who_asks_another_server_the_same_by_chance_stands_in_for_nobody() {
         frames.extend(silent(ms + 100, OTHER, SERVER, &same));
     }
     assert_eq!(told(frames), ["10.1.0.10".to_owned(), "10.1.0.11".to_owned()].into());
+}
+
+/// Asked and told, `times` 5 s apart.
+fn told_again(ms: u64, (from, to): (u8, u8), n: u16, answered: Answer<'_>, times: u64) -> Vec<Frame> {
+    let (name, port) = (format!("n{n}.example"), 42_000 + n);
+    let once = |ms: u64| {
+        [
+            datagram(ms, (from, port), (to, 53), &question(n, &name, A)),
+            datagram(ms + 1, (to, 53), (from, port), &answer(n, &name, A, answered)),
+        ]
+    };
+    (0..times).flat_map(|time| once(ms + time * 5000)).collect()
+}
+
+/// Titles of findings of a code.
+fn titles(mut frames: Vec<Frame>, code: &str) -> Vec<(Severity, String)> {
+    frames.extend(answered(0, OTHER, UPSTREAM));
+    frames.sort_by_key(|frame| frame.ts_ns);
+    let outcome = analyzed(frames);
+    let of_code = outcome.report.findings.iter().filter(|finding| finding.code == code);
+    of_code.map(|finding| (finding.severity, finding.title.clone())).collect()
+}
+
+fn failing(asks: [(u8, u8); 2]) -> Vec<Frame> {
+    let one = |n: u16| {
+        let [first, second] = asks;
+        let ms = 1000 + u64::from(n) * 50;
+        let other = if first.0 == second.0 { n } else { n + 100 };
+        [told_again(ms, first, n, Answer::Failure, 1), told_again(ms + 20, second, other, Answer::Failure, 1)]
+    };
+    (0..6).flat_map(one).flatten().collect()
+}
+
+#[test]
+fn replicas_that_fail_alike_are_told_once() {
+    let once = titles(failing([(CLIENT, CACHE), (CLIENT, SERVER)]), "DNS006");
+    assert_eq!(
+        once,
+        [(Severity::Error, "10.1.0.10:53, 10.1.0.11:53 answer SERVFAIL (12 SERVFAIL answers)".to_owned())]
+    );
+    // Two servers with trouble of their own.
+    assert_eq!(titles(failing([(CLIENT, CACHE), (OTHER, SERVER)]), "DNS006").len(), 2);
+}
+
+#[test]
+fn who_asks_a_silent_server_fails_for_it() {
+    let fails = || failing([(CLIENT, CACHE), (CLIENT, CACHE)]);
+    let silence = (0..5).flat_map(|n| silent(1000 + n * 300, CACHE, UPSTREAM, &format!("n{n}.example")));
+    let symptom = titles([fails(), answered(10, CACHE, UPSTREAM).to_vec(), silence.collect()].concat(), "DNS006");
+    assert_eq!(symptom.iter().map(|(severity, _)| *severity).collect::<Vec<_>>(), [Severity::Info]);
+    let alone = titles(fails(), "DNS006");
+    assert_eq!(alone.iter().map(|(severity, _)| *severity).collect::<Vec<_>>(), [Severity::Error]);
+}
+
+#[test]
+fn answers_that_one_client_lacks_are_told_once() {
+    let address = Answer::Address(Ipv4Addr::new(10, 9, 9, 9).into(), 30);
+    let again = move |n: u16, asks| told_again(1000 + u64::from(n) * 50, asks, n, address, 2);
+    let lacking =
+        |other: u8| (0..12).flat_map(move |n| again(n, if n % 2 == 0 { (CLIENT, CACHE) } else { (other, SERVER) }));
+    assert_eq!(titles(lacking(CLIENT).collect(), "DNS004").len(), 1);
+    assert_eq!(titles(lacking(OTHER).collect(), "DNS004").len(), 2);
 }

@@ -3,6 +3,7 @@
 
 mod advice;
 mod apps;
+mod capture_filters;
 mod captures;
 mod columns;
 mod compat;
@@ -18,6 +19,7 @@ mod merging;
 mod outages;
 mod paths;
 mod pipeline;
+mod places;
 #[path = "../recorded/files.rs"]
 mod recorded;
 mod registry;

@@ -1,7 +1,7 @@
 //! What is away for a while, or cut off in the middle, and what only looks like it.
 
 use crate::support::{Outcome, analyzed};
-use crate::traffic::{BACK, MS, OUT, S, START_NS, Talk, ip, pod};
+use crate::traffic::{BACK, MS, OUT, S, START_NS, Talk, error, ip, pod, tunnelled};
 use kcap_analyze::finding::Severity;
 use kcap_samples::file::Frame;
 use kcap_samples::packet::{Arp, Ethernet, build, flags, mac};
@@ -42,6 +42,27 @@ fn a_server_that_is_away_for_a_while() {
     assert!(alarms(&analyzed([works(1, 4, S), all(), works(200, 4, 22 * S)].concat())).is_empty());
 }
 
+#[test]
+fn a_burst_that_nobody_answers() {
+    let burst =
+        |tries: usize| (0..8).flat_map(|n| client(100 + n).syns(S + u64::from(n) * MS, tries)).collect::<Vec<_>>();
+    let outcome = analyzed([works(1, 2, 0), burst(4)].concat());
+    assert_eq!(alarms(&outcome), ["SVC004"]);
+    let finding = outcome.finding("SVC004");
+    assert_eq!((finding.severity, finding.counts["failed_connects"]), (Severity::Warning, 8));
+    assert!(finding.limits.iter().any(|limit| limit.contains("SVC006")), "{:?}", finding.limits);
+    // One got in later, so that the queue drains.
+    assert!(!alarms(&analyzed([works(1, 2, 0), burst(4), works(300, 1, 6 * S)].concat())).contains(&"SVC004"));
+    // Its host takes a request that it never answers: it hangs, and its queue is full.
+    let mut talk = client(50);
+    let mut hung = talk.handshake(800 * MS);
+    hung.push(talk.segment(803 * MS, OUT, PSH, (1, 1), 200));
+    hung.push(talk.segment(804 * MS, BACK, flags::ACK, (1, 201), 0));
+    assert!(!alarms(&analyzed([works(1, 2, 0), hung, burst(4)].concat())).contains(&"SVC004"));
+    // A moment is no outage.
+    assert!(alarms(&analyzed([works(1, 2, 0), burst(2)].concat())).is_empty());
+}
+
 /// A connection that was served, idle, and asked again; the server's FIN comes so long after that.
 fn asked_again(n: u16, fin_after: u64) -> Vec<Frame> {
     let mut talk = client(n);
@@ -67,6 +88,7 @@ fn a_fin_that_comes_long_after_the_request_did_not_meet_it() {
     let codes = |fin_after| alarms(&analyzed([asked_again(1, fin_after), asked_again(2, fin_after)].concat()));
     assert_eq!(codes(MS), ["APP002"]);
     assert!(!codes(7 * S).contains(&"APP002"), "the way was cut meanwhile");
+    assert!(!codes(700 * MS).contains(&"APP002"), "the request was held up, and sent again");
 }
 
 /// A request that is sent again for six seconds, and at last reset, if at all.
@@ -132,6 +154,8 @@ fn an_overlay_for_one_port_may_be_a_policy() {
     };
     assert_eq!(ruled_out([80, 443]), (true, true));
     assert_eq!(ruled_out([80, 80]), (false, false));
+    let fix = analyzed(lost([80, 80])).finding("OVL002").fix.text.clone();
+    assert!(fix.starts_with("See first whether the frames arrive at 192.168.0.2."), "{fix}");
 }
 
 #[test]
@@ -141,4 +165,61 @@ fn an_end_of_a_tunnel_that_two_hosts_own_is_the_cause() {
     assert!(outcome.finding("NET003").explanation.contains("an end of tunnels"));
     let other = analyzed([lost([80, 443]), owned_twice(ip(192, 168, 0, 77))].concat());
     assert!(alarms(&other).contains(&"OVL002"));
+}
+
+/// A server that worked, and from some time on answers neither what is open nor what is new.
+fn gone_from(n: u8, at: u64) -> Vec<Frame> {
+    let talk = |port: u16| Talk::new((pod(5), port + u16::from(n) * 100), (ip(10, 244, 2, n), 8080));
+    let open = |port: u16| {
+        let mut talk = talk(port);
+        let mut frames = talk.handshake(2 * S);
+        frames.push(talk.segment(2 * S + 3 * MS, OUT, PSH, (1, 1), 200));
+        frames.push(talk.segment(2 * S + 5 * MS, BACK, PSH, (1, 201), 1000));
+        frames.push(talk.segment(2 * S + 6 * MS, OUT, flags::ACK, (201, 1001), 0));
+        let again = [0, 200, 600, 1400, 3000, 6200];
+        frames.extend(again.map(|ms| talk.segment(at + ms * MS, OUT, PSH, (201, 1001), 200)));
+        frames
+    };
+    let new = |port: u16| talk(port).syns(at + u64::from(port % 10) * 2 * S, 4);
+    [talk(40_001).whole(S), talk(40_002).whole(S + 200 * MS), open(40_003), open(40_004)]
+        .into_iter()
+        .chain([40_010, 40_011, 40_012].map(new))
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn servers_that_go_at_once_are_one_fault() {
+    let gone = |second: u64| {
+        let outcome = analyzed([gone_from(7, 20 * S), gone_from(8, second)].concat());
+        let found = outcome.report.findings.iter().filter(|finding| finding.code == "SVC008");
+        found.map(|finding| (finding.title.clone(), finding.counts["failed_connects"])).collect::<Vec<_>>()
+    };
+    let title = "10.244.2.7:8080, 10.244.2.8:8080 went away at once and have answered no connection since";
+    assert_eq!(gone(20 * S + 300 * MS), [(format!("{title} (6 connections)"), 6)]);
+    assert_eq!(gone(24 * S).len(), 2, "one after the other, as pods that are replaced go");
+}
+
+/// Errors of a node that it cannot reach the far end of a tunnel, about what it had for that.
+fn unreachable_end(from: u64) -> Vec<Frame> {
+    let far = ip(192, 168, 0, 77);
+    let one = |n: u64| {
+        let at = from + n * S;
+        error(at, NODES[0], 1, &tunnelled(at, (NODES[0], far), (pod(5), 41_000), (ip(10, 244, 2, 7), 80)))
+    };
+    (0..6).map(one).collect()
+}
+
+#[test]
+fn what_is_for_a_far_end_that_is_away_is_no_alarm_of_its_own() {
+    let attempts = |from: u64| (0..3).flat_map(|n| client(n).syns(from + u64::from(n) * S, 4)).collect::<Vec<_>>();
+    let severity = |frames: Vec<Frame>| {
+        let healthy = Talk::new((pod(200), 50_000), (pod(201), 80)).whole(10 * MS);
+        let outcome = analyzed([healthy, frames].concat());
+        assert!(outcome.finding("NET004").explanation.contains("far end of a vxlan tunnel"));
+        outcome.finding("SVC004").severity
+    };
+    assert_eq!(severity([attempts(10 * S), unreachable_end(13 * S)].concat()), Severity::Info);
+    // The tunnel was back long before.
+    assert_eq!(severity([attempts(60 * S), unreachable_end(13 * S)].concat()), Severity::Error);
 }

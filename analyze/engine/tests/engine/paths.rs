@@ -126,3 +126,11 @@ fn what_comes_out_of_a_tunnel_is_behind_what_is_in_it() {
         assert!(told.starts_with("if#4 of ") && told.contains(interfaces), "{told}");
     }
 }
+
+#[test]
+fn an_error_that_several_captures_have_counts_once() {
+    let files = ["client-web-0.pcap", "nodeA-any.pcap", "nodeA-eth0.pcap"];
+    let errors = |files: &[&str]| sample("net004-no-route", files).finding("NET004").counts["icmp_errors"];
+    // The node sees each before source NAT and behind it, under two addresses.
+    assert_eq!([errors(&files[..1]), errors(&files[1..2]), errors(&files)], [2, 2, 2]);
+}

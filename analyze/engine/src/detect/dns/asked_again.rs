@@ -4,6 +4,8 @@ use super::cite::{clients, is_symptom, servers_filter};
 use super::loss::{ABOUT, PATTERN, PER_MILLE};
 use super::{Dns, Query};
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::ties::groups;
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
@@ -56,17 +58,32 @@ pub(super) fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
     servers
 }
 
-pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
+/// One finding for all servers whose answers the same clients lack: these are lost next to the clients.
+pub(super) fn find(again: impl Iterator<Item = (Endpoint, Vec<Query>)>, world: &World<'_>) -> Vec<Finding> {
     let dns = &world.facts.dns;
+    let ties = |(_, queries): &(Endpoint, Vec<Query>)| {
+        let by_others = !strangers(queries, dns).is_empty();
+        clients(queries).into_iter().map(move |client| (client, by_others))
+    };
+    let judged = |of: Vec<(Endpoint, Vec<Query>)>| {
+        let servers: Vec<Endpoint> = of.iter().map(|(server, _)| *server).collect();
+        judge(&servers, &of.into_iter().flat_map(|(_, queries)| queries).collect::<Vec<Query>>(), world)
+    };
+    groups(again, ties).into_iter().map(judged).collect()
+}
+
+fn judge(servers: &[Endpoint], queries: &[Query], world: &World<'_>) -> Finding {
+    let dns = &world.facts.dns;
+    let server = &some_of(servers, 2);
     let stalled = ports(queries);
-    let lookups = count_of(stalled, "lookup");
-    let all = dns.of_server(server).queries;
+    let all: u64 = servers.iter().map(|server| dns.of_server(*server).queries).sum();
     let strangers = strangers(queries, dns);
+    let they = if servers.len() > 1 { "they" } else { "it" };
     let why = match strangers.first() {
         Some(stranger) => format!("as {stranger}, which nobody asked, answers"),
-        None => "although it had answered".to_owned(),
+        None => format!("although {they} had answered"),
     };
-    let mut finding = Finding::of(&ABOUT, format!("{lookups} asked {server} again {why}"));
+    let mut finding = Finding::of(&ABOUT, format!("{} asked {server} again {why}", count_of(stalled, "lookup")));
     if stalled < u64::from(PATTERN) || stalled * 1000 < all * PER_MILLE {
         finding.severity = Severity::Warning;
     }
@@ -74,7 +91,7 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
         finding.severity = Severity::Info;
     }
     finding.confidence = 0.75;
-    let answering = strangers.iter().map(|stranger| stranger.addr).chain([server.addr]);
+    let answering = strangers.iter().chain(servers).map(|server| server.addr);
     finding.of_queries(queries, &servers_filter(answering), world);
     finding.counts.insert("queries", all as i64);
     finding.counts.insert("asked_again", queries.len() as i64);
@@ -82,7 +99,8 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
     finding.counts.insert("lookups", stalled as i64);
     finding.explanation = explain(server, queries, &strangers);
     finding.rule_out("DNS008", "the answers pass here in time");
-    finding.capture_next = Some("at the clients and on their node, at the same time".to_owned());
+    let of = clients(queries).into_iter().take(1).flat_map(|client| [Spot::Host(client), Spot::NodeOf(client)]);
+    finding.capture_next = world.capture_next(of, "where the questions or answers are last seen");
     for stranger in &strangers {
         finding.about(Role::Endpoint, stranger);
     }
@@ -90,7 +108,8 @@ pub(super) fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> F
         let which = "which packet was lost is not seen from here: query, answer, or those of the pair";
         finding.limits.push(which.to_owned());
     } else {
-        finding.fix.commands = vec![format!("conntrack -L -p udp --orig-dst {}", server.addr)];
+        let listing = |server: &Endpoint| format!("conntrack -L -p udp --orig-dst {}", server.addr);
+        finding.fix.commands = servers.iter().take(2).map(listing).collect();
     }
     finding
 }
@@ -101,7 +120,7 @@ fn strangers(queries: &[Query], dns: &Dns) -> BTreeSet<Endpoint> {
     if strangers.contains(&None) { BTreeSet::new() } else { strangers.into_iter().flatten().collect() }
 }
 
-fn explain(server: Endpoint, queries: &[Query], strangers: &BTreeSet<Endpoint>) -> String {
+fn explain(server: &str, queries: &[Query], strangers: &BTreeSet<Endpoint>) -> String {
     let (answers, clients) = (count_of(queries.len() as u64, "answer"), some_of(clients(queries), 3));
     if !strangers.is_empty() {
         return format!(

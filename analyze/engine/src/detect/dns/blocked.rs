@@ -4,6 +4,7 @@ use super::{Query, upstream, would_hear};
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::packet::is_fresh;
@@ -127,8 +128,8 @@ fn judge(queries: &[Query], world: &World<'_>) -> Finding {
     finding.rule_out("DNS005", "both of each pair stay unanswered");
     finding.fix.commands = vec!["kubectl get networkpolicy -A -o yaml".to_owned()];
     finding.fix.yaml = Some(POLICY.to_owned());
-    finding.capture_next = Some(
-        "on the client's node: a query that leaves the pod's interface and not the node is dropped there".to_owned(),
-    );
+    let nodes = clients.iter().take(2).copied().map(Spot::NodeOf);
+    finding.capture_next =
+        world.capture_next(nodes, "a query that leaves the pod's interface and not the node is dropped there");
     finding
 }

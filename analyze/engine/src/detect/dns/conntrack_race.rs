@@ -3,6 +3,7 @@ use super::cite::{clients, names, servers_filter};
 use super::lookups::{lookups, pairs};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
@@ -122,7 +123,8 @@ fn judge(race: &Race, world: &World<'_>) -> Finding {
     let losers = &race.losers;
     let count = losers.len();
     let lost = format!("{} of {}", count, count_of(race.pairs as u64, "pair"));
-    let mut finding = Finding::of(&ABOUT, format!("one question of {lost} of A and AAAA from one port is lost"));
+    let title = format!("{lost} of questions for A and AAAA lose one of the two, asked from one port at once");
+    let mut finding = Finding::of(&ABOUT, title);
     finding.confidence = if race.stopped > 0 { 0.9 } else { 0.75 };
     finding.of_queries(losers, &servers_filter(losers.iter().map(|query| query.server.addr)), world);
     finding.counts.insert("queries_lost", count as i64);
@@ -146,8 +148,8 @@ fn judge(race: &Race, world: &World<'_>) -> Finding {
     finding.fix.commands = vec!["conntrack -S".to_owned(), "uname -r".to_owned()];
     finding.fix.yaml = Some("spec:\n  dnsConfig:\n    options:\n    - name: single-request-reopen\n".to_owned());
     if race.stopped == 0 {
-        finding.capture_next =
-            Some("on the client's node, all interfaces: the lost question is there before NAT".to_owned());
+        let nodes = clients(losers).into_iter().take(1).map(Spot::NodeOf);
+        finding.capture_next = world.capture_next(nodes, "the lost question is there before NAT");
     }
     finding
 }

@@ -3,6 +3,7 @@ use super::cases::stalled;
 use super::cite::{clients, group, names};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
 use crate::track::Endpoint;
@@ -117,6 +118,7 @@ fn judge(qtype: u16, silent: &[Query], answered: usize, world: &World<'_>) -> Fi
     );
     finding.rule_out("DNS004", "every attempt of one family is lost and none of the other");
     finding.rule_out("DNS005", "the question is not answered when it is asked again either");
-    finding.capture_next = Some("at the DNS server: whether the questions arrive there".to_owned());
+    let servers = silent.iter().map(|query| Spot::Host(query.backend.unwrap_or(query.server.addr)));
+    finding.capture_next = world.capture_next(servers, "whether the questions arrive there");
     finding
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::is_fresh;
@@ -81,7 +82,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         !servers.contains_key(server) && queries.iter().all(|query| !troubled.contains(&group(query, world)))
     };
     let again = asked_again::asked_again(world).into_iter().filter(|(server, queries)| is_new(server, queries));
-    direct.chain(again.map(|(server, queries)| asked_again::judge(server, &queries, world))).collect()
+    direct.chain(asked_again::find(again, world)).collect()
 }
 
 /// What is known of all queries, to judge those of each server.
@@ -333,7 +334,9 @@ fn judge(server: Endpoint, queries: &[Query], known: &Known, world: &World<'_>) 
     rule_out(&mut finding, not_blocked(server, queries, world));
     finding.fix.commands = vec!["conntrack -S".to_owned(), "nstat -az UdpInErrors UdpRcvbufErrors".to_owned()];
     if lost.queries + lost.answers < lost.attempts {
-        finding.capture_next = Some(format!("at {server} and the client's node, at the same time"));
+        let servers = queries.iter().map(|query| Spot::Host(query.backend.unwrap_or(server.addr)));
+        let nodes = clients(queries).into_iter().take(1).map(Spot::NodeOf);
+        finding.capture_next = world.capture_next(servers.chain(nodes), "where the questions or answers are last seen");
     }
     Some(finding)
 }

@@ -6,6 +6,7 @@ use crate::Addr;
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::lot::is_spell;
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::rfc3339;
@@ -173,8 +174,8 @@ fn judge(server: Endpoint, queries: &[Query], world: &World<'_>) -> Finding {
     finding.rule_out("DNS004", "an ICMP error came for each of these");
     reason.advise(&mut finding, server.addr);
     if backends.is_empty() && still && !away {
-        finding.capture_next =
-            Some("on the client's node, all interfaces: which backend the refused questions go to".to_owned());
+        let nodes = clients(queries).into_iter().take(1).map(Spot::NodeOf);
+        finding.capture_next = world.capture_next(nodes, "which backend the refused questions go to");
     }
     finding
 }

@@ -5,6 +5,7 @@ use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
 use crate::finding::{Finding, Severity};
+use crate::track::Endpoint;
 use crate::track::dns::transaction::rcode::SERVFAIL;
 
 pub(crate) const ABOUT: About = About {
@@ -35,10 +36,14 @@ fn judge(errors: &Errors, world: &World<'_>) -> Finding {
     let of = some_of(clients(&errors.failed), 3);
     let cause = if let Some((server, silent)) = upstream(errors, world) {
         let queries = count_of(silent, "question");
-        format!(" It asks {server} in its turn, which left {queries} unanswered: that is where it fails.")
+        // Who asks a server that is known to be silent has no fault of its own.
+        if world.found(SILENT).any(|finding| finding.severity > Severity::Info && finding.names(&server)) {
+            finding.severity = Severity::Info;
+        }
+        format!(" {server}, which is asked in turn, left {queries} unanswered: that is where it fails.")
     } else {
         let next = "whether their upstream servers answer shows only there";
-        finding.capture_next = Some(format!("in the pods behind {}: {next}", errors.server));
+        finding.capture_next = Some(format!("in the pods of {}: {next}", errors.servers()));
         String::new()
     };
     finding.explanation = format!("{} They were asked by {of}.{cause}", finding.explanation);
@@ -49,13 +54,16 @@ fn judge(errors: &Errors, world: &World<'_>) -> Finding {
     finding
 }
 
+/// Findings about servers that do not answer.
+const SILENT: &[&str] = &["DNS004", "DNS012", "DNS017"];
+
 /// Whom the failing server asks and gets no answer from.
-fn upstream(errors: &Errors, world: &World<'_>) -> Option<(String, u64)> {
+fn upstream(errors: &Errors, world: &World<'_>) -> Option<(Endpoint, u64)> {
     let queries = world.facts.dns.queries();
     let selves = |query: &&Query| {
-        query.client.addr == errors.server.addr
+        errors.servers.iter().any(|server| query.client.addr == server.addr)
             || errors.failed.iter().any(|failed| failed.backend == Some(query.client.addr))
     };
     let silent: Vec<&Query> = queries.iter().filter(selves).filter(|query| query.unanswered > 0).collect();
-    Some((silent.first()?.server.to_string(), silent.len() as u64))
+    Some((silent.first()?.server, silent.len() as u64))
 }

@@ -3,6 +3,7 @@ use super::cite::names;
 use super::{Dns, Query};
 use crate::detect::About;
 use crate::detect::evidence::count_of;
+use crate::detect::vantage::Spot;
 use crate::detect::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::track::Endpoint;
@@ -99,8 +100,7 @@ fn judge(client: Endpoint, server: Endpoint, queries: &[Query], world: &World<'_
         client.addr, server.addr, client.port, server.port
     )];
     if backends.is_empty() {
-        finding.capture_next =
-            Some("on the client's node, all interfaces: which backend the questions go to".to_owned());
+        finding.capture_next = world.capture_next([Spot::NodeOf(client.addr)], "which backend the questions go to");
     }
     finding
 }

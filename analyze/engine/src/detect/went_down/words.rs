@@ -1,0 +1,89 @@
+//! What is said of servers that went down.
+
+use super::super::evidence::{count_of, some_of};
+use super::super::services::Service;
+use super::super::slow_server::millis;
+use super::Down;
+use super::how::How;
+use crate::Addr;
+use std::collections::BTreeSet;
+
+/// In a line.
+pub(super) fn title(service: &Service, down: &Down) -> String {
+    let tries = count_of(down.failed.len() as u64, "connection");
+    let server = match down.of.as_slice() {
+        _ if down.dealt_out => format!("one endpoint of {}", service.server),
+        [one] if *one != service.server => format!("endpoint {one} of {}", service.server),
+        _ => some_of([service.server].iter().chain(&down.with), 2),
+    };
+    let what = match down.how {
+        How::Refuses => "went down and has refused every connection since",
+        How::Closed => "has refused every new connection since it worked",
+        How::Gone if !down.with.is_empty() => "went away at once and have answered no connection since",
+        How::Gone => "went away and has answered no connection since",
+        How::Filtered => "stopped answering new connections",
+        How::Empty => "has had no endpoints since it worked",
+        How::Forbidden => "is rejected since it worked",
+        How::NoRoute => "cannot be reached any more since it worked",
+    };
+    format!("{server} {what} ({tries})")
+}
+
+/// What happened.
+pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
+    let (worked_ns, first_ns, last_ns) = down.times_ns();
+    let open = match (down.cut, down.alive) {
+        (_, alive @ 1..) => format!("{} went on", count_of(alive as u64, "earlier connection")),
+        (0, _) => "No connection was open to show whether those that are there still pass".to_owned(),
+        (cut, _) => format!(
+            "{} got no answer any more either, for {}",
+            count_of(cut as u64, "earlier connection"),
+            millis(Some((down.cut_until_ns - first_ns).max(0))),
+        ),
+    };
+    let gone = if down.alive > 0 || down.others { "" } else { ", or the host is gone" };
+    let (met, so) = match down.how {
+        How::Refuses => ("met a reset instead of a SYN-ACK", refusal(down.nearer)),
+        How::Closed => {
+            ("met a reset", format!(". {open}: the server no longer listens, or a rule on the way rejects what is new"))
+        }
+        How::Gone if !down.with.is_empty() => (
+            "got no answer",
+            format!(
+                ". {open}. They went at once: their node is gone, or the way to it, or a rule drops what is for them"
+            ),
+        ),
+        How::Gone => ("got no answer", format!(". {open}: the pod or its host is gone, and clients still go there")),
+        How::Filtered => {
+            ("got no answer", format!(". {open}: a rule drops what is new (NetworkPolicy, firewall){gone}"))
+        }
+        How::Empty => ("met ICMP port unreachable of a node", ": its last endpoint was removed".into()),
+        How::Forbidden => ("met ICMP errors", ": something on the way began to reject them".into()),
+        How::NoRoute => ("met ICMP net unreachable", ": a route is gone".into()),
+    };
+    let rest = match (down.dealt_out, down.others) {
+        (true, _) => "the others were accepted",
+        (false, true) => "none of theirs was accepted any more, while other clients are served",
+        (false, false) => "none was accepted any more",
+    };
+    format!(
+        "{} to {} came about. From {} after the last of them on, {} from {} {met}, for {}, and {rest}{so}.",
+        count_of(down.worked.len() as u64, "connection"),
+        if down.with.is_empty() { "it" } else { "them" },
+        millis(Some((first_ns - worked_ns).max(0))),
+        count_of(down.failed.len() as u64, "connection"),
+        some_of(clients, 3),
+        millis(Some(last_ns - first_ns)),
+    )
+}
+
+/// Who refuses.
+fn refusal(nearer: Option<(u8, u8)>) -> String {
+    match nearer {
+        None => ": the process is gone, and clients still go there".to_owned(),
+        Some((reset, answer)) => format!(
+            ". The resets arrive with TTL {reset}, answers before with {answer}: they were made nearer than the server \
+             is, so a node on the way refuses for it, and the pod is gone or cut off"
+        ),
+    }
+}
