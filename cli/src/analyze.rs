@@ -11,7 +11,6 @@ use crate::{
     render::{self, Screen},
     stream::Streams,
 };
-use anstream::eprintln;
 use kcap_analyze::{
     Report,
     table::{Null, Sink, SinkError, TABLES},

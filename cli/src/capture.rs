@@ -16,7 +16,6 @@ use crate::{
     stream::Streams,
 };
 use along::Along;
-use anstream::eprintln;
 use clap::Parser as _;
 use console::{Console, Watch};
 use kcap_node::{CaptureArgs, CaptureError, End, Plan, Rotate, Summary};
@@ -54,7 +53,8 @@ pub(crate) fn run(args: &CaptureCommand, streams: &Streams) -> Result<Exit, Fail
     if args.no_analyze || summary.hurried || summary.packets == 0 {
         return Ok(nothing(&summary).unwrap_or(captured));
     }
-    let analysed = match console.take_along() {
+    // What was fed last is not in the file where the disk was full.
+    let analysed = match console.take_along().filter(|_| summary.end != End::DiskFull) {
         Some(along) => read_along(along, &summary, args, streams)?,
         None => analyze(&summary, args, streams)?,
     };
@@ -111,10 +111,12 @@ fn read_along(along: Along, summary: &Summary, args: &CaptureCommand, streams: &
 fn explain(summary: &Summary, plan: &Plan) {
     if summary.packets == 0 && summary.end != End::Closed {
         let on: Vec<&str> = summary.interfaces.iter().map(|(name, ..)| name.as_str()).collect();
-        match plan.wanted.text() {
-            Some(filter) => eprintln!("hint: no packet on {} matched {filter}; see what comes without", on.join(", ")),
-            None => eprintln!("hint: no packet came on {}", on.join(", ")),
-        }
+        let what = plan.wanted.text().map(|filter| format!(" matched {filter}; see what comes without"));
+        let hint = what.map_or_else(
+            || format!("no packet came on {}", on.join(", ")),
+            |what| format!("no packet on {}{what}", on.join(", ")),
+        );
+        eprintln!("hint: {hint}");
     }
     if summary.forgotten > 0 {
         eprintln!("kcap: {} older files were removed, as asked", summary.forgotten);

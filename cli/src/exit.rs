@@ -1,6 +1,5 @@
 //! Exit codes and error messages.
 
-use anstream::eprintln;
 use std::{fmt, io, process::ExitCode};
 
 /// How the program ends.

@@ -1,7 +1,6 @@
 //! What to say to fingers that know another tool.
 
 use crate::exit::Exit;
-use anstream::eprintln;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::process::ExitCode;
 

@@ -1,5 +1,8 @@
 //! The command `kcap`: arguments, terminal rendering and exit codes. Everything else is in the libraries.
 
+#[macro_use]
+mod say;
+
 mod analyze;
 mod args;
 #[cfg(all(target_os = "linux", feature = "libpcap"))]

@@ -75,6 +75,32 @@ fn silence_after_the_last_packet_is_evidence() {
 }
 
 #[test]
+fn a_full_log_ends_nothing() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args([format!("netns/{}", lab.a).as_str(), "-d", "1s", "--min-free", "1MB", "-w", "x.pcapng"]);
+    command.current_dir(folder.path()).stderr(fs::File::create("/dev/full").unwrap());
+    assert!(command.status().unwrap().success());
+    assert!(folder.path().join("x.pcapng").exists());
+}
+
+#[test]
+fn a_capture_that_was_killed_is_not_complete() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut kcap = lab.capture(folder.path(), &["-p", "81", "-w", "x.pcapng"]);
+    refused(&lab, 3);
+    std::thread::sleep(Duration::from_millis(300));
+    kcap.signal(Signal::SIGKILL);
+    kcap.0.wait().unwrap();
+    let again = Command::new(PROGRAM).args(["analyze", "x.pcapng.part"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(again.status.code(), Some(3));
+    let report = String::from_utf8(again.stdout).unwrap();
+    assert!(report.contains("SVC003") && report.contains("the capture has no end"), "{report}");
+}
+
+#[test]
 fn without_analysis_standard_output_is_empty() {
     let Some(lab) = Lab::new() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use crate::Directory;
 use crate::Options;
 use crate::collect::{Collector, Late, Names};
-use crate::context::{Told, Vantage};
+use crate::context::{Told, Vantage, note_missing_end};
 use crate::detect::capture_drops::reported_drops;
 use crate::detect::world::{Facts, World};
 use crate::detect::{DETECTORS, MAX_FINDINGS};
@@ -76,6 +76,7 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     collector.facts.servers.kept.conntrack = options.conntrack;
     let mut finished = pipeline::run(source, ingest, shares.trackers, options.threads, &mut collector)?;
     collector.fragments(&finished.ingest.finish())?;
+    finished.captures.iter_mut().for_each(note_missing_end);
     collector.facts.listen(Vantage::of(&finished.captures, finished.ingest.points.list()));
     let told = Told::of(&finished.captures);
     told.add_to(&mut collector.facts.servers.kept.conntrack);

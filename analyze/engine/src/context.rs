@@ -8,8 +8,8 @@ use crate::conntrack::{Conntrack, Entry};
 use crate::track::Endpoint;
 use crate::track::lookup::{Resolver, Search};
 use crate::track::points::Point;
-use kcap_file::CaptureInfo;
 use kcap_file::note::{CaptureNote, ConntrackNote, ConntrackStats, Context, LinkNote, Note, PlaceNote, Tuple};
+use kcap_file::{CaptureInfo, Problem, ProblemKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What kcap's own captures would have seen, had it been there.
@@ -44,6 +44,23 @@ pub(crate) fn until_ns(info: &CaptureInfo) -> Option<i64> {
     let trailer = notes(info).filter_map(|note| if let Note::Trailer(trailer) = note { Some(trailer) } else { None });
     let trailer = trailer.last().filter(|trailer| trailer.packets == info.packets && info.problems.is_empty())?;
     trailer.ended_ns.filter(|ended| info.last_ns.is_none_or(|last| *ended >= last))
+}
+
+/// Notes where a capture of kcap's has no trailer, which is the last that it writes.
+pub(crate) fn note_missing_end(info: &mut CaptureInfo) {
+    let (mut begun, mut ended) = (false, false);
+    for note in notes(info) {
+        begun |= matches!(note, Note::Capture(_));
+        ended |= matches!(note, Note::Trailer(_));
+    }
+    if begun && !ended && info.problems.is_empty() && info.metadata_left_out == 0 {
+        info.problems.push(Problem {
+            kind: ProblemKind::EndMissing,
+            offset: info.file_bytes,
+            after_frame: info.packets,
+            skipped_bytes: 0,
+        });
+    }
 }
 
 /// Whether a capture is of all interfaces of places that are no routers, through a filter that knows no direction: the

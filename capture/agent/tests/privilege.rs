@@ -86,3 +86,38 @@ fn the_process_that_opens_ends_with_the_capture() {
     agent.0.wait().unwrap();
     until("it is gone", || !Path::new(&format!("/proc/{opener}")).exists());
 }
+
+#[test]
+fn an_interface_that_is_renamed_is_joined_again() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = lab.capture(folder.path(), &["-p", "udp/9", "--no-inner", "-w", "."]);
+    lab.send(5, 9);
+    ip(&["-n", &lab.a, "link", "set", "eth0", "down"]);
+    ip(&["-n", &lab.a, "link", "set", "eth0", "name", "other"]);
+    ip(&["-n", &lab.a, "link", "set", "other", "up"]);
+    says(folder.path(), "now also on other");
+    lab.send(7, 9);
+    agent.signal(Signal::SIGINT);
+    assert_eq!(agent.ends(), 0);
+    assert_eq!(read(&only(folder.path())).0.len(), 12);
+}
+
+#[test]
+fn loopback_is_captured_until_the_namespace_is_gone() {
+    let Some(lab) = Lab::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = lab.capture(folder.path(), &["-p", "udp/9", "--no-inner", "-w", "."]);
+    ip(&["-n", &lab.a, "link", "delete", "eth0"]);
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    let send = || {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        (0..9).filter(|_| socket.send_to(b"x", "127.0.0.1:9").is_ok()).count()
+    };
+    Lab::netns(&lab.a).run(send).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    ip(&["netns", "delete", &lab.a]);
+    assert_eq!(agent.ends(), 0);
+    says(folder.path(), "is gone");
+    assert_eq!(read(&only(folder.path())).0.len(), 9);
+}

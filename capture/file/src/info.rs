@@ -116,6 +116,8 @@ pub enum ProblemKind {
     TrailingGarbage,
     /// The operating system could not read on.
     ReadFailed,
+    /// What wrote the file did not end it, or its end was cut off.
+    EndMissing,
 }
 
 impl ProblemKind {
@@ -131,6 +133,7 @@ impl ProblemKind {
             Self::UnknownVersion => "a section of an unknown version was left out",
             Self::TrailingGarbage => "other bytes follow the compressed data",
             Self::ReadFailed => "reading failed",
+            Self::EndMissing => "the capture has no end: what wrote it was killed, or the file was cut",
         }
     }
 }

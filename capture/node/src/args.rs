@@ -134,7 +134,7 @@ pub struct CaptureArgs {
     #[arg(long)]
     pub compress: bool,
     /// Memory of the ring between kernel and kcap, for each interface; for node, for all together
-    #[arg(long, value_name = "SIZE", default_value = "32MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = ring)]
     pub buffer: Size,
     /// Write no context: links, routes, sockets and so on, before and after
     #[arg(long)]
@@ -264,10 +264,23 @@ fn destination(path: Option<&Path>) -> Result<Destination, CaptureError> {
     }
 }
 
+/// Largest ring. It is memory of the kernel's that is never swapped.
+const MAX_RING: Size = Size::GIB;
+
+fn ring(text: &str) -> Result<Size, String> {
+    match text.parse() {
+        Ok(size) if size > MAX_RING => Err(format!("a ring takes {MAX_RING} of the kernel's memory at most")),
+        parsed => parsed.map_err(|error: crate::UnitError| error.to_string()),
+    }
+}
+
 fn rotation(text: &str) -> Result<Rotate, String> {
     let by_time = text.ends_with(['s', 'h', 'd']) || text.ends_with('m');
     let parsed = if by_time { duration(text).map(Rotate::Time) } else { text.parse().map(Rotate::Size) };
-    parsed.map_err(|error| error.to_string())
+    match parsed {
+        Ok(Rotate::Size(Size(0))) => Err("a file of no bytes holds no packet".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +292,8 @@ mod tests {
         assert_eq!(rotation("100MB"), Ok(Rotate::Size(Size(100_000_000))));
         assert_eq!(rotation("5m"), Ok(Rotate::Time(Duration::from_mins(5))));
         assert_eq!(rotation("10M"), Ok(Rotate::Size(Size(10 << 20))));
-        assert!(rotation("often").is_err());
+        assert!(rotation("often").is_err() && rotation("0").is_err());
+        assert!(ring("1GiB").is_ok() && ring("2GiB").is_err());
     }
 
     #[derive(clap::Parser)]

@@ -106,6 +106,12 @@ pub enum CaptureError {
         #[source]
         source: io::Error,
     },
+    /// Another capture writes the file.
+    #[error("another capture writes {}", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
     /// The finished file cannot get its name.
     #[error("cannot rename {} to {}", from.display(), to.display())]
     Rename {
@@ -233,6 +239,10 @@ impl CaptureError {
             Self::Create { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "the folder does not exist: create it first".to_owned()
             }
+            Self::Taken { .. } => {
+                "name another file with -w, or a folder, where each gets a name of its own".to_owned()
+            }
+            Self::NoInterface { name, .. } if name == "any" => "without -i, all interfaces are captured".to_owned(),
             Self::NothingUp => "-i names one that is down".to_owned(),
             Self::Terminal => "pipe it, as in `kcap pod/api -w - | wireshark -k -i -`, or name a file".to_owned(),
             Self::Target(error) => return error.hint(),

@@ -54,6 +54,11 @@ impl Netns {
         self.inode
     }
 
+    /// Whether the file stands for it still: it exists in any case.
+    pub(crate) fn is_there(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode)
+    }
+
     /// Runs `work` in the namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, CaptureError> {
         thread::scope(|scope| {

@@ -70,6 +70,11 @@ impl Place {
         asked.iter().map(find).collect()
     }
 
+    /// Whether its network namespace is what its file stands for still. Those of processes outlive them.
+    pub(crate) fn is_there(&self) -> bool {
+        self.netns.path().starts_with("/proc") || self.netns.is_there()
+    }
+
     /// The sandbox it is the network of.
     pub(crate) fn sandbox(&self) -> Option<&str> {
         self.pod.as_ref().map(|pod| pod.sandbox.as_str())

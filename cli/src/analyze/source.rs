@@ -4,7 +4,6 @@ use crate::{
     args::AnalyzeArgs,
     exit::{Exit, Failure},
 };
-use anstream::eprintln;
 use kcap_file::{Batch, CaptureInfo, Inputs, ReadError, Source};
 use std::{
     io::{self, IsTerminal as _},
@@ -147,11 +146,11 @@ impl Progress {
         self.packets += batch.records.len() as u64;
         if !more && self.any {
             // Erase the line (ECMA-48 EL), for what is printed next.
-            anstream::eprint!("\r\x1b[K");
+            eprint!("\r\x1b[K");
         } else if more && self.shown.elapsed() >= PROGRESS {
             self.shown = Instant::now();
             self.any = true;
-            anstream::eprint!("\rkcap: {} packets read", self.packets);
+            eprint!("\rkcap: {} packets read", self.packets);
         }
     }
 }

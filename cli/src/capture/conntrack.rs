@@ -4,7 +4,6 @@ use super::failure;
 use crate::args::ConntrackArgs;
 use crate::exit::{Exit, Failure};
 use crate::stream::Streams;
-use anstream::eprintln;
 use kcap_file::note::{ConntrackNote, Tuple};
 use kcap_node::conntrack::{Changes, Snapshot, TCP_STATES, of_places};
 use std::fmt::Write as _;

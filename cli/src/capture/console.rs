@@ -2,7 +2,6 @@
 
 use super::along::Along;
 use super::stop::Stop;
-use anstream::{eprint, eprintln};
 use kcap_node::{Feed, Observer, Status};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};

@@ -2,7 +2,6 @@
 
 use super::failure;
 use crate::exit::Failure;
-use anstream::eprint;
 use kcap_node::{CaptureError, PodArgs, Resolved, TargetError};
 use std::io::{self, IsTerminal as _};
 

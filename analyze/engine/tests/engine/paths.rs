@@ -119,11 +119,11 @@ fn what_comes_out_of_a_tunnel_is_behind_what_is_in_it() {
     let last_seen = |files: &[&str]| {
         let outcome = sample("svc004-policy-drop", files);
         let (_, told) = outcome.finding("SVC004").explanation.split_once("last seen on ").expect("two captures");
-        told.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+        told.split_whitespace().take(4).collect::<Vec<_>>().join(" ")
     };
     for files in [[wire, interfaces], [interfaces, wire]] {
         let told = last_seen(&files);
-        assert!(told.starts_with("if#4 of ") && told.contains(interfaces), "{told}");
+        assert!(told.starts_with("interface 4 of ") && told.contains(interfaces), "{told}");
     }
 }
 

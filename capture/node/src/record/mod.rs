@@ -14,7 +14,9 @@ use kcap_file::note::{CaptureNote, Note, PlaceNote, Trailer};
 use kcap_file::{Interface, InterfaceStats, NameRecord, Packet, Section, WriteError};
 use part::Part;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,14 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// Waits until somebody reads a named pipe, where it is one; it stays open as long as what this answers.
+    pub(crate) fn wait_for_reader(&self) -> Result<Option<File>, CaptureError> {
+        let Self::File(path) = self else { return Ok(None) };
+        let is_pipe = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+        let opened = is_pipe.then(|| File::options().write(true).open(path)).transpose();
+        opened.map_err(|source| CaptureError::Create { path: path.clone(), source })
+    }
+
     /// The folder in which files are made.
     pub(crate) fn folder(&self) -> Option<&Path> {
         let folder = match self {

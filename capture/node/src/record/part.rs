@@ -124,24 +124,53 @@ pub(super) fn capture_note(output: &Output, head: &Head, number: u32) -> Note {
     Note::Capture(CaptureNote { part, ..head.note.clone() })
 }
 
+/// Opens a part. Of names that kcap gives, one that nothing has: another capture may have begun in the same second.
 fn open(output: &Output, number: u32) -> Result<(File, Option<Paths>), CaptureError> {
-    let finished = match &output.destination {
-        Destination::Stdout => return Ok((stdout()?, None)),
-        Destination::File(path) if output.rotate.is_empty() => path.clone(),
-        Destination::File(path) => path.with_file_name(numbered(&stem(path), number, output.compress)),
-        Destination::Folder(folder) if output.rotate.is_empty() => {
-            folder.join(format!("{}.{}.{}", output.name, clock::stamp(), extension(output.compress)))
-        }
-        Destination::Folder(folder) => folder.join(numbered(&output.name, number, output.compress)),
-    };
-    // A pipe or device is written to as it is.
-    let special = std::fs::metadata(&finished).is_ok_and(|found| !found.is_file());
-    let mut unfinished = finished.clone().into_os_string();
-    if !special {
-        unfinished.push(".part");
+    if output.destination == Destination::Stdout {
+        return Ok((stdout()?, None));
     }
-    let paths = Paths { unfinished: unfinished.into(), finished };
-    Ok((create(&paths.unfinished, special)?, Some(paths)))
+    for again in 0..MAX_SAME {
+        let finished = finished(output, number, again);
+        let known = std::fs::metadata(&finished);
+        // A pipe or device is written to as it is.
+        if known.as_ref().is_ok_and(|found| !found.is_file()) {
+            return Ok((special(&finished)?, Some(Paths { unfinished: finished.clone(), finished })));
+        }
+        let is_chosen = matches!(output.destination, Destination::File(_)) && output.rotate.is_empty();
+        if !is_chosen && known.is_ok() {
+            continue;
+        }
+        let mut unfinished = finished.clone().into_os_string();
+        unfinished.push(".part");
+        let paths = Paths { unfinished: unfinished.into(), finished };
+        match create(&paths.unfinished)? {
+            Some(file) => return Ok((file, Some(paths))),
+            None if is_chosen => return Err(CaptureError::Taken { path: paths.finished }),
+            None => {}
+        }
+    }
+    Err(CaptureError::Taken { path: finished(output, number, 0) })
+}
+
+/// Captures that begin in one second with one name.
+const MAX_SAME: u32 = 100;
+
+/// The name of a part, the one after `again` others that are taken.
+fn finished(output: &Output, number: u32, again: u32) -> PathBuf {
+    let end = if again > 0 { format!("-{}", again + 1) } else { String::new() };
+    let (stamp, extension) = (format!("{}{end}", clock::stamp()), extension(output.compress));
+    let numbered = |stem: &str| format!("{stem}.{stamp}.{number:04}.{extension}");
+    match &output.destination {
+        Destination::File(path) if !output.rotate.is_empty() => path.with_file_name(numbered(&stem(path))),
+        Destination::Folder(folder) if output.rotate.is_empty() => {
+            folder.join(format!("{}.{stamp}.{extension}", output.name))
+        }
+        Destination::Folder(folder) => folder.join(numbered(&output.name)),
+        // Where a link leads to is what is meant.
+        Destination::File(path) if path.is_symlink() => std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
+        Destination::File(path) => path.clone(),
+        Destination::Stdout => PathBuf::from("-"),
+    }
 }
 
 fn stdout() -> Result<File, CaptureError> {
@@ -149,19 +178,48 @@ fn stdout() -> Result<File, CaptureError> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?))
 }
 
-fn create(path: &Path, special: bool) -> Result<File, CaptureError> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    if !special {
-        options.create(true).truncate(true);
-    }
-    let created = options.open(path).and_then(|file| {
-        if !special {
-            give_away(&file)?;
+fn special(path: &Path) -> Result<File, CaptureError> {
+    let opened = File::options().write(true).open(path);
+    opened.map_err(|source| CaptureError::Create { path: path.to_owned(), source })
+}
+
+/// Makes a file, and holds a lock on it as long as it is open. Nothing where another capture does; what is left of one
+/// that was killed is put aside.
+fn create(path: &Path) -> Result<Option<File>, CaptureError> {
+    let failed = |source| CaptureError::Create { path: path.to_owned(), source };
+    loop {
+        match File::options().write(true).create_new(true).mode(0o600).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !is_left(path) {
+                    return Ok(None);
+                }
+                put_aside(path).map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+            Ok(file) => {
+                // Without locks, as on some network file systems, names alone keep captures apart.
+                let _ = file.try_lock();
+                give_away(&file).map_err(failed)?;
+                return Ok(Some(file));
+            }
         }
-        Ok(file)
-    });
-    created.map_err(|source| CaptureError::Create { path: path.to_owned(), source })
+    }
+}
+
+/// Whether nobody writes to that file any more.
+fn is_left(path: &Path) -> bool {
+    File::options().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// Gives the file a name that nothing has.
+fn put_aside(path: &Path) -> io::Result<()> {
+    let aside = |number: u32| {
+        let mut name = path.to_owned().into_os_string();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    let free = (1..=u32::MAX).map(aside).find(|name| !name.exists());
+    free.map_or(Ok(()), |free| std::fs::rename(path, free))
 }
 
 /// Gives the file to the user behind sudo, whose it is.
@@ -171,10 +229,6 @@ fn give_away(file: &File) -> io::Result<()> {
         (Some(user), group) if nix::unistd::geteuid().is_root() => fchown(file, Some(user), group),
         _ => Ok(()),
     }
-}
-
-fn numbered(stem: &str, number: u32, compress: bool) -> String {
-    format!("{stem}.{}.{number:04}.{}", clock::stamp(), extension(compress))
 }
 
 fn extension(compress: bool) -> &'static str {

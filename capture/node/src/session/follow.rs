@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 const STALLED: Duration = Duration::from_secs(2);
 /// How long a capture that is over waits for names, which are asked for of one pod after the other.
 const NAMED: Duration = Duration::from_secs(1);
-/// How long it waits for what the network looks like: longer than a [`Watch`] takes for it.
-const LAST: Duration = Duration::from_secs(30);
+/// How long it waits for what the network looks like: longer than one part of it may take.
+const LAST: Duration = Duration::from_secs(12);
 
 /// The process beside this one.
 #[derive(Debug)]

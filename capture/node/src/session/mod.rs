@@ -9,8 +9,9 @@ mod wire;
 
 pub use plan::{End, Limits, Observer, Plan, Status, Summary};
 
+use crate::links::Link;
 use crate::place::Place;
-use crate::record::{self, Recorder, Room};
+use crate::record::{self, Destination, Recorder, Room};
 use crate::resolve::Resolved;
 use crate::signals::Signals;
 use crate::tap::{BLOCK_TIMEOUT, Reading, Tap};
@@ -40,6 +41,8 @@ pub fn capture(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> R
 }
 
 fn capture_all(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> Result<Summary, CaptureError> {
+    // While nobody has opened a pipe for reading, signals end the program.
+    let pipe = plan.output.destination.wait_for_reader()?;
     let signals = Signals::hold()?;
     let room = Room::of(&plan.output.destination, plan.limits.min_free)?;
     room.as_ref().map_or(Ok(()), Room::check)?;
@@ -57,6 +60,10 @@ fn capture_all(targets: Resolved, plan: &Plan, observer: &mut dyn Observer) -> R
     if plan.drop_privileges {
         crate::privilege::drop_all(&plan.output.destination, observer);
     }
+    if pipe.is_some() || plan.output.destination == Destination::Stdout {
+        signals.insist().map_err(CaptureError::Thread)?;
+    }
+    drop(pipe);
     let mut session = Session::new(recorder, plan, room, signals);
     session.taps = taps.into_iter().map(Some).collect();
     session.follower = follower;
@@ -122,7 +129,9 @@ impl<'a> Session<'a> {
     /// Begins to read interfaces that came.
     fn join(&mut self, joined: Joined, sockets: Vec<OwnedFd>, observer: &mut dyn Observer) -> Result<(), CaptureError> {
         let mut names = Vec::new();
-        for opened in open::of_sockets(&joined, sockets, self.plan, self.live().count()) {
+        let known: Vec<Link> =
+            self.live().filter(|tap| tap.place == joined.place.netns).map(|tap| tap.link.clone()).collect();
+        for opened in open::of_sockets(&joined, sockets, self.plan, &known.iter().collect::<Vec<_>>()) {
             match opened {
                 Ok((tap, interface)) => {
                     names.extend(interface.name.clone());
@@ -145,7 +154,10 @@ impl<'a> Session<'a> {
             Some((News::Joined(joined), sockets)) => self.join(*joined, sockets, observer)?,
             Some((News::Context(notes), _)) => self.recorder.add(None, Vec::new(), notes)?,
             Some((News::Names(names), _)) => self.recorder.add(None, names, Vec::new())?,
-            Some((News::Left(place), _)) => self.leave(place),
+            Some((News::Left(name, place), _)) => {
+                observer.warn(&format!("{name} is gone"));
+                self.leave(place);
+            }
             Some((News::Failed(why), _)) => observer.warn(&why),
             None => {
                 self.follower = None;
@@ -185,7 +197,7 @@ impl<'a> Session<'a> {
     fn wait(&self) -> Result<Wake, CaptureError> {
         let mut fds = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        let closing = matches!(self.plan.output.destination, record::Destination::Stdout);
+        let closing = matches!(self.plan.output.destination, Destination::Stdout);
         // No events asked for: what is told all the same is that the reader is gone.
         fds.push(PollFd::new(if closing { stdout.as_fd() } else { self.signals.fd() }, PollFlags::empty()));
         let stdin_fd: BorrowedFd<'_> = if self.plan.limits.stdin { stdin.as_fd() } else { self.signals.fd() };
@@ -253,15 +265,18 @@ impl<'a> Session<'a> {
         });
         if reading == Reading::Gone && tap.gone.is_none() {
             tap.gone = Some(Instant::now());
+            // It may come up again under another name, and is joined then: what it held is all that it has to say.
+            let _ = tap.close();
             let place = tap.place;
             self.lost(place);
         }
         failed.map_or(Ok(reading), Err)
     }
 
-    /// A namespace that is held open keeps its loopback interface when its pod is deleted: it goes with the others.
+    /// A namespace that is held open keeps its loopback interface when it is deleted: where nobody looks for that, it
+    /// goes with the others.
     fn lost(&mut self, place: u64) {
-        if self.live().filter(|tap| tap.place == place).all(|tap| tap.link.is_loopback()) {
+        if self.follower.is_none() && self.live().filter(|tap| tap.place == place).all(|tap| tap.link.is_loopback()) {
             self.leave(place);
         }
     }

@@ -1,7 +1,7 @@
 //! Interfaces opened, and what the file says of them.
 
 use super::plan::Plan;
-use super::watch::{Joined, Open};
+use super::watch::{Joined, Open, numbered};
 use crate::given::KINDS;
 use crate::host::{host_name, kernel};
 use crate::links::Link;
@@ -30,22 +30,25 @@ fn of_place(place: &Place, links: &[Link], plan: &Plan, several: bool) -> Result
     Ok(taps.into_iter().map(|tap| described(tap, &note, plan, several)).collect())
 }
 
-/// Opens interfaces of another process's sockets. `open` counts the interfaces that are open already.
+/// Opens interfaces of another process's sockets, but for those among the `open` ones, which have another name now.
 pub(super) fn of_sockets(
     joined: &Joined,
     sockets: Vec<OwnedFd>,
     plan: &Plan,
-    open: usize,
+    open: &[&Link],
 ) -> Vec<Result<Opened, CaptureError>> {
     let Joined { place, links, several, .. } = joined;
     let mut sockets = sockets.into_iter();
     let open = |link: &Link| {
         let own = sockets.by_ref().take(KINDS.len()).collect();
-        let ring = ring(link, place.node, open + links.len(), plan);
-        let tap = Tap::of_sockets(own, link, place.netns, &plan.wanted, ring)?;
-        Ok(described(tap, place, plan, *several))
+        if open.iter().any(|open| open.index == link.index) {
+            return None;
+        }
+        let ring = ring(link, place.node, open.len() + links.len(), plan);
+        let tap = Tap::of_sockets(own, link, place.netns, &plan.wanted, ring);
+        Some(tap.map(|tap| described(tap, place, plan, *several)))
     };
-    links.iter().map(open).collect()
+    links.iter().filter_map(open).collect()
 }
 
 /// Bytes of an interface's ring. On a node one budget is shared by all interfaces.
@@ -89,7 +92,7 @@ pub(super) fn all(places: &[Place], plan: &Plan) -> Result<(Vec<Opened>, Open), 
     for place in places {
         let links = place.choose(&plan.interfaces)?;
         opened.extend(of_place(place, &links, plan, places.len() > 1)?);
-        open.push(links.iter().map(|link| link.index).collect());
+        open.push(numbered(&links));
     }
     if opened.is_empty() { Err(CaptureError::NothingUp) } else { Ok((opened, open)) }
 }

@@ -14,7 +14,7 @@ use kcap_file::NameRecord;
 use kcap_file::note::{Note, PlaceNote, When};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -34,8 +34,8 @@ pub(super) enum News {
     Context(Vec<Note>),
     /// Names of addresses: of all pods of the node, which takes longer than a capture may wait.
     Names(Vec<NameRecord>),
-    /// The place with that network namespace is gone.
-    Left(u64),
+    /// The place of that name, with that network namespace, is gone.
+    Left(String, u64),
     /// Something could not be followed.
     Failed(String),
 }
@@ -53,8 +53,8 @@ pub(super) struct Joined {
     pub(super) several: bool,
 }
 
-/// Interfaces that are open, by place, as the process that captures tells when it has begun.
-pub(super) type Open = Vec<BTreeSet<u32>>;
+/// Interfaces that are open, number and name, by place, as the process that captures tells when it has begun.
+pub(super) type Open = Vec<BTreeMap<u32, String>>;
 
 /// News and the sockets that come with it.
 type Found = (News, Vec<OwnedFd>);
@@ -63,7 +63,7 @@ type Found = (News, Vec<OwnedFd>);
 #[derive(Debug)]
 struct Watched {
     place: Place,
-    open: BTreeSet<u32>,
+    open: BTreeMap<u32, String>,
 }
 
 /// What is looked at.
@@ -146,6 +146,7 @@ impl<'a> Watch<'a> {
     fn look(&mut self) -> Vec<Found> {
         let mut found = self.gathered(false);
         found.extend(self.pods());
+        found.extend(self.left(|place| !place.is_there()));
         if self.plan.interfaces.is_empty() {
             for index in 0..self.places.len() {
                 let new = self.new_links(index);
@@ -168,10 +169,7 @@ impl<'a> Watch<'a> {
         let known: Vec<&str> = self.places.iter().filter_map(|watched| watched.place.sandbox()).collect();
         // A runtime that does not answer now may later.
         let Ok((ready, came)) = follow.look(&known) else { return Vec::new() };
-        let left = |watched: &Watched| watched.place.sandbox().is_some_and(|sandbox| !ready.contains(sandbox));
-        let gone: Vec<u64> = self.places.iter().filter(|w| left(w)).map(|w| w.place.netns.inode()).collect();
-        self.places.retain(|watched| !left(watched));
-        let mut found: Vec<Found> = gone.into_iter().map(|inode| (News::Left(inode), Vec::new())).collect();
+        let mut found = self.left(|place| place.sandbox().is_some_and(|sandbox| !ready.contains(sandbox)));
         for place in came {
             let joined = self.join(&place);
             found.extend(joined.unwrap_or_else(|error| self.failure(&error)));
@@ -179,11 +177,17 @@ impl<'a> Watch<'a> {
         found
     }
 
+    /// Places that are gone.
+    fn left(&mut self, is_gone: impl Fn(&Place) -> bool) -> Vec<Found> {
+        let gone = self.places.extract_if(.., |watched| is_gone(&watched.place));
+        gone.map(|Watched { place, .. }| (News::Left(place.name, place.netns.inode()), Vec::new())).collect()
+    }
+
     fn join(&mut self, place: &Place) -> Result<Vec<Found>, CaptureError> {
         let links = place.choose(&self.plan.interfaces)?;
         self.has_room(links.len())?;
         let mut found = joined(place, &links, true, self.several)?;
-        self.places.push(Watched { place: place.clone(), open: links.iter().map(|link| link.index).collect() });
+        self.places.push(Watched { place: place.clone(), open: numbered(&links) });
         found.extend(self.gather(std::slice::from_ref(place)));
         Ok(found)
     }
@@ -192,9 +196,10 @@ impl<'a> Watch<'a> {
     fn new_links(&mut self, index: usize) -> Result<Vec<Found>, CaptureError> {
         let Some(watched) = self.places.get_mut(index) else { return Ok(Vec::new()) };
         let all = watched.place.netns.run(links)??;
-        watched.open.retain(|open| all.iter().any(|link| link.index == *open));
-        let new: Vec<_> = all.into_iter().filter(|link| link.up && !watched.open.contains(&link.index)).collect();
-        watched.open.extend(new.iter().map(|link| link.index));
+        // One that was renamed while it was down is captured no more.
+        watched.open.retain(|open, name| all.iter().any(|link| link.index == *open && link.name == *name));
+        let new: Vec<_> = all.into_iter().filter(|link| link.up && !watched.open.contains_key(&link.index)).collect();
+        watched.open.extend(numbered(&new));
         let place = watched.place.clone();
         self.has_room(0)?;
         joined(&place, &new, false, self.several)
@@ -209,6 +214,11 @@ impl<'a> Watch<'a> {
             Ok(())
         }
     }
+}
+
+/// Links by number.
+pub(super) fn numbered(links: &[Link]) -> BTreeMap<u32, String> {
+    links.iter().map(|link| (link.index, link.name.clone())).collect()
 }
 
 /// The news that links of a place came, with sockets made in its namespace.
