@@ -73,16 +73,7 @@ impl Finding {
 impl World<'_> {
     /// Display filter of what a host sends and gets, under the addresses that its connections had before and behind NAT.
     pub(crate) fn host_filter(&self, host: Addr) -> String {
-        let connections = self.facts.servers.kept.connections().iter();
-        let translated = connections.filter(|connection| connection.stages.len() > 1);
-        let ends = translated.flat_map(|connection| {
-            let stages = connection.stages.iter();
-            let is_orig = connection.front().orig.addr == host;
-            let is_resp = connection.back().resp.addr == host;
-            stages.flat_map(move |s| [is_orig.then_some(s.orig.addr), is_resp.then_some(s.resp.addr)])
-        });
-        let names: BTreeSet<Addr> = ends.flatten().chain([host]).collect();
-        any_of(&names)
+        any_of(&self.facts.servers.kept.aliases(host).chain([host]).collect())
     }
 }
 

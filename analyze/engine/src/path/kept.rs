@@ -2,12 +2,12 @@
 
 use super::connection::Connection;
 use super::join;
-use crate::Conntrack;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
+use crate::{Addr, Conntrack};
 use foldhash::fast::RandomState;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What is left of connections, as single units saw them, bounded.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Kept {
     joined: OnceCell<Vec<Connection>>,
     /// Connections by the addresses that they were sent to.
     by_resp: OnceCell<HashMap<Endpoint, Vec<u32>, RandomState>>,
+    /// Addresses that hosts have before and behind NAT, by their own.
+    aliases: OnceCell<HashMap<Addr, BTreeSet<Addr>, RandomState>>,
     /// What the kernel said about translations.
     pub(crate) conntrack: Conntrack,
     /// Up to when units listened, where they say so.
@@ -47,6 +49,7 @@ impl Kept {
             cap,
             joined: OnceCell::new(),
             by_resp: OnceCell::new(),
+            aliases: OnceCell::new(),
             conntrack: Conntrack::default(),
             until_ns: BTreeMap::new(),
             left_out: 0,
@@ -110,6 +113,20 @@ impl Kept {
             all
         });
         by_resp.get(&resp).into_iter().flatten().map(|at| &connections[*at as usize])
+    }
+
+    /// Other addresses of a host: those that translated connections of its have before and behind NAT.
+    pub(crate) fn aliases(&self, host: Addr) -> impl Iterator<Item = Addr> {
+        let aliases = self.aliases.get_or_init(|| {
+            let mut all: HashMap<Addr, BTreeSet<Addr>, RandomState> = HashMap::default();
+            for connection in self.connections().iter().filter(|connection| connection.stages.len() > 1) {
+                let (orig, resp) = (connection.front().orig.addr, connection.back().resp.addr);
+                all.entry(orig).or_default().extend(connection.stages.iter().map(|stage| stage.orig.addr));
+                all.entry(resp).or_default().extend(connection.stages.iter().map(|stage| stage.resp.addr));
+            }
+            all
+        });
+        aliases.get(&host).into_iter().flatten().copied()
     }
 
     /// What the listing says of a connection, where that is a translation.
