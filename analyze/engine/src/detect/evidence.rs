@@ -73,13 +73,17 @@ impl Finding {
 impl World<'_> {
     /// Display filter of what a host sends and gets, under the addresses that its connections had before and behind NAT.
     pub(crate) fn host_filter(&self, host: Addr) -> String {
-        any_of(&self.facts.servers.kept.aliases(host).chain([host]).collect())
+        self.facts.servers.kept.aliases(host).map_or_else(|| address_is(host), any_of)
     }
+}
+
+fn address_is(addr: Addr) -> String {
+    format!("{}.addr == {addr}", addr.family())
 }
 
 /// Display filter of what has one of these addresses.
 pub(crate) fn any_of(addrs: &BTreeSet<Addr>) -> String {
-    let terms: Vec<String> = addrs.iter().map(|addr| format!("{}.addr == {addr}", addr.family())).collect();
+    let terms: Vec<String> = addrs.iter().copied().map(address_is).collect();
     if terms.len() == 1 { terms.concat() } else { format!("({})", terms.join(" || ")) }
 }
 

@@ -12,6 +12,7 @@ use crate::track::event::{Flow, Side};
 use crate::track::tcp::side::{Losses, View};
 use crate::track::tcp::sum::Sum;
 use smallvec::SmallVec;
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -183,9 +184,9 @@ pub(crate) fn connections<'a>(world: &World<'a>) -> impl Iterator<Item = (Endpoi
 
 /// Whether there is a finding of one of these codes about an address.
 pub(crate) fn has_finding(world: &World<'_>, codes: &[&str], address: Addr) -> bool {
+    let address = LazyCell::new(|| address.to_string());
     world.found(codes).any(|finding| {
-        let address = address.to_string();
-        let mut rest = finding.subjects.iter().filter_map(|subject| subject.address.strip_prefix(&address));
+        let mut rest = finding.subjects.iter().filter_map(|subject| subject.address.strip_prefix(address.as_str()));
         rest.any(|rest| rest.is_empty() || rest.starts_with(':'))
     })
 }

@@ -115,8 +115,8 @@ impl Kept {
         by_resp.get(&resp).into_iter().flatten().map(|at| &connections[*at as usize])
     }
 
-    /// Other addresses of a host: those that translated connections of its have before and behind NAT.
-    pub(crate) fn aliases(&self, host: Addr) -> impl Iterator<Item = Addr> {
+    /// All addresses of a host whose connections are translated: those that they have before and behind NAT.
+    pub(crate) fn aliases(&self, host: Addr) -> Option<&BTreeSet<Addr>> {
         let aliases = self.aliases.get_or_init(|| {
             let mut all: HashMap<Addr, BTreeSet<Addr>, RandomState> = HashMap::default();
             for connection in self.connections().iter().filter(|connection| connection.stages.len() > 1) {
@@ -126,7 +126,7 @@ impl Kept {
             }
             all
         });
-        aliases.get(&host).into_iter().flatten().copied()
+        aliases.get(&host)
     }
 
     /// What the listing says of a connection, where that is a translation.
