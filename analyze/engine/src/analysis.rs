@@ -5,7 +5,7 @@ use crate::Options;
 use crate::collect::{Collector, Late, Names};
 use crate::context::{Told, Vantage, note_missing_end};
 use crate::detect::capture_drops::reported_drops;
-use crate::detect::world::{Facts, World};
+use crate::detect::world::{Facts, Found, World};
 use crate::detect::{DETECTORS, MAX_FINDINGS};
 use crate::finding::{CaptureSummary, Finding, Report, TableSummary};
 use crate::ingest::Ingest;
@@ -146,7 +146,7 @@ fn world<'a>(
         tunnels: finished.ingest.tunnels.list(),
         tunnel_uses: finished.ingest.tunnels.uses(),
         restricted,
-        findings,
+        findings: Found::of(findings),
     }
 }
 

@@ -102,10 +102,8 @@ impl Heard {
 /// Whether the missing route to the address is a finding already.
 fn no_route_known(service: &Service, world: &World<'_>) -> bool {
     let mut addresses = std::iter::once(&service.server).chain(&service.behind).map(|server| server.addr.to_string());
-    let known = |address: &str| {
-        let about = |finding: &&Finding| finding.code == "NET004";
-        world.findings.iter().filter(about).any(|finding| finding.subjects.iter().any(|s| s.address == address))
-    };
+    let known =
+        |address: &str| world.found(&["NET004"]).any(|finding| finding.subjects.iter().any(|s| s.address == address));
     addresses.any(|address| known(&address))
 }
 

@@ -7,6 +7,7 @@ use crate::finding::{Evidence, Finding, Role, RuledOut, Subject, plural};
 use crate::time::rfc3339;
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 /// Frames cited of one file.
 const FRAMES: usize = 8;
@@ -73,18 +74,35 @@ impl Finding {
 impl World<'_> {
     /// Display filter of what a host sends and gets, under the addresses that its connections had before and behind NAT.
     pub(crate) fn host_filter(&self, host: Addr) -> String {
-        self.facts.servers.kept.aliases(host).map_or_else(|| address_is(host), any_of)
+        let mut filter = String::new();
+        self.add_host_filter(&mut filter, host);
+        filter
+    }
+
+    /// Adds that filter to another.
+    pub(crate) fn add_host_filter(&self, filter: &mut String, host: Addr) {
+        match self.facts.servers.kept.aliases(host) {
+            Some(aliases) => filter.push_str(&any_of(aliases)),
+            None => add_address(filter, host),
+        }
     }
 }
 
-fn address_is(addr: Addr) -> String {
-    format!("{}.addr == {addr}", addr.family())
+fn add_address(filter: &mut String, addr: Addr) {
+    // Writing to a string does not fail.
+    let _ = write!(filter, "{}.addr == {addr}", addr.family());
 }
 
 /// Display filter of what has one of these addresses.
 pub(crate) fn any_of(addrs: &BTreeSet<Addr>) -> String {
-    let terms: Vec<String> = addrs.iter().copied().map(address_is).collect();
-    if terms.len() == 1 { terms.concat() } else { format!("({})", terms.join(" || ")) }
+    let mut filter = String::with_capacity(24 * addrs.len());
+    for addr in addrs {
+        if !filter.is_empty() {
+            filter.push_str(" || ");
+        }
+        add_address(&mut filter, *addr);
+    }
+    if addrs.len() == 1 { filter } else { format!("({filter})") }
 }
 
 /// Display filter of what passes between anybody and a server, under all of its addresses: before DNAT and after.

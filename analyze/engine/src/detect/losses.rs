@@ -118,6 +118,8 @@ fn direction(flows: &[&Flow], side: fn(&Flow) -> &Side, (from, to): (Endpoint, E
 
 /// Pairs shown of a group.
 const SHOWN: usize = 4;
+/// What the filter of a pair mostly takes.
+const FILTER_BYTES: usize = 96;
 
 impl Group<'_> {
     /// A sum over all directions.
@@ -161,14 +163,19 @@ impl Group<'_> {
 
     /// Display filter of the worst pairs.
     pub(crate) fn filter(pairs: &[((Addr, Addr), u64)], world: &World<'_>) -> String {
-        let one = |((a, b), _): &((Addr, Addr), u64)| {
-            let (a, b) = (a.min(b), a.max(b));
-            format!("({} && {} && tcp)", world.host_filter(*a), world.host_filter(*b))
-        };
-        let mut filters: Vec<String> = pairs.iter().take(SHOWN).map(one).collect();
-        filters.sort();
-        filters.dedup();
-        filters.join(" || ")
+        let mut shown: SmallVec<[(Addr, Addr); SHOWN]> =
+            pairs.iter().take(SHOWN).map(|((a, b), _)| (*a.min(b), *a.max(b))).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        let mut filter = String::with_capacity(FILTER_BYTES * shown.len());
+        for (a, b) in shown {
+            filter.push_str(if filter.is_empty() { "(" } else { " || (" });
+            world.add_host_filter(&mut filter, a);
+            filter.push_str(" && ");
+            world.add_host_filter(&mut filter, b);
+            filter.push_str(" && tcp)");
+        }
+        filter
     }
 }
 

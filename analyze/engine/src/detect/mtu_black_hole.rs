@@ -41,9 +41,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// Whether lost fragments of the tunnel are a finding already.
 fn lacks_fragments(group: &Group<'_>, world: &World<'_>) -> bool {
-    let is = |finding: &&Finding| finding.code == "MTU004" && finding.severity > Severity::Info;
     let names = |finding: &Finding, end: &Addr| finding.subjects.iter().any(|s| s.address == end.to_string());
-    let mut lost = world.findings.iter().filter(is);
+    let mut lost = world.found(&["MTU004"]).filter(|finding| finding.severity > Severity::Info);
     lost.any(|finding| group.tunnels.iter().any(|(_, a, b)| names(finding, a) && names(finding, b)))
 }
 

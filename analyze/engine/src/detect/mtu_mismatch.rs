@@ -47,7 +47,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// Whether a black hole between the two is a finding already.
 fn is_known(path: &Path, world: &World<'_>) -> bool {
     let ends = [path.from.to_string(), path.to.to_string()];
-    let mut worse = world.findings.iter().filter(|finding| matches!(finding.code, "MTU001" | "MTU003"));
+    let mut worse = world.found(&["MTU001", "MTU003"]);
     worse.any(|finding| ends.iter().all(|end| finding.subjects.iter().any(|s| s.address.starts_with(end.as_str()))))
 }
 

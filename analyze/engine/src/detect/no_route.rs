@@ -109,7 +109,7 @@ fn fronts(signs: &BTreeMap<Addr, Signs<'_>>, world: &World<'_>) -> BTreeMap<Addr
 
 /// Whether the address is known for an endpoint that is gone.
 fn is_stale(target: Addr, world: &World<'_>) -> bool {
-    let stale = world.findings.iter().filter(|finding| finding.code == "SVC002");
+    let stale = world.found(&["SVC002"]);
     let mut subjects = stale.flat_map(|finding| &finding.subjects).filter(|subject| subject.role == Role::Endpoint);
     subjects.any(|subject| subject.address.parse().is_ok_and(|socket: SocketAddr| Addr::from(socket.ip()) == target))
 }

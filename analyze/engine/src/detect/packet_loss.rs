@@ -67,14 +67,14 @@ fn is_repair(group: &Group<'_>, lost: u64, longest_ns: i64) -> bool {
 
 /// Whether chance explains it, and not something that is another finding's matter.
 fn is_loss(lossy: &Lossy, world: &World<'_>) -> bool {
-    let sizes_matter = lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
     // A server whose queue is full drops the first data together with the end of the handshake.
     let is_first = lossy.losses.near.sum.first == lossy.losses.near.sum.lost();
     let full = |finding: &Finding| {
         finding.names(&lossy.to) && (finding.severity > Severity::Info || is_first && is_often(finding))
     };
-    let ignored = lossy.ignored || world.found(&["SVC006"]).any(full);
-    !ignored && !sizes_matter && !lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
+    let ignored = lossy.ignored || lossy.tunnels.iter().any(|tunnel| world.is_broken(*tunnel));
+    let sizes_matter = || lossy.losses.near.sum.short == 0 && has_size_finding(lossy, world);
+    !ignored && !world.found(&["SVC006"]).any(full) && !sizes_matter()
 }
 
 /// Whether a server leaves so many attempts waiting that chance on the way does not explain it.

@@ -55,9 +55,13 @@ impl TurnService {
 
     /// Whether a finding of this code, so far, is about it.
     pub(crate) fn is_subject(&self, code: &str, world: &World<'_>) -> bool {
+        let codes = [code];
+        let mut found = world.found(&codes).peekable();
+        if found.peek().is_none() {
+            return false;
+        }
         let names: Vec<String> = self.endpoints().flat_map(|at| [at.to_string(), at.addr.to_string()]).collect();
-        let about = |finding: &Finding| finding.subjects.iter().any(|who| names.contains(&who.address));
-        world.findings.iter().any(|finding| finding.code == code && about(finding))
+        found.any(|finding| finding.subjects.iter().any(|who| names.contains(&who.address)))
     }
 }
 

@@ -208,7 +208,25 @@ pub(crate) struct World<'a> {
     /// Whether the user restricted what is analysed.
     pub(crate) restricted: bool,
     /// Findings so far, of detectors that take precedence.
-    pub(crate) findings: &'a [Finding],
+    pub(crate) findings: Found<'a>,
+}
+
+/// Findings, those of a kind one after the other.
+pub(crate) struct Found<'a>(Vec<&'a [Finding]>);
+
+impl<'a> Found<'a> {
+    pub(crate) fn of(findings: &'a [Finding]) -> Self {
+        Self(findings.chunk_by(|a, b| a.code == b.code).collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a Finding> {
+        self.0.iter().copied().flatten()
+    }
+
+    fn of_kinds(&self, codes: &[&str]) -> impl Iterator<Item = &'a Finding> {
+        let kinds = self.0.iter().filter(|kind| kind.first().is_some_and(|finding| codes.contains(&finding.code)));
+        kinds.copied().flatten()
+    }
 }
 
 /// Frames of which some would have passed the other way, if the capture had that.
@@ -280,7 +298,7 @@ impl World<'_> {
 
     /// Findings of these kinds so far: mostly none.
     pub(crate) fn found(&self, codes: &[&str]) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| codes.contains(&finding.code))
+        self.findings.of_kinds(codes)
     }
 
     /// Whether a finding of one of these kinds is about an address already.
