@@ -98,9 +98,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) ties: Ties,
     pub(crate) lookups: Lookups,
     pub(crate) story: Option<Story>,
-    /// DNS transactions of a chunk as its shards told them, and their order in time.
-    told: Vec<Vec<Transaction>>,
-    order: Vec<(i64, FrameId, u32, u32)>,
+    /// DNS transactions of a chunk, in the order of time.
+    order: Vec<(i64, FrameId, u32)>,
 }
 
 /// Where the rows of each table go.
@@ -165,7 +164,6 @@ impl<'a> Collector<'a> {
             ties: Ties::default(),
             lookups: Lookups::new(lookups),
             story,
-            told: Vec::new(),
             order: Vec::new(),
         }
     }
@@ -207,10 +205,6 @@ impl<'a> Collector<'a> {
             Event::Tcp(event) => outputs.tcp_events.push(|| rows::tcp_event(&event, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
             Event::Quic(quic) => outputs.turns.push(|| rows::turn(&quic.turn, names), self.sink),
-            Event::Dns(told) => {
-                self.told.push(told);
-                Ok(())
-            }
             Event::Turn(_) | Event::ArpUnanswered(_) | Event::AddressConflict(_) | Event::Speakers { .. } => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
@@ -237,25 +231,20 @@ impl<'a> Collector<'a> {
             Event::Turn(turn) => self.turn(&turn).map(|()| Some(turn)),
             event => self.event(event).map(|()| None),
         })?;
-        let mut told = std::mem::take(&mut self.told);
         self.order.clear();
-        for (batch, told) in told.iter().enumerate() {
-            let place = |(at, told): (usize, &Transaction)| (told.first_ns, told.first, batch as u32, at as u32);
-            self.order.extend(told.iter().enumerate().map(place));
-        }
-        self.order.sort();
+        let place = |(at, told): (usize, &Transaction)| (told.first_ns, told.first, at as u32);
+        self.order.extend(events.transactions.iter().enumerate().map(place));
+        self.order.sort_unstable();
         let mut count = 0;
         for at in 0..self.order.len() {
-            let (.., batch, place) = self.order[at];
-            let told = &mut told[batch as usize][place as usize];
+            let told = &mut events.transactions[self.order[at].2 as usize];
             if self.ties.admit(told) {
                 count += 1;
                 self.dns(told)?;
             }
         }
         self.totals.dns(count);
-        told.clear();
-        self.told = told;
+        events.transactions.clear();
         Ok(())
     }
 

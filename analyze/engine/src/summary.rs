@@ -48,7 +48,6 @@ impl Totals {
                 }
             }
             Event::Turn(_)
-            | Event::Dns(_)
             | Event::Tcp(_)
             | Event::ArpUnanswered(_)
             | Event::AddressConflict(_)

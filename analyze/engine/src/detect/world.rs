@@ -142,7 +142,6 @@ impl Facts {
             Event::Echo(echo) => self.overlay.echo(echo),
             Event::Quic(quic) => self.flows.quic(quic),
             Event::Turn(_)
-            | Event::Dns(_)
             | Event::Tcp(_)
             | Event::IcmpError(_)
             | Event::Flagged(_)

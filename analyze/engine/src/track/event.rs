@@ -6,7 +6,6 @@ pub(crate) use flow::Odd;
 pub use flow::{ConnState, Flow, LegSeen, Rejection, Reset, Side, Stall};
 
 use super::compat::Flagged;
-use super::dns::Transaction;
 use super::endpoint::Endpoint;
 use super::few::Few;
 pub use super::frame::FrameId;
@@ -47,8 +46,6 @@ pub enum Event {
     },
     /// Several link addresses claim one address.
     AddressConflict(Box<AddressConflict>),
-    /// DNS questions that were answered or given up.
-    Dns(Vec<Transaction>),
     /// A segment to count in its second.
     Tally {
         /// Seconds since the epoch.

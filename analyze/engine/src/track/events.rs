@@ -1,14 +1,17 @@
 //! Events on their way to the collector.
 
+use super::dns::Transaction;
 use super::event::Event;
 use super::turn::Turn;
 use std::ops::{Deref, DerefMut};
 
-/// Events and the index of the packet that made them, for merging shards in frame order. Turns come by the thousand and
-/// are looked at once, so their places are used again.
+/// Events and the index of the packet that made them, for merging shards in frame order. Turns and DNS transactions come
+/// by the thousand and are looked at once, so their places are used again.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     list: Vec<(u32, Event)>,
+    /// DNS questions that were answered or given up.
+    pub(crate) transactions: Vec<Transaction>,
     #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
     spare: Vec<Box<Turn>>,
 }
@@ -29,6 +32,18 @@ impl Events {
         self.list.push((at, Event::Turn(place)));
     }
 
+    /// Takes all events of `others`, after its own.
+    pub(crate) fn append(&mut self, others: &mut Self) {
+        self.list.append(&mut others.list);
+        self.transactions.append(&mut others.transactions);
+    }
+
+    /// Forgets all events and keeps their memory.
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+        self.transactions.clear();
+    }
+
     /// Takes half of the places that others have to be used again.
     pub(crate) fn share(&mut self, others: &mut Self) {
         let half = others.spare.len() / 2;
@@ -37,7 +52,7 @@ impl Events {
         }
     }
 
-    /// Hands on all events, in order; the places of turns that come back are used again.
+    /// Hands on all events but the transactions, in order; the places of turns that come back are used again.
     ///
     /// # Errors
     /// The first of the taker, who gets no more events then.

@@ -7,7 +7,7 @@ use super::open::{Asks, Fits, Open};
 use super::stream::Streams;
 use super::transaction::{Transaction, Transport};
 use crate::packet::{Kind, Packet};
-use crate::track::event::{Event, Rejection};
+use crate::track::event::Rejection;
 use crate::track::events::Events;
 use crate::track::flows::Source;
 use crate::track::icmp::read;
@@ -42,16 +42,14 @@ pub(crate) struct Dns {
     recent_at: usize,
     zones: Zones,
     streams: Streams,
-    /// What is over, to be told.
-    told: Vec<Vec<Transaction>>,
+    /// What was given up early, to be told.
+    given_up: Vec<Transaction>,
     cap: usize,
     /// Transactions given up early because of the cap.
     pub(crate) evicted: u64,
 }
 
 const RECENT: usize = 32;
-/// Transactions that are told together.
-const TOLD_AT_ONCE: usize = 64;
 /// Bytes of an open transaction with its answer.
 const OPEN_BYTES: u64 = 1200;
 /// Answered transactions stay as long for copies and duplicates; others then begin to wait.
@@ -81,7 +79,7 @@ impl Dns {
             recent_at: 0,
             zones: Zones::default(),
             streams: Streams::default(),
-            told: Vec::new(),
+            given_up: Vec::new(),
             cap: usize::try_from(cap).unwrap_or(usize::MAX).max(64),
             evicted: 0,
         }
@@ -232,6 +230,8 @@ impl Dns {
 
     /// Closes what is over at `now_ns`.
     pub(crate) fn sweep(&mut self, now_ns: i64, events: &mut Events) {
+        let told = &mut events.transactions;
+        told.append(&mut self.given_up);
         while let Some(&(slot, since)) = self.young.front() {
             if now_ns.saturating_sub(since) < YOUNG_NS {
                 break;
@@ -241,19 +241,13 @@ impl Dns {
             if open.waits() || now_ns.saturating_sub(open.last_ns) < YOUNG_NS {
                 self.waiting.push_back((slot, now_ns));
             } else {
-                self.close(slot, None, false);
+                self.close(slot, None, false, told);
             }
         }
-        self.sweep_waiting(now_ns);
-        self.tell(events);
+        self.sweep_waiting(now_ns, told);
     }
 
-    /// Tells what is over.
-    fn tell(&mut self, events: &mut Events) {
-        events.extend(self.told.drain(..).map(|batch| (u32::MAX, Event::Dns(batch))));
-    }
-
-    fn sweep_waiting(&mut self, now_ns: i64) {
+    fn sweep_waiting(&mut self, now_ns: i64, told: &mut Vec<Transaction>) {
         while let Some(&(slot, since)) = self.waiting.front() {
             if now_ns.saturating_sub(since) < WAIT_NS {
                 break;
@@ -263,33 +257,37 @@ impl Dns {
             if open.waits() && now_ns.saturating_sub(open.last_ns) < WAIT_NS {
                 self.waiting.push_back((slot, now_ns));
             } else {
-                self.close(slot, None, false);
+                self.close(slot, None, false, told);
             }
         }
     }
 
     /// Makes room: what is answered has nothing to lose but a duplicate; else the oldest leaves.
     fn evict(&mut self) {
+        let mut told = std::mem::take(&mut self.given_up);
         for _ in 0..self.cap.div_ceil(8) {
-            let Some((slot, _)) = self.young.pop_front().or_else(|| self.waiting.pop_front()) else { return };
+            let Some((slot, _)) = self.young.pop_front().or_else(|| self.waiting.pop_front()) else { break };
             let waits = self.slots.get(slot as usize).and_then(Option::as_ref).is_some_and(Open::waits);
             self.evicted += u64::from(waits);
-            self.close(slot, None, waits);
+            self.close(slot, None, waits, &mut told);
         }
+        self.given_up = told;
     }
 
     /// Closes everything; `last_ns` is when the capture ended.
     pub(crate) fn drain(&mut self, last_ns: i64, events: &mut Events) {
         let mut all: Vec<u32> = self.young.drain(..).chain(self.waiting.drain(..)).map(|(slot, _)| slot).collect();
         all.sort_by_key(|slot| self.slots.get(*slot as usize).and_then(Option::as_ref).map(|open| open.told.first));
+        let told = &mut events.transactions;
+        told.append(&mut self.given_up);
+        told.reserve_exact(all.len());
         for slot in all {
-            self.close(slot, Some(last_ns), false);
+            self.close(slot, Some(last_ns), false, told);
         }
-        self.tell(events);
         self.streams = Streams::default();
     }
 
-    fn close(&mut self, slot: u32, end_ns: Option<i64>, evicted: bool) {
+    fn close(&mut self, slot: u32, end_ns: Option<i64>, evicted: bool, told: &mut Vec<Transaction>) {
         let Some(place) = self.slots.get_mut(slot as usize) else { return };
         let Some(open) = place else { return };
         let id = open.told.id;
@@ -301,14 +299,7 @@ impl Dns {
         }
         open.settle(end_ns, evicted);
         self.free.push(slot);
-        if self.told.last().is_none_or(|batch| batch.len() == TOLD_AT_ONCE) {
-            self.told.push(Vec::with_capacity(TOLD_AT_ONCE));
-        }
-        if let Some(batch) = self.told.last_mut()
-            && let Some(open) = place.take()
-        {
-            batch.push(open.told);
-        }
+        told.extend(place.take().map(|open| open.told));
     }
 }
 

@@ -59,6 +59,7 @@ impl pipeline::Collect for Facts {
     }
 
     fn part(&mut self, events: &mut Events) -> Result<(), Self::Error> {
+        self.dns.append(&mut events.transactions);
         for (_, event) in events.drain(..) {
             match event {
                 Event::Flow(flow) => self.flows.push(*flow),
@@ -67,7 +68,6 @@ impl pipeline::Collect for Facts {
                 Event::Turn(turn) => self.turns.push(*turn),
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
                 Event::AddressConflict(conflict) => self.conflicts.push(*conflict),
-                Event::Dns(told) => self.dns.extend(told),
                 Event::Quic(quic) => self.turns.push(quic.turn),
                 Event::Speakers { .. } | Event::Flagged(_) => {}
                 Event::Tcp(event) => self.resends.push(*event),
