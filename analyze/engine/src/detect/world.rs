@@ -141,11 +141,7 @@ impl Facts {
             }
             Event::Echo(echo) => self.overlay.echo(echo),
             Event::Quic(quic) => self.flows.quic(quic),
-            Event::Turn(_)
-            | Event::Tcp(_)
-            | Event::IcmpError(_)
-            | Event::Flagged(_)
-            | Event::Tally { .. } => {}
+            Event::Turn(_) | Event::Tcp(_) | Event::IcmpError(_) | Event::Flagged(_) | Event::Tally { .. } => {}
         }
     }
 
