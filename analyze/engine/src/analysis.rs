@@ -82,16 +82,20 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     told.add_to(&mut collector.facts.servers.kept.conntrack);
     collector.lookups(told.resolvers())?;
     collector.flush()?;
-    conclude(&finished, collector, restricted)
+    let report = conclude(&finished, &mut collector, restricted);
+    if options.is_last {
+        std::mem::forget((finished, collector));
+    }
+    report
 }
 
-fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool) -> Result<Report, SinkError> {
+fn conclude(finished: &Finished, collector: &mut Collector<'_>, restricted: bool) -> Result<Report, SinkError> {
     collector.facts.settle();
     finished.captures.iter().for_each(|info| collector.facts.names.add_resolved(&info.names));
-    let mut findings = judge(finished, &collector, restricted);
+    let mut findings = judge(finished, collector, restricted);
     findings.kept.iter_mut().for_each(|finding| name_subjects(finding, &collector.facts.names));
     collector.totals.join(&collector.facts.servers.kept);
-    let world = world(finished, &collector, restricted, &[]);
+    let world = world(finished, collector, restricted, &[]);
     let mut summary = collector.totals.summary(&collector.names, world.tunnel_uses);
     for talker in &mut summary.talkers {
         talker.name = world.facts.names.name(&talker.address, LATEST);
@@ -103,9 +107,9 @@ fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool)
     summary.between = path::rows::between(&between.0, &between.1);
     let ladder = ladder(&world, &findings.kept, &summary.connections);
     let not_judged = not_judged(&world);
-    let limits_hit = limits(finished, &collector, &findings);
+    let limits_hit = limits(finished, collector, &findings);
     let captures = finished.captures.iter().enumerate().map(|(at, info)| capture(at, info, &collector.names)).collect();
-    let tables = write_tables(finished, &mut collector, &findings.kept, between)?;
+    let tables = write_tables(finished, collector, &findings.kept, between)?;
     let names = finished.captures.iter().map(|info| info.name.clone()).collect::<Vec<_>>();
     let name = |capture: u32| names.get(capture as usize).cloned().unwrap_or_default();
     Ok(Report {
@@ -114,7 +118,7 @@ fn conclude(finished: &Finished, mut collector: Collector<'_>, restricted: bool)
         findings: findings.kept,
         summary,
         ladder,
-        story: collector.story.map(|story| story.finish(name)).unwrap_or_default(),
+        story: collector.story.take().map(|story| story.finish(name)).unwrap_or_default(),
         not_judged,
         tables,
         limits_hit,

@@ -14,6 +14,7 @@ use crate::track::events::Events;
 use crate::track::fragments::Fragmented;
 use crate::track::lookup::{Lookups, Resolver};
 use crate::track::points::Point;
+use crate::track::prefetch::prefetch_all;
 use crate::track::tunnels::Tunnel;
 use crate::track::{Event, FrameId, Tally, Turn};
 use std::collections::BTreeMap;
@@ -22,6 +23,9 @@ mod output;
 
 pub(crate) use output::{Late, Output};
 
+/// How many transactions ahead memory is asked for: first the transaction, then what its name leads to.
+const SOON: usize = 8;
+const NEXT: usize = 4;
 /// Seconds kept open; older ones are written first.
 const SECONDS: usize = 100_000;
 
@@ -237,6 +241,9 @@ impl<'a> Collector<'a> {
         self.order.sort_unstable();
         let mut count = 0;
         for at in 0..self.order.len() {
+            let ahead = |far: usize| events.transactions.get(self.order.get(at + far)?.2 as usize);
+            ahead(SOON).inspect(|told| prefetch_all(*told));
+            ahead(NEXT).inspect(|told| self.lookups.prefetch(told));
             let told = &mut events.transactions[self.order[at].2 as usize];
             if self.ties.admit(told) {
                 count += 1;

@@ -83,7 +83,7 @@ impl Work {
     }
 
     /// Packets with DNS that a shard tracks, in order.
-    pub(crate) fn dns(&self, shard: usize) -> impl Iterator<Item = &Packet> {
+    pub(crate) fn dns(&self, shard: usize) -> impl Iterator<Item = &Packet> + Clone {
         let packet = |at: &DnsRef| self.shards.get(usize::from(at.shard))?.get(at.at as usize);
         self.dns[shard].iter().filter_map(packet)
     }

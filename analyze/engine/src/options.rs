@@ -74,6 +74,8 @@ pub struct Options {
     pub names: Directory,
     /// What the kernel said about translations.
     pub conntrack: Conntrack,
+    /// Whether the process ends afterwards: memory is then left for the system to take back.
+    pub is_last: bool,
 }
 
 impl Default for Options {
@@ -86,6 +88,7 @@ impl Default for Options {
             compat: None,
             names: Directory::default(),
             conntrack: Conntrack::default(),
+            is_last: false,
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options
         compat: args.tables.compat,
         names: known::names(args)?,
         conntrack: known::conntrack(args)?,
+        is_last: true,
     })
 }
 

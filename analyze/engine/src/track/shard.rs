@@ -86,11 +86,11 @@ impl Shard {
     /// Tracks the DNS of a chunk that is this shard's, in order, whichever shard tracks its packets otherwise.
     pub(crate) fn take_dns<'p>(
         &mut self,
-        packets: impl Iterator<Item = &'p Packet>,
+        packets: impl Iterator<Item = &'p Packet> + Clone,
         source: &Source<'_>,
         events: &mut Events,
     ) {
-        packets.for_each(|packet| self.dns.take(packet, source));
+        self.dns.take_all(packets, source);
         self.dns.sweep(self.last_ns, events);
     }
 

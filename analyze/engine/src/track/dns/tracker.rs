@@ -13,6 +13,7 @@ use crate::track::flows::Source;
 use crate::track::icmp::read;
 use crate::track::index::Index;
 use crate::track::key::SHARDS;
+use crate::track::prefetch::prefetch_all;
 use crate::track::{Endpoint, IcmpCode};
 use crate::wire::dns::{self, Message, Question, message};
 use std::collections::VecDeque;
@@ -50,6 +51,9 @@ pub(crate) struct Dns {
 }
 
 const RECENT: usize = 32;
+/// How many packets, or transactions, ahead memory is asked for: first where something is, then what it is.
+const SOON: usize = 8;
+const NEXT: usize = 4;
 /// Bytes of an open transaction with its answer.
 const OPEN_BYTES: u64 = 1200;
 /// Answered transactions stay as long for copies and duplicates; others then begin to wait.
@@ -85,8 +89,31 @@ impl Dns {
         }
     }
 
+    /// Takes packets with DNS, or ICMP errors about some. What the next ones need is asked for while one is looked at.
+    pub(crate) fn take_all<'p>(&mut self, packets: impl Iterator<Item = &'p Packet> + Clone, source: &Source<'_>) {
+        let mut soon = packets.clone().skip(SOON);
+        let mut next = packets.clone().skip(NEXT);
+        for packet in packets {
+            if let Some(tag) = soon.next().and_then(|packet| tag_of(packet, source)) {
+                self.index.prefetch(tag);
+            }
+            if let Some(tag) = next.next().and_then(|packet| tag_of(packet, source)) {
+                self.prefetch(self.index.guess(tag));
+            }
+            self.take(packet, source);
+        }
+    }
+
+    /// Asks for a transaction, where it is one.
+    #[inline]
+    fn prefetch(&self, slot: Option<u32>) {
+        if let Some(place) = slot.and_then(|slot| self.slots.get(slot as usize)) {
+            prefetch_all(place);
+        }
+    }
+
     /// Takes a packet with DNS, or an ICMP error about one.
-    pub(crate) fn take(&mut self, packet: &Packet, source: &Source<'_>) {
+    fn take(&mut self, packet: &Packet, source: &Source<'_>) {
         match packet.kind {
             Kind::Udp => {
                 let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
@@ -199,6 +226,7 @@ impl Dns {
         }
         let open = Some(Open::new(seen));
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        self.prefetch(self.free.iter().rev().nth(NEXT).copied());
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = open,
             None => self.slots.push(open),
@@ -237,6 +265,7 @@ impl Dns {
                 break;
             }
             self.young.pop_front();
+            self.prefetch(self.young.get(NEXT).map(|young| young.0));
             let Some(Some(open)) = self.slots.get(slot as usize) else { continue };
             if open.waits() || now_ns.saturating_sub(open.last_ns) < YOUNG_NS {
                 self.waiting.push_back((slot, now_ns));
@@ -301,6 +330,15 @@ impl Dns {
         self.free.push(slot);
         told.extend(place.take().map(|open| open.told));
     }
+}
+
+/// The tag of a datagram's message, as its first bytes say.
+#[inline]
+fn tag_of(packet: &Packet, source: &Source<'_>) -> Option<u32> {
+    let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+    let &[high, low, flags] = bytes.first_chunk()?;
+    let port = if flags & 0x80 != 0 { packet.dst_port } else { packet.src_port };
+    Some(tag(u16::from_be_bytes([high, low]), port))
 }
 
 /// Where a transaction is found: by identification and the client's port.

@@ -1,7 +1,9 @@
 //! Candidates: all questions that a resolver asks for one name it tries, A and AAAA, resends and retries.
 
 use super::query::{Query, TYPES, Verdict};
+use super::texts::Texts;
 use crate::track::FrameId;
+use crate::track::prefetch::prefetch;
 
 const MS: i64 = 1_000_000;
 /// Longest time from an attempt to the next of a resolver that got no answer: glibc and Go wait 5 s, c-ares 5 s with
@@ -184,7 +186,9 @@ impl Candidate {
 /// Puts the questions of one client, in order of time, into candidates: `owners` says for each question which. `latest`
 /// has room for the newest candidate of each name, and none in it before and after.
 pub(crate) fn group(queries: &[Query], latest: &mut [u32], candidates: &mut Vec<Candidate>, owners: &mut Vec<u32>) {
-    for query in queries {
+    for (at, query) in queries.iter().enumerate() {
+        let soon = queries.get(at + SOON).and_then(|query| latest.get(query.name as usize));
+        soon.inspect(|newest| prefetch(*newest));
         let newest = &mut latest[query.name as usize];
         let owner = best(candidates, *newest, query).unwrap_or_else(|| {
             candidates.push(Candidate::new(query, *newest));
@@ -199,6 +203,17 @@ pub(crate) fn group(queries: &[Query], latest: &mut [u32], candidates: &mut Vec<
     for candidate in candidates {
         latest[candidate.name as usize] = NO_CANDIDATE;
     }
+}
+
+/// How far ahead memory is asked for: first where a text is, then the text.
+pub(crate) const SOON: usize = 8;
+const NEXT: usize = 4;
+
+/// Asks for the names of the candidates behind the one at `at`.
+#[inline]
+pub(crate) fn expect(texts: &Texts, candidates: &[Candidate], at: usize) {
+    let name = |far: usize| candidates.get(at + far).map(|candidate| candidate.name);
+    texts.expect(name(SOON), name(NEXT));
 }
 
 /// The candidate a question belongs to, the oldest of those that fit best.

@@ -1,6 +1,6 @@
 //! Chains: the candidates that a resolver tried for one name, one after the other.
 
-use super::candidate::{Candidate, PATIENCE_NS};
+use super::candidate::{Candidate, PATIENCE_NS, expect};
 use super::query::Verdict;
 use super::search::{BARE, Search};
 use super::texts::{Texts, hash};
@@ -198,6 +198,7 @@ impl<'a> Chains<'a> {
             ambiguous: 0,
         };
         for (at, candidate) in candidates.iter().enumerate() {
+            expect(texts, candidates, at);
             chains.take(at as u32, candidate);
         }
         chains

@@ -1,6 +1,6 @@
 //! One client's questions become its lookups.
 
-use super::candidate::{Candidate, FOLLOW_NS, NO_CANDIDATE, group};
+use super::candidate::{Candidate, FOLLOW_NS, NO_CANDIDATE, SOON, group};
 use super::chain::{Chain, Chains};
 use super::lookup::{Context, Lookup};
 use super::query::{Addrs, Query, Verdict};
@@ -8,32 +8,29 @@ use super::search::{BARE, Search, learn};
 use super::stack::{Stack, Votes};
 use super::texts::Texts;
 use super::{ClientFacts, Listener, Untold};
+use crate::track::prefetch::prefetch;
 
 /// Where candidates were not seen, the next one comes within so many times the usual time, and this time at least.
 const USUAL: i64 = 16;
 const LEAST_FOLLOW_NS: i64 = 4_000_000;
 
-/// Room to work in, used for one client after the other.
+/// Room to work in, used for one client after the other, and again in the next round.
+#[derive(Default)]
 pub(super) struct Desk {
     /// Questions of the client, in order of time.
     pub(super) queries: Vec<Query>,
     candidates: Vec<Candidate>,
     owners: Vec<u32>,
-    /// By name: the newest candidate, and until when its answer is good.
+    /// By name: the newest candidate, and until when its answer is good; none of that between clients.
     latest: Vec<u32>,
     good_until: Vec<i64>,
 }
 
 impl Desk {
-    /// For questions about so many names.
-    pub(super) fn new(names: usize) -> Self {
-        Self {
-            queries: Vec::new(),
-            candidates: Vec::new(),
-            owners: Vec::new(),
-            latest: vec![NO_CANDIDATE; names],
-            good_until: vec![i64::MIN; names],
-        }
+    /// Makes room for questions about so many names.
+    pub(super) fn fit(&mut self, names: usize) {
+        self.latest.resize(names, NO_CANDIDATE);
+        self.good_until.resize(names, i64::MIN);
     }
 }
 
@@ -148,8 +145,10 @@ fn has_gaps(search: &Search, chains: &[Chain]) -> bool {
 /// Questions that were asked again while the answer was still good, and answered questions in all.
 fn repeats(candidates: &[Candidate], goes_on: &[bool], good_until: &mut [i64]) -> (u64, u64) {
     let (mut repeats, mut answered) = (0, 0);
-    for (candidate, _) in candidates.iter().zip(goes_on).filter(|(_, goes_on)| !**goes_on) {
-        if candidate.verdict() != Verdict::Found {
+    for (at, (candidate, goes_on)) in candidates.iter().zip(goes_on).enumerate() {
+        let soon = candidates.get(at + SOON).and_then(|candidate| good_until.get(candidate.name as usize));
+        soon.inspect(|until| prefetch(*until));
+        if *goes_on || candidate.verdict() != Verdict::Found {
             continue;
         }
         let known = &mut good_until[candidate.name as usize];

@@ -122,6 +122,7 @@ pub(crate) struct Lookups {
     queries: Vec<Query>,
     texts: Texts,
     addrs: Addrs,
+    desk: Desk,
     room: usize,
     known: HashMap<Addr, Search, FixedState>,
     /// Resolvers of clients that need not be learned.
@@ -142,6 +143,7 @@ impl Lookups {
             queries: Vec::new(),
             texts: Texts::default(),
             addrs: Addrs::default(),
+            desk: Desk::default(),
             room: usize::try_from(memory).unwrap_or(usize::MAX),
             known: HashMap::default(),
             told: BTreeMap::new(),
@@ -161,6 +163,12 @@ impl Lookups {
         if !is_told {
             self.queries.push(query);
         }
+    }
+
+    /// Asks for what a transaction will need soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, asked: &Transaction) {
+        self.texts.prefetch(&asked.name);
     }
 
     /// Takes note of how far a unit was read.
@@ -203,7 +211,8 @@ impl Lookups {
         let offsets = merge::merge(&mut queries);
         self.learn_servers(&queries);
         let forwarders = merge::forwarders(&queries, self.texts.len(), self.addrs.len());
-        let mut desk = Desk::new(self.texts.len());
+        let mut desk = std::mem::take(&mut self.desk);
+        desk.fit(self.texts.len());
         let mut kept = Vec::new();
         for client in by_client(&queries, self.addrs.len()) {
             desk.queries.clear();
@@ -216,7 +225,12 @@ impl Lookups {
         for query in &mut kept {
             merge::shift(query, -offsets.get(&query.unit).copied().unwrap_or_default());
         }
-        self.keep(&kept);
+        if cut.is_some() {
+            self.desk = desk;
+            self.keep(&kept, queries);
+        } else {
+            self.keep(&kept, Vec::new());
+        }
     }
 
     /// Takes note of the addresses that are asked.
@@ -297,10 +311,12 @@ impl Lookups {
         })
     }
 
-    /// Starts the next round with what may go on; names and addresses get new numbers.
-    fn keep(&mut self, kept: &[Query]) {
+    /// Starts the next round with what may go on, in the room of the last; names and addresses get new numbers.
+    fn keep(&mut self, kept: &[Query], mut room: Vec<Query>) {
         let (texts, addrs) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.addrs));
-        self.queries = kept.to_vec();
+        room.clear();
+        room.extend_from_slice(kept);
+        self.queries = room;
         for query in &mut self.queries {
             query.name = self.texts.number(texts.text(query.name));
             query.zone = self.texts.number(texts.text(query.zone));

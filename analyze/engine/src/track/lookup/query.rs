@@ -191,7 +191,7 @@ impl Query {
             client: addrs.number(asked.client.addr),
             server: addrs.number(asked.server.addr),
             backend: asked.backend.map_or(0, |backend| addrs.number(backend.addr)),
-            name: texts.number_of(asked.name.as_bytes()),
+            name: texts.number_name(&asked.name),
             zone: soa.map_or(0, |soa| texts.number_again(&soa.zone.owner)),
             ttl: soa.map_or(min_ttl.unwrap_or_default(), Soa::negative_ttl),
             most_ttl: soa.map_or(0, |soa| soa.minimum),

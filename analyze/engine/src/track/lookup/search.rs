@@ -6,7 +6,7 @@
 //! took it or it follows such a step under the same stem, and walks by way of it come to an end: who asks one list of
 //! blocked addresses after the other neither stops at a hit nor ever asks for the address alone.
 
-use super::candidate::{Candidate, FOLLOW_NS, PATIENCE_NS};
+use super::candidate::{Candidate, FOLLOW_NS, PATIENCE_NS, expect};
 use super::query::Verdict;
 use super::texts::{Texts, hash};
 use foldhash::fast::FixedState;
@@ -322,7 +322,8 @@ pub(crate) fn learn(texts: &Texts, candidates: &[Candidate], known: Search) -> S
     let mut ballot = Ballot::default();
     let mut open: VecDeque<Open<'_>> = VecDeque::new();
     let mut failed = 0;
-    for candidate in candidates {
+    for (at, candidate) in candidates.iter().enumerate() {
+        expect(texts, candidates, at);
         let (name, verdict) = (texts.text(candidate.name), candidate.verdict());
         let step = follow(&mut open, name, candidate.first_ns);
         let hit = verdict == Verdict::Found;

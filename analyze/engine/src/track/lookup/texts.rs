@@ -1,6 +1,8 @@
 //! Texts by number: names repeat, so queries hold a number each. Dropped as a whole when the queries are.
 
 use crate::track::index::Index;
+use crate::track::prefetch::prefetch;
+use crate::wire::dns::{Name, name_hash};
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
 
@@ -24,26 +26,35 @@ impl Default for Texts {
 
 /// Hash of a text that is the same in every run.
 pub(crate) fn hash(text: &str) -> u64 {
-    hash_bytes(text.as_bytes())
+    FixedState::with_seed(SEED).hash_one(text.as_bytes())
 }
 
-fn hash_bytes(text: &[u8]) -> u64 {
-    FixedState::with_seed(SEED).hash_one(text)
+fn tag(hash: u64) -> u32 {
+    (hash ^ hash >> 32) as u32
 }
 
 impl Texts {
     /// The number of a text.
     pub(crate) fn number(&mut self, text: &str) -> u32 {
-        self.number_of(text.as_bytes())
+        self.number_of(text.as_bytes(), name_hash(text.as_bytes()))
     }
 
-    /// The same of a text that is ASCII.
-    pub(crate) fn number_of(&mut self, text: &[u8]) -> u32 {
+    /// The number of a name.
+    pub(crate) fn number_name(&mut self, name: &Name) -> u32 {
+        self.number_of(name.as_bytes(), name.hash())
+    }
+
+    /// Asks for what finds a name.
+    #[inline]
+    pub(crate) fn prefetch(&self, name: &Name) {
+        self.index.prefetch(tag(name.hash()));
+    }
+
+    fn number_of(&mut self, text: &[u8], hash: u64) -> u32 {
         if text.is_empty() {
             return 0;
         }
-        let hash = hash_bytes(text);
-        let tag = (hash ^ hash >> 32) as u32;
+        let tag = tag(hash);
         if let Some(number) = self.index.find(tag, |number| self.text(number).as_bytes() == text) {
             return number;
         }
@@ -60,6 +71,14 @@ impl Texts {
             self.last = self.number(text);
         }
         self.last
+    }
+
+    /// Asks for texts that will be read: of the one soon for where it is, of the next one for itself.
+    #[inline]
+    pub(crate) fn expect(&self, soon: Option<u32>, next: Option<u32>) {
+        soon.and_then(|number| self.ends.get(number as usize)).inspect(|end| prefetch(*end));
+        let start = next.and_then(|number| self.ends.get((number as usize).checked_sub(1)?));
+        start.and_then(|start| self.arena.as_bytes().get(*start)).inspect(|text| prefetch(*text));
     }
 
     /// A text by its number.
