@@ -26,12 +26,22 @@ struct Place {
     index: Option<u32>,
 }
 
+impl Place {
+    /// A number of its own, not 0, which is compared at once: most frames are of the place of the one before. No file
+    /// has 2^31 interfaces.
+    #[inline]
+    fn number(self) -> u64 {
+        (u64::from(self.interface) << 33).wrapping_add(self.index.map_or(1, |index| u64::from(index) + 2))
+    }
+}
+
 /// The points found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
     list: Vec<Point>,
     places: HashMap<Place, u16>,
-    last: Option<(Place, u16)>,
+    /// [`Place::number`] of the last frame's place, and its point.
+    last: (u64, u16),
     /// Whether the last point hides interfaces.
     hides_interface: bool,
     unit: u32,
@@ -47,10 +57,8 @@ impl Points {
     #[inline]
     pub(crate) fn at(&mut self, batch: &Batch, record: &Record, interface_index: Option<u32>) -> u16 {
         let place = Place { interface: record.interface, index: interface_index };
-        match self.last {
-            Some((last, point)) if last == place && self.unit == batch.unit => point,
-            _ => self.look_up(batch, place),
-        }
+        let (last, point) = self.last;
+        if last == place.number() && self.unit == batch.unit { point } else { self.look_up(batch, place) }
     }
 
     fn look_up(&mut self, batch: &Batch, place: Place) -> u16 {
@@ -62,7 +70,7 @@ impl Points {
             Some(&point) => point,
             None => self.add(batch, place),
         };
-        self.last = Some((place, point));
+        self.last = (place.number(), point);
         self.hides_interface = self.list.get(usize::from(point)).is_some_and(|point| point.hides_interface);
         point
     }
