@@ -91,7 +91,8 @@ fn has_size_finding(lossy: &Lossy, world: &World<'_>) -> bool {
 fn judge(group: &Group<'_>, needless: &BTreeMap<(Addr, Addr), u64>, world: &World<'_>) -> Finding {
     let lost = group.sum(|lossy| lossy.losses.lost().into());
     let pairs = group.pairs(|lossy| lossy.losses.lost().into());
-    let mut finding = Finding::of(&ABOUT, title(&segments(group, lost), &pairs));
+    let segments = segments(group, lost);
+    let mut finding = Finding::of(&ABOUT, title(&segments, &pairs));
     let longest_ns = group.lossy.iter().map(|lossy| lossy.losses.near.sum.longest_ns).max().unwrap_or(0);
     let overtaken = is_overtaken(group, lost, needless);
     if overtaken || lost < FEW && longest_ns < LONG_NS || is_repair(group, lost, longest_ns) {
@@ -102,7 +103,7 @@ fn judge(group: &Group<'_>, needless: &BTreeMap<(Addr, Addr), u64>, world: &Worl
     let (begin, end) = group.span_ns();
     finding.span(begin, end);
     finding.cite(world, frames(group.shown(&pairs)), &Group::filter(&pairs, world));
-    finding.explanation = explain(group, world, lost, &pairs, longest_ns);
+    finding.explanation = explain(group, world, (lost, &segments), &pairs, longest_ns);
     limit(&mut finding, group);
     if overtaken {
         finding.limits.push("as many resends were for nothing: these may have been too, told by nobody".to_owned());
@@ -179,7 +180,13 @@ fn frames<'a>(of: impl Iterator<Item = &'a Lossy>) -> impl Iterator<Item = Frame
     })
 }
 
-fn explain(group: &Group<'_>, world: &World<'_>, lost: u64, pairs: &[((Addr, Addr), u64)], longest_ns: i64) -> String {
+fn explain(
+    group: &Group<'_>,
+    world: &World<'_>,
+    (lost, segments): (u64, &str),
+    pairs: &[((Addr, Addr), u64)],
+    longest_ns: i64,
+) -> String {
     let worst = Group::worst(pairs);
     let packets = group.sum(|lossy| lossy.packets);
     let burst = group.near(|sum| sum.burst).min(lost);
@@ -197,7 +204,6 @@ fn explain(group: &Group<'_>, world: &World<'_>, lost: u64, pairs: &[((Addr, Add
         0 => String::new(),
         acks => format!(" At least {} on the same way were lost too.", count_of(acks, "acknowledgement")),
     };
-    let segments = segments(group, lost);
     let longest = longest_ns / 1_000_000;
     let text = format!(
         "{segments} of about {packets} sent in these connections did not arrive and had to be sent again: {worst}. {} \

@@ -68,10 +68,8 @@ impl PointCounts {
         self.frames += 1;
         self.bytes += u64::from(record.orig_len);
         self.snapped += u64::from(record.caplen < record.orig_len);
-        self.backwards += u64::from(record.ts_ns < self.last_ns && self.frames > 1);
-        self.last_ns = record.ts_ns;
+        self.time(record.ts_ns);
         self.directions |= 1 << packet.direction as u8;
-        widen(&mut self.span_ns, record.ts_ns, record.ts_ns);
         self.fragments += u64::from(packet.kind == Kind::Fragment);
         for &layer in layers.list() {
             self.layers[layer as usize] += 1;
@@ -79,6 +77,17 @@ impl PointCounts {
         if layers.stop != Stop::End {
             self.stop(layers.stop);
         }
+    }
+
+    /// Nearly every frame is later than all before it.
+    #[inline]
+    fn time(&mut self, ns: i64) {
+        match &mut self.span_ns {
+            Some((_, last_ns)) if ns >= *last_ns => *last_ns = ns,
+            span_ns => widen(span_ns, ns, ns),
+        }
+        self.backwards += u64::from(ns < self.last_ns && self.frames > 1);
+        self.last_ns = ns;
     }
 
     fn stop(&mut self, stop: Stop) {
