@@ -21,8 +21,6 @@ use source::Watched;
 use std::sync::PoisonError;
 
 pub(crate) fn run(args: &AnalyzeArgs, streams: &Streams) -> Result<Exit, Failure> {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    crate::heap::make_room();
     let unsuited = Unsuited::default();
     let options = options::options(args, &unsuited)?;
     let tables = open_tables(&args.tables)?;

@@ -49,7 +49,11 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Filter(args) => match args.what {
             args::FilterWhat::Explain(args) => capture::explain_filter(&args, &streams),
         },
-        Command::Analyze(args) => analyze::run(&args, &streams),
+        Command::Analyze(args) => {
+            #[cfg(all(target_os = "linux", target_env = "gnu"))]
+            heap::make_room();
+            analyze::run(&args, &streams)
+        }
         Command::Explain(args) => explain::run(&args, &streams),
         Command::Schema(args) => schema::run(&args, &streams),
         Command::Completion(args) => shell::completion(&args, &streams),

@@ -18,7 +18,8 @@ pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options
         compat: args.tables.compat,
         names: known::names(args)?,
         conntrack: known::conntrack(args)?,
-        is_last: true,
+        // Tables are finished afterwards, which takes memory too.
+        is_last: args.tables.dir.is_none(),
     })
 }
 
