@@ -10,16 +10,17 @@ use std::{path::PathBuf, thread};
 
 /// The engine's options.
 pub(super) fn options(args: &AnalyzeArgs, unsuited: &Unsuited) -> Result<Options, Failure> {
+    let threads = args.threads.map_or_else(threads, usize::from);
     Ok(Options {
-        threads: args.threads.map_or_else(threads, usize::from),
+        threads,
         memory: args.memory,
         decode: DecodeConfig { udp_tunnels: args.decode_as.iter().copied().map(Into::into).collect() },
         restrict: restrict(&args.restrict, &args.files, unsuited)?,
         compat: args.tables.compat,
         names: known::names(args)?,
         conntrack: known::conntrack(args)?,
-        // Tables are finished afterwards, which takes memory too.
-        is_last: args.tables.dir.is_none(),
+        // Tables that a thread of their own writes are finished afterwards, and what that takes comes on top.
+        is_last: args.tables.dir.is_none() || threads == 1,
     })
 }
 
