@@ -26,6 +26,15 @@ pub(crate) fn widen(span_ns: &mut Option<(i64, i64)>, first_ns: i64, last_ns: i6
     *span_ns = Some((first.min(first_ns), last.max(last_ns)));
 }
 
+/// Makes a span of time hold a moment, which nearly always is later than all before.
+#[inline]
+pub(crate) fn reach(span_ns: &mut Option<(i64, i64)>, ns: i64) {
+    match span_ns {
+        Some((_, last_ns)) if ns >= *last_ns => *last_ns = ns,
+        span_ns => widen(span_ns, ns, ns),
+    }
+}
+
 /// The span that holds all of these.
 pub(crate) fn union(spans_ns: impl Iterator<Item = (i64, i64)>) -> Option<(i64, i64)> {
     spans_ns.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))

@@ -1,8 +1,8 @@
 //! What decoding met, by capture point: frames by layer, and why decoding stopped.
 
 use crate::packet::{Kind, Packet};
-use crate::time::widen;
-use crate::wire::{Layer, Layers, Stop};
+use crate::time::reach;
+use crate::wire::{Layer, Layers, Path, Stop};
 use kcap_file::{Direction, Record};
 use std::collections::BTreeMap;
 
@@ -19,8 +19,10 @@ pub(crate) struct PointCounts {
     last_ns: i64,
     /// A bit for each direction in which frames passed.
     directions: u8,
-    /// Times each layer was met.
+    /// Times each layer was met, but for those of `recent`.
     layers: [u64; Layer::ALL.len()],
+    /// Frames by all of their layers: there are a handful of paths, and so one count a frame does.
+    recent: [(Path, u64); RECENT],
     /// Frames that stopped at a layer: cut, or contradicting its format.
     stopped: BTreeMap<(Layer, bool), u64>,
     /// Frames that ended at something that is not decoded.
@@ -28,6 +30,9 @@ pub(crate) struct PointCounts {
     pub(crate) too_deep: u64,
     pub(crate) fragments: u64,
 }
+
+/// Paths counted at a time.
+const RECENT: usize = 16;
 
 /// Counts of all points, by index.
 #[derive(Debug, Default)]
@@ -71,21 +76,36 @@ impl PointCounts {
         self.time(record.ts_ns);
         self.directions |= 1 << packet.direction as u8;
         self.fragments += u64::from(packet.kind == Kind::Fragment);
-        for &layer in layers.list() {
-            self.layers[layer as usize] += 1;
-        }
+        self.layers(layers);
         if layers.stop != Stop::End {
             self.stop(layers.stop);
         }
     }
 
-    /// Nearly every frame is later than all before it.
+    #[inline]
+    fn layers(&mut self, layers: &Layers) {
+        let Some(path) = layers.path() else {
+            layers.list().iter().for_each(|layer| self.layers[*layer as usize] += 1);
+            return;
+        };
+        let place = &mut self.recent[path.place::<RECENT>()];
+        if place.0 != path {
+            let before = std::mem::replace(place, (path, 0));
+            count_path(&mut self.layers, before);
+        }
+        self.recent[path.place::<RECENT>()].1 += 1;
+    }
+
+    /// Times each layer was met.
+    fn by_layer(&self) -> [u64; Layer::ALL.len()] {
+        let mut layers = self.layers;
+        self.recent.iter().for_each(|recent| count_path(&mut layers, *recent));
+        layers
+    }
+
     #[inline]
     fn time(&mut self, ns: i64) {
-        match &mut self.span_ns {
-            Some((_, last_ns)) if ns >= *last_ns => *last_ns = ns,
-            span_ns => widen(span_ns, ns, ns),
-        }
+        reach(&mut self.span_ns, ns);
         self.backwards += u64::from(ns < self.last_ns && self.frames > 1);
         self.last_ns = ns;
     }
@@ -117,11 +137,12 @@ impl PointCounts {
 
     /// What was met here, decoded layers first.
     pub(crate) fn lines(&self) -> Vec<LayerCount> {
+        let layers = self.by_layer();
         let stopped = |layer, malformed| self.stopped.get(&(layer, malformed)).copied().unwrap_or_default();
         let decoded = Layer::ALL.iter().map(|&layer| LayerCount {
             name: layer.name(),
             decoded: true,
-            frames: self.layers[layer as usize],
+            frames: layers[layer as usize],
             snapped: stopped(layer, false),
             malformed: stopped(layer, true),
         });
@@ -135,4 +156,8 @@ impl PointCounts {
         let met = |line: &LayerCount| line.frames + line.snapped + line.malformed > 0;
         decoded.chain(undecoded).filter(met).collect()
     }
+}
+
+fn count_path(layers: &mut [u64; Layer::ALL.len()], (path, frames): (Path, u64)) {
+    path.layers().for_each(|layer| layers[layer as usize] += frames);
 }

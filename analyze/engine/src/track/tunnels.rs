@@ -4,7 +4,7 @@ use super::event::FrameId;
 use super::few::Few;
 use crate::Addr;
 use crate::packet::Packet;
-use crate::time::widen;
+use crate::time::reach;
 use crate::wire::{Outer, TunnelKind, udp};
 use foldhash::fast::RandomState;
 use kcap_file::Direction;
@@ -182,14 +182,31 @@ const MAX_TUNNELS: usize = 65_536;
 /// Tunnels remembered in front of the map.
 const RECENT: usize = 256;
 
-/// Where a tunnel is remembered: ends of one network differ in their last bytes.
+/// Where a tunnel is remembered, whichever end sends: ends of one network differ in their last bytes.
 #[inline]
-fn place(tunnel: &Tunnel) -> usize {
-    let [.., a_high, a_low] = tunnel.a.0;
-    let [.., b_high, b_low] = tunnel.b.0;
-    let ends = u32::from_be_bytes([a_high, a_low, b_high, b_low]);
-    let mixed = (ends ^ tunnel.id.unwrap_or(0).rotate_left(8)).wrapping_mul(0x9e37_79b9);
+fn place(outer: &Outer) -> usize {
+    let low = |addr: Addr| {
+        let [.., high, low] = addr.0;
+        u32::from(u16::from_be_bytes([high, low])).wrapping_add(1)
+    };
+    let (src, dst) = (low(outer.src), low(outer.dst));
+    let ends = src.wrapping_mul(dst).wrapping_add(src).wrapping_add(dst);
+    let mixed = (ends ^ outer.id.unwrap_or(0).rotate_left(8)).wrapping_mul(0x9e37_79b9);
     (mixed >> 24) as usize % RECENT
+}
+
+impl Tunnel {
+    fn of(outer: &Outer, parent: u32, unit: u32) -> Self {
+        let (a, b) = if outer.src <= outer.dst { (outer.src, outer.dst) } else { (outer.dst, outer.src) };
+        Self { unit, kind: outer.kind, a, b, id: outer.id, parent }
+    }
+
+    #[inline]
+    fn is_of(&self, outer: &Outer, parent: u32, unit: u32) -> bool {
+        let (src, dst) = if self.a == outer.src { (self.a, self.b) } else { (self.b, self.a) };
+        (src, dst) == (outer.src, outer.dst)
+            && (self.unit, self.kind, self.id, self.parent) == (unit, outer.kind, outer.id, parent)
+    }
 }
 
 impl Tunnels {
@@ -230,24 +247,28 @@ impl Tunnels {
         of.take(right, packet.direction, at);
     }
 
+    #[inline]
     fn id(&mut self, outer: &Outer, parent: u32, unit: u32, frame: FrameId) -> u32 {
-        let (a, b) = if outer.src <= outer.dst { (outer.src, outer.dst) } else { (outer.dst, outer.src) };
-        let tunnel = Tunnel { unit, kind: outer.kind, a, b, id: outer.id, parent };
-        let place = place(&tunnel);
+        let place = place(outer);
         let recent = self.recent[place];
-        if recent != 0 && self.list.get(recent as usize) == Some(&tunnel) {
+        if recent != 0 && self.list.get(recent as usize).is_some_and(|tunnel| tunnel.is_of(outer, parent, unit)) {
             return recent;
         }
-        let id = match self.ids.get(&tunnel) {
+        let id = self.search(Tunnel::of(outer, parent, unit), outer.port, frame);
+        self.recent[place] = id;
+        id
+    }
+
+    #[cold]
+    fn search(&mut self, tunnel: Tunnel, port: u16, frame: FrameId) -> u32 {
+        match self.ids.get(&tunnel) {
             Some(&id) => id,
             None if self.list.len() >= MAX_TUNNELS => {
                 self.left_out += 1;
-                return 1;
+                1
             }
-            None => self.add(tunnel, TunnelUse { first: frame, port: outer.port, ..TunnelUse::default() }),
-        };
-        self.recent[place] = id;
-        id
+            None => self.add(tunnel, TunnelUse { first: frame, port, ..TunnelUse::default() }),
+        }
     }
 
     fn add(&mut self, tunnel: Tunnel, usage: TunnelUse) -> u32 {
@@ -270,7 +291,7 @@ impl Tunnels {
         if outer.kind == TunnelKind::WireGuard {
             usage.handshakes.get_or_insert_default().take(outer, from_a, ts_ns, frame);
         }
-        widen(&mut usage.span_ns, ts_ns, ts_ns);
+        reach(&mut usage.span_ns, ts_ns);
     }
 
     /// All tunnels, by index.

@@ -19,7 +19,8 @@ macro_rules! layer_names {
 
         impl Default for Layers {
             fn default() -> Self {
-                Self { list: [Layer::Ethernet; Layers::MAX], len: 0, outers: [Outer::default(); Layers::MAX_TUNNELS],
+                Self { list: [Layer::Ethernet; Layers::MAX], len: 0, path: 0,
+                    outers: [Outer::default(); Layers::MAX_TUNNELS],
                     tunnels: 0, fragment: None, interface_index: None, stop: Stop::End }
             }
         }
@@ -135,11 +136,43 @@ pub enum Stop {
     TooDeep,
 }
 
+/// The layers of a frame as one number, so that frames of the same layers are told at a glance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Path(u64);
+
+impl Path {
+    /// Bits a layer; 0 is none.
+    const BITS: u32 = 5;
+    /// Layers that there is room for.
+    const MAX: u32 = u64::BITS / Self::BITS;
+
+    #[inline]
+    fn and(self, layer: Layer) -> Self {
+        const { assert!(Layer::ALL.len() < 1 << Path::BITS, "a layer has so many bits") };
+        Self(self.0 << Self::BITS | u64::from(layer as u8).wrapping_add(1))
+    }
+
+    /// Its layers, innermost first.
+    pub(crate) fn layers(self) -> impl Iterator<Item = Layer> {
+        let rest = std::iter::successors(Some(self.0), |rest| Some(rest >> Self::BITS));
+        let numbers = rest.map(|rest| rest & ((1 << Self::BITS) - 1)).take_while(|number| *number > 0);
+        numbers.filter_map(|number| Layer::ALL.get((number as usize).wrapping_sub(1)).copied())
+    }
+
+    /// One of `N` places for it, a power of two.
+    #[inline]
+    pub(crate) fn place<const N: usize>(self) -> usize {
+        const { assert!(N.is_power_of_two(), "places are chosen by bits") };
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % N
+    }
+}
+
 /// The layers of one frame, outermost first.
 #[derive(Clone, Debug)]
 pub struct Layers {
     list: [Layer; Self::MAX],
     len: u32,
+    path: u64,
     outers: [Outer; Self::MAX_TUNNELS],
     tunnels: u32,
     /// The fragment that the innermost packet is, when it is one.
@@ -161,6 +194,12 @@ impl Layers {
         self.list.get(..self.len as usize).unwrap_or_default()
     }
 
+    /// All layers in one number, where there are not too many for it.
+    #[inline]
+    pub(crate) fn path(&self) -> Option<Path> {
+        (self.len <= Path::MAX).then_some(Path(self.path))
+    }
+
     /// The encapsulations, outermost first.
     pub fn outers(&self) -> &[Outer] {
         self.outers.get(..self.tunnels as usize).unwrap_or_default()
@@ -168,7 +207,7 @@ impl Layers {
 
     #[inline]
     pub(super) fn reset(&mut self) {
-        (self.len, self.tunnels) = (0, 0);
+        (self.len, self.path, self.tunnels) = (0, 0, 0);
         (self.fragment, self.interface_index, self.stop) = (None, None, Stop::End);
     }
 
@@ -178,6 +217,7 @@ impl Layers {
         let Some(place) = self.list.get_mut(self.len as usize) else { return false };
         *place = layer;
         self.len = self.len.wrapping_add(1);
+        self.path = Path(self.path).and(layer).0;
         true
     }
 
@@ -188,6 +228,7 @@ impl Layers {
         let Some(places) = places else { return false };
         *places = layers;
         self.len = self.len.wrapping_add(N as u32);
+        self.path = layers.into_iter().fold(Path(self.path), Path::and).0;
         true
     }
 

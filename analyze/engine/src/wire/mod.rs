@@ -41,6 +41,7 @@ mod wireguard;
 mod wlan;
 
 pub use decode_as::{DecodeAs, DecodeAsError};
+pub(crate) use layers::Path;
 pub use layers::{Fragment, Layer, Layers, Outer, Stop, TunnelKind};
 
 use crate::packet::Packet;
