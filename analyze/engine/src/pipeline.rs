@@ -166,9 +166,7 @@ impl Tracker<'_> {
             tell(to_caller, Told::Rest(end_others(self.shards)))?;
         }
         let mut events = std::mem::take(&mut work.told);
-        for (at, shard) in (self.first..).zip(&mut *self.shards) {
-            track(at, shard, &work, &mut events);
-        }
+        track_all(self.first, self.shards, &work, &mut events);
         work.told = events;
         tell(&self.to_caller, Told::Chunk(work))
     }
@@ -216,9 +214,7 @@ impl<'a, C: Collect> Caller<'a, C> {
     }
 
     fn take(&mut self, work: &mut Work) -> Result<(), C::Error> {
-        for (at, shard) in self.shards.iter_mut().enumerate() {
-            track(at, shard, work, &mut self.events);
-        }
+        track_all(0, self.shards, work, &mut self.events);
         self.events.append(&mut work.told);
         self.events.sort_by_key(|(at, _)| *at);
         self.collect.chunk(work, &mut self.events)?;
@@ -231,6 +227,16 @@ impl<'a, C: Collect> Caller<'a, C> {
 /// Whether a chunk is of another unit than the one before, which `unit` remembers.
 fn begins_unit(unit: &mut u32, work: &Work) -> bool {
     std::mem::replace(unit, work.chunk.batch.unit) != work.chunk.batch.unit
+}
+
+/// Tracks a chunk with shards from a number on. What is idle ends last, so that what it leads to comes meanwhile.
+fn track_all(first: usize, shards: &mut [Shard], work: &Work, events: &mut Events) {
+    for (at, shard) in (first..).zip(&mut *shards) {
+        track(at, shard, work, events);
+    }
+    for (at, shard) in (first..).zip(shards) {
+        shard.sweep(work.shards[at].len(), events);
+    }
 }
 
 fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
@@ -340,7 +346,8 @@ fn work(chunks: &Receiver<Arc<Work>>, mut shards: Vec<(usize, &mut Shard)>, done
         let ends =
             ends.iter().map(|end| Tracked { work: None, events: each(&mut shards, |_, shard, to| end(shard, to)) });
         let mut results: Vec<Tracked> = ends.collect();
-        let events = each(&mut shards, |at, shard, events| track(at, shard, &work, events));
+        let mut events = each(&mut shards, |at, shard, events| track(at, shard, &work, events));
+        events.extend(each(&mut shards, |at, shard, events| shard.sweep(work.shards[at].len(), events)));
         results.push(Tracked { work: Some(work), events });
         if results.into_iter().any(|result| done.send(result).is_err()) {
             return;

@@ -43,7 +43,7 @@ pub(crate) struct Hot {
 const _: () = assert!(size_of::<Hot>() == 128, "two cache lines");
 
 /// A silence as long as this is remembered: longer than what TCP does on its own while it waits.
-const PAUSE_NS: i64 = 1_000_000_000;
+pub(crate) const PAUSE_NS: i64 = 1_000_000_000;
 
 /// How far a connection is; decides how long it may idle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -155,7 +155,8 @@ impl Hot {
         !(asked && self.phase == Phase::Attempt)
     }
 
-    /// Counts one packet of the connection and says what it was to the first leg; packets of other legs are copies.
+    /// Counts one packet of the connection, `gap_ns` after the one before, and says what it was to the first leg; packets
+    /// of other legs are copies.
     #[inline]
     pub(crate) fn take(
         &mut self,
@@ -163,14 +164,13 @@ impl Hot {
         watch: &mut Option<Box<Watch>>,
         ledger: &mut Ledger,
         packet: &Packet,
-        end: End,
+        (end, gap_ns): (End, i64),
         source: &Source<'_>,
     ) -> Taken {
         if packet.bits.hides_interface() && cold.is_folded(packet, end) {
             return Taken::Copy;
         }
-        let gap_ns = packet.ts_ns.saturating_sub(self.last_ns);
-        if self.was_silent(packet) {
+        if gap_ns >= PAUSE_NS {
             self.idle(cold, packet, end, gap_ns);
         }
         self.last_ns = self.last_ns.max(packet.ts_ns);

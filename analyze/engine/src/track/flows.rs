@@ -3,7 +3,7 @@
 use super::end::{ended, tcp_event};
 use super::event::{Event, Tally};
 use super::events::Events;
-use super::flow::{Cold, Hot, Phase};
+use super::flow::{Cold, Hot, PAUSE_NS, Phase};
 use super::index::Index;
 use super::key::{End, Key, Seed};
 use super::lane::Taken;
@@ -13,9 +13,11 @@ use super::talk::{Heard, Talk};
 use super::tcp::{Ledger, Watch};
 use crate::packet::{Packet, TcpFlags};
 
+mod leaving;
 mod passing;
 mod source;
 
+pub(crate) use leaving::Expected;
 pub(crate) use source::Source;
 
 /// Packets looked up together: long enough to hide a miss in the cache, short enough to stay in it.
@@ -31,6 +33,8 @@ pub(crate) struct Flows {
     /// What connections have once they carry data, by slot.
     data: Vec<Data>,
     ledger: Ledger,
+    /// Talks that ended, to be used again.
+    spare: Vec<Box<Talk>>,
     /// When packets passed, where somebody wants to know.
     passages: Option<Passages>,
     seed: Seed,
@@ -51,6 +55,9 @@ struct Data {
     /// Its requests and responses, once somebody spoke.
     talk: Option<Box<Talk>>,
 }
+
+/// Talks kept to be used again.
+const SPARE: usize = 64;
 
 /// Bytes one live connection takes: both halves and its index entry at the usual load.
 pub(crate) const FLOW_BYTES: u64 = 400;
@@ -74,6 +81,7 @@ impl Flows {
             free: Vec::new(),
             data: Vec::new(),
             ledger: Ledger::default(),
+            spare: Vec::new(),
             passages,
             seed: Seed::random(),
             cap: cap.max(BATCH * 2),
@@ -153,29 +161,31 @@ impl Flows {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "called for each packet, from one place")]
     fn count(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) {
-        let mut slot = self.confirm(probe);
-        if let Some(at) = slot
-            && (self.is_over(at, packet) || packet.flags.is_syn() && self.is_reused(at, packet, probe.end))
-        {
-            self.end(at, packet.index, false, events);
-            slot = None;
+        let (mut slot, mut gap_ns) = (self.confirm(probe), 0);
+        if let Some(at) = slot {
+            let hot = &self.hot[at as usize];
+            gap_ns = packet.ts_ns.saturating_sub(hot.last_ns);
+            if is_over(hot, gap_ns) || packet.flags.is_syn() && self.is_reused(at, packet, probe.end) {
+                self.end(at, packet.index, false, events);
+                (slot, gap_ns) = (None, 0);
+            }
         }
         let at = slot.unwrap_or_else(|| self.open(probe, packet, source, events)) as usize;
         let held = self.held();
         let (hot, cold, data) = (&mut self.hot[at], &mut self.cold[at], &mut self.data[at]);
-        let unusual = hot.was_silent(packet) || packet.flags.any(TcpFlags::SYN | TcpFlags::RST);
-        let taken = hot.take(cold, &mut data.watch, &mut self.ledger, packet, probe.end, source);
+        let taken = hot.take(cold, &mut data.watch, &mut self.ledger, packet, (probe.end, gap_ns), source);
         if hot.hears(packet, probe.end, taken) {
             self.hear(at, packet, probe.end, source, events);
         }
         if !self.ledger.judged.is_empty() {
             self.tell(at, packet, events);
         }
-        if slot.is_none() || unusual || taken.may_grow() || self.held() != held {
+        let unusual = gap_ns >= PAUSE_NS || packet.flags.any(TcpFlags::SYN | TcpFlags::RST);
+        if slot.is_none() || unusual || taken.may_grow() {
             self.charge(at);
-            if self.over() > 0 {
-                self.evict(packet.index, events);
-            }
+        }
+        if (slot.is_none() || self.held() != held) && self.over() > 0 {
+            self.evict(packet.index, events);
         }
         tally(taken, packet, events);
     }
@@ -186,7 +196,7 @@ impl Flows {
         let before = talk.as_ref().map_or(0, |talk| talk.held());
         let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
         let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
-        hot.hear(cold, talk, &heard, &mut |turn| events.turn(packet.index, turn));
+        hot.hear(cold, talk, &mut self.spare, &heard, &mut |turn| events.turn(packet.index, turn));
         let after = talk.as_ref().map_or(0, |talk| talk.held());
         self.extra = (self.extra + after as u64).saturating_sub(before as u64);
     }
@@ -238,15 +248,6 @@ impl Flows {
         self.cold.get_mut(slot as usize)
     }
 
-    /// Whether the connection was silent for too long, so that the packet belongs to another one: what other traffic
-    /// makes the sweep find or not must not shape the result.
-    #[inline]
-    fn is_over(&self, slot: u32, packet: &Packet) -> bool {
-        let hot = &self.hot[slot as usize];
-        let silent_ns = packet.ts_ns.saturating_sub(hot.last_ns);
-        silent_ns > LEAST_IDLE_NS && silent_ns > idle_limit_ns(hot)
-    }
-
     fn is_reused(&self, slot: u32, packet: &Packet, end: End) -> bool {
         let hot = &self.hot[slot as usize];
         hot.is_reused_by(&self.cold[slot as usize], packet, end)
@@ -289,9 +290,12 @@ impl Flows {
         let hot = std::mem::take(&mut self.hot[slot as usize]);
         self.index.remove(cold.tag, slot);
         self.free.push(slot);
-        if let Some(talk) = talk {
+        if let Some(mut talk) = talk {
             self.extra -= talk.held() as u64;
-            hot.last_turns(talk, &mut |turn| events.turn(at, turn));
+            hot.last_turns(&mut talk, &mut |turn| events.turn(at, turn));
+            if self.spare.len() < SPARE {
+                self.spare.push(talk);
+            }
         }
         events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
         let (mut flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);
@@ -300,51 +304,6 @@ impl Flows {
         events.push((at, Event::Flow(Box::new(flow))));
         self.extra -= cold.charged;
         cold.release();
-    }
-
-    /// Makes room: the eighth of the connections that was idle longest leaves.
-    fn evict(&mut self, at: u32, events: &mut Events) {
-        let mut idle: Vec<(i64, u32)> = self.live().map(|slot| (self.hot[slot as usize].last_ns, slot)).collect();
-        let leave = (idle.len() / 8).max(1);
-        idle.select_nth_unstable(leave - 1);
-        idle.truncate(leave);
-        idle.sort_unstable();
-        for (_, slot) in idle {
-            self.evicted += 1;
-            self.end(slot, at, true, events);
-        }
-    }
-
-    fn live(&self) -> impl Iterator<Item = u32> {
-        let slots = self.hot.iter().zip(0u32..);
-        slots.filter(|(hot, _)| hot.phase != Phase::Free).map(|(_, slot)| slot)
-    }
-
-    /// Ends connections that were idle too long, looking at a few slots for each packet seen, so that the cost stays
-    /// in proportion whatever the packet rate.
-    pub(crate) fn sweep(&mut self, now_ns: i64, packets: usize, events: &mut Events) {
-        let steps = (packets / 4 + 1).min(self.hot.len());
-        for _ in 0..steps {
-            self.sweep_at = if self.sweep_at + 1 < self.hot.len() { self.sweep_at + 1 } else { 0 };
-            let hot = &self.hot[self.sweep_at];
-            if hot.phase != Phase::Free && now_ns.saturating_sub(hot.last_ns) > idle_limit_ns(hot) {
-                self.end(self.sweep_at as u32, u32::MAX, false, events);
-            }
-        }
-    }
-
-    /// The places of all connections, in the order in which they began.
-    pub(crate) fn in_order(&self) -> Vec<u32> {
-        let mut live: Vec<u32> = self.live().collect();
-        live.sort_by_key(|&slot| self.cold[slot as usize].first);
-        live
-    }
-
-    /// Ends these connections.
-    pub(crate) fn end_all(&mut self, slots: &[u32], events: &mut Events) {
-        for &slot in slots {
-            self.end(slot, u32::MAX, false, events);
-        }
     }
 
     /// Lets go of the places of connections, once all have ended.
@@ -372,6 +331,13 @@ const SECOND: i64 = 1_000_000_000;
 
 /// No connection is over before this time.
 const LEAST_IDLE_NS: i64 = 20 * SECOND;
+
+/// Whether a connection was silent for too long, so that its next packet belongs to another one: what other traffic makes
+/// the sweep find or not must not shape the result.
+#[inline]
+fn is_over(hot: &Hot, silent_ns: i64) -> bool {
+    silent_ns > LEAST_IDLE_NS && silent_ns > idle_limit_ns(hot)
+}
 
 /// How long a connection may be silent before it counts as over. A SYN's last repetition comes 64 s after the one
 /// before (`tcp_syn_retries` 6); late packets of a closed connection within `TIME_WAIT` are its own.

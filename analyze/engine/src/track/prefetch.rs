@@ -10,9 +10,15 @@ pub(crate) fn prefetch<T>(value: &T) {
 /// Asks for all cache lines of a value at once, so that their misses overlap.
 #[inline]
 pub(crate) fn prefetch_all<T>(value: &T) {
+    prefetch_first(value, size_of::<T>());
+}
+
+/// Asks for the cache lines of the first bytes of a value.
+#[inline]
+pub(crate) fn prefetch_first<T>(value: &T, bytes: usize) {
     const LINE: usize = 64;
     let first = std::ptr::from_ref(value).cast::<i8>();
-    for line in 0..size_of::<T>().div_ceil(LINE) {
+    for line in 0..bytes.div_ceil(LINE) {
         prefetch_line(first.wrapping_add(line * LINE));
     }
 }

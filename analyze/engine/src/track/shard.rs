@@ -3,7 +3,7 @@
 use super::compat::Compat;
 use super::dns::Dns;
 use super::events::Events;
-use super::flows::{BATCH, FLOW_BYTES, Flows, Source};
+use super::flows::{BATCH, Expected, FLOW_BYTES, Flows, Source};
 use super::icmp::{Echoes, Errors};
 use super::key::SHARDS;
 use super::neighbours::Neighbours;
@@ -65,6 +65,7 @@ impl Shard {
     /// Tracks the shard's packets of a chunk, in order. `now_ns` is the time at the chunk's end.
     pub(crate) fn take(&mut self, packets: &[Packet], source: &Source<'_>, now_ns: i64, events: &mut Events) {
         self.unit = source.unit;
+        self.flows.expect_sweep(now_ns, packets.len(), Expected::Connection);
         for run in packets.chunk_by(|a, b| is_flow(a) == is_flow(b)) {
             match run {
                 [first, ..] if is_flow(first) => {
@@ -79,8 +80,13 @@ impl Shard {
             }
         }
         self.last_ns = now_ns;
-        self.flows.sweep(now_ns, packets.len(), events);
-        self.echoes.sweep(now_ns, self.unit, events);
+        self.flows.expect_sweep(now_ns, packets.len(), Expected::Data);
+    }
+
+    /// Ends what has been idle too long, after a chunk with so many packets of the shard.
+    pub(crate) fn sweep(&mut self, packets: usize, events: &mut Events) {
+        self.flows.sweep(self.last_ns, packets, events);
+        self.echoes.sweep(self.last_ns, self.unit, events);
     }
 
     /// Tracks the DNS of a chunk that is this shard's, in order, whichever shard tracks its packets otherwise.

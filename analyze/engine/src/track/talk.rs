@@ -172,6 +172,7 @@ impl Hot {
         &mut self,
         cold: &Cold,
         talk: &mut Option<Box<Talk>>,
+        spare: &mut Vec<Box<Talk>>,
         heard: &Heard<'_>,
         ended: &mut dyn FnMut(Turn),
     ) {
@@ -181,7 +182,14 @@ impl Hot {
             }
             let client = self.guess_client(cold);
             self.talk |= client as u8 * Bit::CLIENT;
-            *talk = Some(Box::new(Talk::new(self, cold, heard.unit)));
+            let new = Talk::new(self, cold, heard.unit);
+            *talk = Some(match spare.pop() {
+                Some(mut place) => {
+                    *place = new;
+                    place
+                }
+                None => Box::new(new),
+            });
         }
         let Some(talk) = talk.as_mut() else { return };
         if self.talk & Bit::STREAMS != 0 {
@@ -205,15 +213,16 @@ impl Hot {
     }
 
     /// The last turns of a connection that ends.
-    pub(crate) fn last_turns(&self, mut talk: Box<Talk>, ended: &mut dyn FnMut(Turn)) {
+    pub(crate) fn last_turns(&self, talk: &mut Talk, ended: &mut dyn FnMut(Turn)) {
         if let Some(streams) = &talk.streams {
             let [low, high] = talk.goodbyes;
             let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };
             streams.end(own, peer, ended);
+            talk.streams = None;
         } else if talk.has_request() {
             talk.close(self, self.last_ns);
             talk.part_for_ever(self.client());
-            ended(talk.turn);
+            ended(std::mem::take(&mut talk.turn));
         }
     }
 }

@@ -319,6 +319,12 @@ impl Flow {
         self.odd.as_ref()?.idle
     }
 
+    /// The whole round trip of the handshake, and its part towards the responder, nanoseconds.
+    pub(crate) fn trip_ns(&self) -> Option<(i64, i64)> {
+        let there = self.rtt_resp_ns.get()?;
+        Some((there + self.rtt_orig_ns.get().unwrap_or(0), there))
+    }
+
     /// Packets of both sides.
     pub fn packets(&self) -> u64 {
         u64::from(self.from_orig.packets) + u64::from(self.from_resp.packets)

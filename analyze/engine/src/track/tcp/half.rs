@@ -37,6 +37,8 @@ pub(crate) struct Half {
     /// Whether this end's own window is closed.
     pub(crate) closed: bool,
     pub(crate) trouble: Option<Box<Trouble>>,
+    /// Whether an acknowledgement may change anything of `trouble`.
+    pub(crate) unsettled: bool,
 }
 
 impl Half {
@@ -93,7 +95,14 @@ impl Half {
     }
 
     pub(crate) fn trouble(&mut self) -> &mut Trouble {
+        self.unsettled = true;
         self.trouble.get_or_insert_default()
+    }
+
+    /// Whether an acknowledgement has shown data that has not come.
+    #[inline]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.unsettled && self.trouble.as_ref().is_some_and(|trouble| trouble.ahead.is_some())
     }
 
     /// Bytes held beside its own.

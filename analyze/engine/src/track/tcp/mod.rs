@@ -8,6 +8,7 @@ pub mod resend;
 mod rtt;
 mod sent;
 pub(crate) mod side;
+mod spare;
 pub mod sum;
 mod trigger;
 mod trouble;
@@ -22,6 +23,7 @@ use half::Half;
 use resend::{Resend, Trigger, Verdict};
 use rtt::Samples;
 use sent::Segment;
+use spare::Spare;
 use trouble::{Gap, Refused};
 
 pub use resend::TcpEvent;
@@ -43,6 +45,7 @@ pub(crate) struct Ledger {
     pub(crate) judged: Vec<(End, Resend)>,
     /// Bytes that all watches hold.
     pub(crate) held: u64,
+    spare: Spare,
 }
 
 /// Nobody asks whether the other end lives after a shorter silence (`TCP_KEEPIDLE` is in seconds).
@@ -70,10 +73,11 @@ impl Ledger {
         if watch.is_none() && packet.payload_len == 0 && !packet.flags.any(TcpFlags::FIN) {
             return None;
         }
-        let watch = watch.get_or_insert_with(|| Box::new(Watch::new(packet, end, context.handshake)));
+        let is_new = watch.is_none();
+        let watch = watch.get_or_insert_with(|| self.spare.place(Watch::new(packet, end, context.handshake)));
         let room = watch.halves[end as usize].sent.held();
         let verdict = watch.take(packet, end, taken, context, &mut self.judged);
-        if taken.may_grow() || watch.halves[end as usize].sent.held() != room {
+        if is_new || taken.may_grow() || watch.halves[end as usize].sent.held() != room {
             self.count(watch);
         }
         verdict
@@ -87,9 +91,10 @@ impl Ledger {
         watch.counted = held;
     }
 
-    /// A watch ends.
-    pub(crate) fn end(&mut self, watch: &Watch) {
+    /// A watch ended.
+    pub(crate) fn end(&mut self, watch: Box<Watch>) {
         self.held = self.held.saturating_sub(watch.counted);
+        self.spare.keep(watch);
     }
 }
 
@@ -140,7 +145,7 @@ impl Watch {
         let (mine, other) = self.pair(end);
         if let Taken::Next = taken
             && !other.closed
-            && mine.trouble.as_ref().is_none_or(|trouble| trouble.ahead.is_none())
+            && !mine.is_behind()
         {
             let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
             mine.push(Segment::of(packet, context.source.frame(packet), len));
@@ -188,7 +193,7 @@ impl Watch {
         other.asks = 0;
         if after(packet.ack, other.una) {
             other.advance(packet, samples);
-            if other.trouble.is_some() {
+            if other.unsettled {
                 other.resolve(packet, context);
             }
         } else if packet.ack == other.una && packet.payload_len == 0 && other.sent.outstanding() > 0 {
@@ -317,6 +322,7 @@ impl Half {
         if let Some(trouble) = &mut self.trouble {
             let echo = || context.source.options(packet).timestamps.map(|stamps| stamps.1);
             trouble.acknowledged(packet, rtt_ns, echo);
+            self.unsettled = !trouble.is_settled();
         }
     }
 

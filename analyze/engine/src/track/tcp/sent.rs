@@ -68,6 +68,8 @@ pub(crate) struct Sent {
 /// Places of a ring at first and at most: beyond, the oldest are forgotten.
 const LEAST: usize = 4;
 const MOST: usize = 1024;
+/// As many places are worth keeping for another connection.
+const FEW: usize = 16;
 
 impl Sent {
     #[inline]
@@ -80,6 +82,11 @@ impl Sent {
             *place = segment;
             self.head = self.head.wrapping_add(1);
         }
+    }
+
+    /// An empty one that keeps its places where they are few.
+    pub(super) fn emptied(self) -> Self {
+        Self { ring: if self.ring.len() <= FEW { self.ring } else { Vec::new() }, ..Self::default() }
     }
 
     #[cold]

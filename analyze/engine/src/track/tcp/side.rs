@@ -173,13 +173,13 @@ pub(crate) fn ended(
     let mut legs: SmallVec<[Ended<'_>; 1]> = SmallVec::new();
     for (watch, lanes, rare, point, tunnel) in std::iter::once(first).chain(others) {
         if let Some(watch) = watch {
-            ledger.end(&watch);
             legs.push(Ended { watch, lanes, rare, point, tunnel });
         }
     }
     let mut told = Vec::new();
-    let mut side = |end| side(&mut legs, end, hot.last_ns, &mut told);
-    ([side(End::Low), side(End::High)], told)
+    let sides = [End::Low, End::High].map(|end| side(&mut legs, end, hot.last_ns, &mut told));
+    legs.into_iter().for_each(|leg| ledger.end(leg.watch));
+    (sides, told)
 }
 
 fn side(legs: &mut [Ended<'_>], end: End, last_ns: i64, told: &mut Vec<Told>) -> TcpSide {
@@ -215,6 +215,11 @@ impl TcpSide {
     /// Times that this end announced a window of nothing.
     pub fn closed(&self) -> ClosedSum {
         self.closed.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Whether there were any.
+    pub(crate) fn was_closed(&self) -> bool {
+        self.closed.is_some()
     }
 
     /// The closed window, by the leg that saw it longest.

@@ -186,6 +186,13 @@ impl Trouble {
         }
     }
 
+    /// Whether another acknowledgement of something new changes nothing.
+    pub(crate) fn is_settled(&self) -> bool {
+        let nothing_told = self.repeats == 0 && !self.probed && self.sacked.is_none() && self.refused.is_none();
+        let nothing_open = self.gaps.is_empty() && self.ahead.is_none() && self.waiting == 0;
+        nothing_told && nothing_open && self.recovery.is_none() && self.timeout.is_none()
+    }
+
     /// After a timeout, two acknowledgements in a row that go on into data never sent again: it had all arrived.
     fn advance_timeout(&mut self, ack: u32) {
         let Some(timeout) = &mut self.timeout else { return };
