@@ -9,7 +9,7 @@ use crate::path::Connection;
 use crate::track::event::Flow;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// Groups of addresses, by number.
@@ -18,13 +18,32 @@ pub(crate) struct Acquaintances(HashMap<Addr, u32, RandomState>);
 
 impl Acquaintances {
     fn of(world: &World<'_>) -> Self {
-        let connections = world.facts.servers.kept.connections();
-        let ties = |connection: &&Connection| addresses(connection, world).into_iter();
+        let mut pairs = Pairs::default();
+        for connection in world.facts.servers.kept.connections() {
+            let orig = connection.front().orig.addr;
+            addresses(connection, world).into_iter().for_each(|addr| pairs.add(orig, addr));
+        }
         let mut numbers = HashMap::default();
-        for (number, group) in (0u32..).zip(ties::groups(connections.iter(), ties)) {
-            numbers.extend(group.iter().flat_map(ties).map(|addr| (addr, number)));
+        for (number, group) in (0u32..).zip(ties::groups(pairs.list.iter(), |pair| pair.iter())) {
+            numbers.extend(group.into_iter().flatten().map(|addr| (*addr, number)));
         }
         Self(numbers)
+    }
+}
+
+/// Addresses that have to do with each other, each pair once, in the order in which they were added.
+#[derive(Default)]
+struct Pairs {
+    list: Vec<[Addr; 2]>,
+    known: HashSet<[Addr; 2], RandomState>,
+}
+
+impl Pairs {
+    fn add(&mut self, a: Addr, b: Addr) {
+        let pair = [a, b];
+        if self.list.last() != Some(&pair) && self.known.insert(pair) {
+            self.list.push(pair);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
-use crate::path::{Connection, Kept};
+use crate::path::{Connection, Kept, Signs};
 use crate::time::union;
 use crate::track::event::{Flow, LegSeen};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,8 @@ struct Split<'a> {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let kept = &world.facts.servers.kept;
     let mut splits: BTreeMap<(Vec<Place>, Vec<Place>), Split<'_>> = BTreeMap::new();
-    for connection in kept.connections().iter().filter(|connection| connection.proto == TCP) {
+    let one_way = kept.connections().iter().filter(|connection| !connection.signs.has(Signs::TWO_WAY));
+    for connection in one_way.filter(|connection| connection.proto == TCP) {
         if let Some(ways) = split(connection, kept) {
             let split = splits.entry(ways).or_default();
             split.troubled += usize::from(connection.flows(kept).any(is_troubled));
@@ -67,14 +68,11 @@ fn legs<'a>(connection: &'a Connection, kept: &'a Kept) -> impl Iterator<Item = 
     connection.flows(kept).flat_map(Flow::legs)
 }
 
-/// Places of the one direction and of the other, where they have none in common.
+/// Places of the one direction and of the other, where they have none in common, of a connection that none saw both ways.
 fn split(connection: &Connection, kept: &Kept) -> Option<(Vec<Place>, Vec<Place>)> {
     let places = |sends: fn(&LegSeen) -> u64| -> BTreeSet<Place> {
         legs(connection, kept).filter(|leg| sends(leg) > 1).map(|leg| (leg.point, leg.tunnel)).collect()
     };
-    if legs(connection, kept).any(LegSeen::is_two_way) {
-        return None;
-    }
     let (there, back) = (places(|leg| leg.orig_packets), places(|leg| leg.resp_packets));
     let apart = !there.is_empty() && !back.is_empty() && there.is_disjoint(&back);
     apart.then(|| (there.into_iter().collect(), back.into_iter().collect()))

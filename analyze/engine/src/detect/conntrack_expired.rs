@@ -6,7 +6,7 @@ use super::stuck_at_nat::{Group, stuck};
 use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
-use crate::path::Connection;
+use crate::path::{Connection, Signs};
 use crate::track::event::{ConnState, Flow};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +95,7 @@ fn paused<'a>(world: &'a World<'a>) -> BTreeMap<Endpoint, Case<'a>> {
     let kept = &world.facts.servers.kept;
     let mut cases: BTreeMap<Endpoint, Case<'_>> = BTreeMap::new();
     let established = world.facts.servers.outcomes().filter(|(_, _, outcome)| *outcome == Outcome::Established);
-    for (_, connection, _) in established {
+    for (_, connection, _) in established.filter(|(_, connection, _)| connection.signs.has(Signs::PAUSED)) {
         let Some(flow) = connection.front().flows(kept).next() else { continue };
         let Some((pause_ns, end_ns)) = flow.pause().filter(|(ns, _)| *ns >= PAUSE_NS) else { continue };
         let case = cases.entry(flow.resp).or_default();

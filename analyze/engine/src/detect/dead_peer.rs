@@ -1,10 +1,11 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::losses::{connections, has_finding};
+use super::losses::{connections_with, has_finding};
 use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
+use crate::path::Signs;
 use crate::time::widen;
 use crate::track::event::{Flow, Reset, Stall};
 use crate::track::{Endpoint, FrameId};
@@ -59,7 +60,7 @@ struct Silent {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut silent: BTreeMap<(Endpoint, bool), Silent> = BTreeMap::new();
-    for (orig, resp, flows) in connections(world) {
+    for (orig, resp, flows) in connections_with(Signs::UNANSWERED, world) {
         // Where flags were cut off nothing is known of what follows what.
         let readable = |flow: &&Flow| !flow.history.as_str().is_empty();
         let two_way = || flows.iter().copied().filter(|flow| flow.is_two_way()).filter(readable);

@@ -1,10 +1,11 @@
 use super::About;
 use super::backend_reset::attempts;
 use super::evidence::{count_of, some_of};
-use super::losses::{connections, has_finding};
+use super::losses::{connections_with, has_finding};
 use super::vantage::Spot;
 use super::world::World;
 use crate::finding::{Finding, Role, Severity};
+use crate::path::Signs;
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
@@ -73,7 +74,7 @@ struct Forgotten {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut servers: BTreeMap<Endpoint, Forgotten> = BTreeMap::new();
-    for (orig, _, flows) in connections(world) {
+    for (orig, _, flows) in connections_with(Signs::IDLE, world) {
         // Under the address the client knows: the same connection may have been sent to several endpoints.
         let Some(resp) = flows.first().map(|flow| flow.resp) else { continue };
         let idle = flows.iter().filter_map(|flow| flow.idle()).map(|idle| idle.gap_ns).max();

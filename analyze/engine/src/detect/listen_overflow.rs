@@ -1,12 +1,13 @@
 use super::About;
 use super::connection_limit::limited;
 use super::evidence::{count_of, servers_filter, some_of};
-use super::losses::{connections, has_finding};
+use super::losses::{connections, connections_with, has_finding};
 use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::is_fresh;
+use crate::path::Signs;
 use crate::time::widen;
 use crate::track::event::{Flow, LegSeen};
 use crate::track::{Endpoint, FrameId};
@@ -65,7 +66,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 fn overflowing(world: &World<'_>) -> Vec<Finding> {
     let had_to_wait = |flow: &&Flow| flow.ignored > 0 || flow.early_syns() > 1;
-    let waited = connections(world).filter(|(_, _, flows)| flows.iter().any(had_to_wait));
+    let waited = connections_with(Signs::ASKED_AGAIN, world).filter(|(_, _, flows)| flows.iter().any(had_to_wait));
     let suspects: HashSet<Endpoint, RandomState> = waited.map(|(_, resp, _)| resp).collect();
     if suspects.is_empty() {
         return Vec::new();

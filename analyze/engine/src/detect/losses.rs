@@ -5,7 +5,7 @@ use super::ties;
 use super::world::World;
 use crate::Addr;
 use crate::packet::TCP;
-use crate::path::Connection;
+use crate::path::{Connection, Signs};
 use crate::time::union;
 use crate::track::Endpoint;
 use crate::track::event::{Flow, Side};
@@ -66,15 +66,10 @@ pub(crate) fn overtaken(world: &World<'_>) -> BTreeMap<(Addr, Addr), u64> {
 fn all<'a>(world: &World<'a>) -> &'a [Lossy] {
     world.facts.lossy.get_or_init(|| {
         let kept = &world.facts.servers.kept;
-        let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
-        let troubled = tcp.filter(|connection| connection.flows(kept).any(is_troubled));
+        let troubled = kept.connections().iter().filter(|connection| connection.signs.has(Signs::TROUBLED));
+        let troubled = troubled.filter(|connection| connection.proto == TCP);
         troubled.flat_map(|connection| of(connection, world)).collect()
     })
-}
-
-fn is_troubled(flow: &Flow) -> bool {
-    let sides = [&flow.from_orig, &flow.from_resp];
-    sides.iter().any(|side| side.tcp.losses.is_some() || side.duplicates > 0)
 }
 
 /// Both directions of a connection, where there was trouble.
@@ -184,8 +179,23 @@ pub(crate) type Seen<'a> = SmallVec<[&'a Flow; 2]>;
 
 /// All TCP connections that were kept: as the originator knows itself, as the responder knows itself, and what was seen.
 pub(crate) fn connections<'a>(world: &World<'a>) -> impl Iterator<Item = (Endpoint, Endpoint, Seen<'a>)> {
+    connections_where(|_| true, world)
+}
+
+/// Those of them that show a sign.
+pub(crate) fn connections_with<'a>(
+    sign: Signs,
+    world: &World<'a>,
+) -> impl Iterator<Item = (Endpoint, Endpoint, Seen<'a>)> {
+    connections_where(move |connection| connection.signs.has(sign), world)
+}
+
+fn connections_where<'a>(
+    wanted: impl Fn(&Connection) -> bool,
+    world: &World<'a>,
+) -> impl Iterator<Item = (Endpoint, Endpoint, Seen<'a>)> {
     let kept = &world.facts.servers.kept;
-    let tcp = kept.connections().iter().filter(|connection| connection.proto == TCP);
+    let tcp = kept.connections().iter().filter(move |connection| connection.proto == TCP && wanted(connection));
     tcp.map(|connection| (connection.front().orig, connection.back().resp, connection.flows(kept).collect()))
 }
 

@@ -1,5 +1,7 @@
 //! What passed one way between two addresses, and until when: a path may shrink while it is captured.
 
+use smallvec::SmallVec;
+
 /// What passed one way between two addresses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Passed {
@@ -7,7 +9,7 @@ pub(crate) struct Passed {
     pub(crate) connections: u64,
     /// When the last of them ended that had a packet of so many bytes, and none bigger ended later: in order of time,
     /// the sizes falling.
-    sizes: Vec<(i64, u32)>,
+    sizes: SmallVec<[(i64, u32); SIZES + 1]>,
 }
 
 /// Sizes kept; of more, the oldest two become one that passed as late as the later and was as big as the bigger.
@@ -20,7 +22,7 @@ impl Passed {
         if self.largest_since(ended_ns) >= bytes {
             return;
         }
-        self.sizes.retain(|&(ns, smaller)| ns > ended_ns || smaller > bytes);
+        self.sizes.retain(|&mut (ns, smaller)| ns > ended_ns || smaller > bytes);
         let at = self.sizes.partition_point(|&(ns, _)| ns < ended_ns);
         self.sizes.insert(at, (ended_ns, bytes));
         if self.sizes.len() > SIZES {

@@ -4,7 +4,7 @@ use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
-use crate::path::Connection;
+use crate::path::{Connection, Signs};
 use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,8 @@ pub(super) const ABOUT: About = About {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let kept = &world.facts.servers.kept;
     let mut cases: BTreeMap<Endpoint, Vec<(&Connection, &Flow)>> = BTreeMap::new();
-    for connection in kept.connections().iter().filter(|connection| connection.proto == TCP) {
+    let again = kept.connections().iter().filter(|connection| connection.signs.has(Signs::ASKED_AGAIN));
+    for connection in again.filter(|connection| connection.proto == TCP) {
         if let Some(flow) = connection.flows(kept).find(|flow| was_challenged(flow)) {
             cases.entry(connection.front().resp).or_default().push((connection, flow));
         }

@@ -1,10 +1,11 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::losses::connections;
+use super::losses::{connections, connections_with};
 use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::path::{SLOW_NS, Signs};
 use crate::time::widen;
 use crate::track::event::Flow;
 use crate::track::{FrameId, MaybeNs};
@@ -30,8 +31,6 @@ pub(super) const ABOUT: About = About {
 };
 
 /// A round trip within a cluster that is too long to be its wires: within a zone 1 ms, between zones 2 ms, and a busy
-/// virtual machine adds some ms.
-const SLOW_NS: i64 = 25_000_000;
 /// Handshakes before a median means something.
 const ENOUGH: usize = 3;
 
@@ -48,15 +47,15 @@ struct Pair {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let trips = || connections(world).filter_map(|(orig, resp, flows)| Some((orig, resp, slowest(&flows)?)));
+    let trips = connections(world).filter_map(|(orig, resp, flows)| Some((orig, resp, slowest(&flows)?)));
     // Most pairs of hosts have no slow trip at all.
     let slow: HashSet<(Addr, Addr), RandomState> =
-        trips().filter(|(_, _, (_, trip))| trip.0 >= SLOW_NS).map(|(orig, resp, _)| (orig.addr, resp.addr)).collect();
+        connections_with(Signs::SLOW, world).map(|(orig, resp, _)| (orig.addr, resp.addr)).collect();
     if slow.is_empty() {
         return Vec::new();
     }
     let mut pairs: BTreeMap<(Addr, Addr), Pair> = BTreeMap::new();
-    for (orig, resp, (flow, trip)) in trips().filter(|(orig, resp, _)| slow.contains(&(orig.addr, resp.addr))) {
+    for (orig, resp, (flow, trip)) in trips.filter(|(orig, resp, _)| slow.contains(&(orig.addr, resp.addr))) {
         pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip);
     }
     pairs.retain(|_, pair| pair.is_slow());
@@ -69,14 +68,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// The sighting that shows most of the round trip.
 fn slowest<'a>(flows: &[&'a Flow]) -> Option<(&'a Flow, (i64, i64))> {
-    let trips = flows.iter().filter_map(|flow| Some((*flow, trip_ns(flow)?)));
+    let trips = flows.iter().filter_map(|flow| Some((*flow, flow.trip_ns()?)));
     trips.max_by_key(|(_, trip)| trip.0)
-}
-
-/// The whole round trip, and its part towards the responder.
-fn trip_ns(flow: &Flow) -> Option<(i64, i64)> {
-    let there = flow.rtt_resp_ns.get()?;
-    Some((there + flow.rtt_orig_ns.get().unwrap_or(0), there))
 }
 
 impl Pair {

@@ -1,12 +1,13 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::losses::connections;
+use super::losses::{connections, connections_with};
 use super::overlay::is_next_to_orig;
 use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::is_fresh;
+use crate::path::Signs;
 use crate::time::widen;
 use crate::track::event::{Flow, LegSeen};
 use crate::track::{Endpoint, FrameId};
@@ -49,7 +50,7 @@ struct Halves {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut servers: BTreeMap<Endpoint, Halves> = BTreeMap::new();
     let whole = LazyCell::new(|| whole(world));
-    for (orig, resp, flows) in connections(world) {
+    for (orig, resp, flows) in connections_with(Signs::ASKED_AGAIN, world) {
         let over = flows.iter().any(|flow| flow.from_orig.packets > flow.from_orig.syns);
         let half = flows.iter().find(|flow| flow.is_half_open() && is_answered(flow));
         let half = half.filter(|_| !over && !flows.iter().any(|flow| world.is_in_broken_tunnel(flow)));

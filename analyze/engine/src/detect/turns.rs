@@ -9,11 +9,12 @@ use crate::Addr;
 use crate::finding::{Finding, Role};
 use crate::path::{Connection, Kept as Connections};
 use crate::track::index::Index;
-use crate::track::prefetch::prefetch_all;
+use crate::track::prefetch::prefetch_first;
 use crate::track::{Endpoint, Turn};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
+use std::mem::offset_of;
 
 pub(crate) use server::{BAD_GATEWAY, Kept, SLOW_NS, ServerTurns, VERY_SLOW_NS};
 pub(crate) use shares::{Share, shares};
@@ -70,7 +71,7 @@ impl TurnService {
 pub(crate) struct Turns {
     /// Places in `servers`, by server and unit.
     index: Index,
-    servers: Vec<((Endpoint, u32), ServerTurns)>,
+    servers: Vec<View>,
     hasher: RandomState,
     services: Vec<TurnService>,
     /// Turns of servers beyond the cap.
@@ -94,10 +95,10 @@ impl Turns {
         for turn in turns.clone() {
             self.index.prefetch(self.tag(&(turn.server, turn.unit)));
         }
-        for turn in turns {
-            let slot = self.index.guess(self.tag(&(turn.server, turn.unit)));
-            slot.and_then(|slot| self.servers.get(slot as usize)).inspect(|server| prefetch_all(*server));
-        }
+        let guess = |turn: &Turn| self.index.guess(self.tag(&(turn.server, turn.unit)));
+        let view = |turn: &Turn| guess(turn).and_then(|slot| self.servers.get(slot as usize));
+        turns.clone().filter_map(view).for_each(|view| prefetch_first(view, View::TOUCHED));
+        turns.filter_map(view).for_each(|view| view.facts.prefetch());
     }
 
     fn tag(&self, key: &(Endpoint, u32)) -> u32 {
@@ -107,30 +108,32 @@ impl Turns {
     fn server(&mut self, server: Endpoint, unit: u32) -> Option<&mut ServerTurns> {
         let key = (server, unit);
         let tag = self.tag(&key);
-        let known = self.index.find(tag, |slot| self.servers[slot as usize].0 == key).map(|slot| slot as usize);
+        let is_it = |slot: u32| self.servers.get(slot as usize).is_some_and(|view| (view.server, view.unit) == key);
+        let known = self.index.find(tag, is_it).map(|slot| slot as usize);
         let at = match known {
             Some(at) => at,
             None if self.servers.len() >= MAX_SERVERS => return None,
             None => {
                 self.index.insert(tag, self.servers.len() as u32);
-                self.servers.push((key, ServerTurns::default()));
+                self.servers.push(View { server, unit, facts: ServerTurns::default() });
                 self.servers.len() - 1
             }
         };
-        Some(&mut self.servers[at].1)
+        Some(&mut self.servers[at].facts)
     }
 
     /// Puts together what several files and both sides of translation saw, once all are read.
     pub(crate) fn settle(&mut self, connections: &Connections) {
-        let servers = std::mem::take(&mut self.servers).into_iter();
-        let mut views: Vec<View> = servers.map(|((server, unit), facts)| View { server, unit, facts }).collect();
+        let mut views = std::mem::take(&mut self.servers);
         views.sort_unstable_by_key(|view| (view.server, view.unit));
-        let mut turns: Vec<(u64, usize)> = Vec::new();
+        // Identity and view in one number, because there are many to sort.
+        let mut turns: Vec<u128> = Vec::with_capacity(views.iter().map(|view| view.facts.identities.len()).sum());
         for (at, view) in views.iter().enumerate() {
-            turns.extend(view.facts.identities.iter().map(|identity| (*identity, at)));
+            turns.extend(view.facts.identities.iter().map(|identity| u128::from(*identity) << 64 | at as u128));
         }
         turns.sort_unstable();
-        let same_turn = turns.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| (pair[0].1, pair[1].1));
+        let same = turns.windows(2).filter(|pair| pair[0] >> 64 == pair[1] >> 64);
+        let same_turn = same.map(|pair| (pair[0] as u64 as usize, pair[1] as u64 as usize));
         let servers: Vec<Endpoint> = views.iter().map(|view| view.server).collect();
         let same_server = (1..servers.len()).filter(|at| servers[at - 1] == servers[*at]).map(|at| (at - 1, at));
         let groups = ties::united(views, same_turn.chain(same_server));
@@ -144,10 +147,17 @@ impl Turns {
 }
 
 /// What one unit saw of a server.
+#[derive(Debug)]
+#[repr(C)]
 struct View {
     server: Endpoint,
     unit: u32,
     facts: ServerTurns,
+}
+
+impl View {
+    /// Bytes that each turn touches.
+    const TOUCHED: usize = offset_of!(Self, facts) + ServerTurns::TOUCHED;
 }
 
 impl TurnService {

@@ -1,9 +1,10 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::losses::connections;
+use super::losses::connections_with;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::path::Signs;
 use crate::time::widen;
 use crate::track::event::{Flow, Side};
 use crate::track::{Endpoint, FrameId};
@@ -53,7 +54,7 @@ struct Stalled {
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let mut stalled: BTreeMap<Key, Stalled> = BTreeMap::new();
-    for (orig, resp, flows) in connections(world) {
+    for (orig, resp, flows) in connections_with(Signs::CLOSED, world) {
         for reader_is_orig in [true, false] {
             if let Some(flow) = worst(&flows, reader_is_orig) {
                 let reader = if reader_is_orig { orig } else { resp };

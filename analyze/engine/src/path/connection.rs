@@ -1,6 +1,6 @@
 //! One connection, whoever saw it.
 
-use super::Kept;
+use super::{Kept, Signs};
 use crate::detect::Outcome;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) headless: bool,
     /// Whether somebody saw nothing of its responder.
     pub(crate) silent: bool,
+    /// What else somebody saw of it.
+    pub(crate) signs: Signs,
 }
 
 /// A part of the way on which a connection has the same addresses.
@@ -49,6 +51,11 @@ impl Connection {
     /// What was seen of it, the originator's side first.
     pub(crate) fn flows<'a>(&'a self, kept: &'a Kept) -> impl Iterator<Item = &'a Flow> + Clone {
         self.stages.iter().flat_map(|stage| stage.flows(kept))
+    }
+
+    /// Whether it was seen at one place only.
+    pub(crate) fn has_one_place(&self) -> bool {
+        self.stages.len() == 1 && self.front().seen.len() == 1 && !self.signs.has(Signs::PLACES)
     }
 
     /// Whether somebody saw it at this time.
@@ -80,6 +87,7 @@ impl Connection {
         let headless = self.stages.len() == 1 && self.flows(kept).all(Flow::is_midstream);
         let silent = self.flows(kept).any(|flow| flow.from_resp.packets == 0);
         (self.outcome, self.headless, self.silent) = (outcome, headless, silent);
+        self.signs = self.flows(kept).map(Signs::of).fold(Signs::default(), Signs::with);
     }
 }
 

@@ -39,7 +39,7 @@ impl<'a> Place<'a> {
 /// Places of a connection that follow each other on the originator's way, unit by unit.
 pub(crate) fn hops<'a>(connection: &'a Connection, kept: &'a Kept) -> Vec<(Place<'a>, Place<'a>)> {
     // Most connections are seen at one place.
-    if connection.flows(kept).flat_map(Flow::legs).nth(1).is_none() {
+    if connection.has_one_place() {
         return Vec::new();
     }
     let mut places: Vec<Place<'a>> = connection.flows(kept).flat_map(Place::all).collect();

@@ -76,14 +76,22 @@ impl Groups {
 }
 
 /// What a connection is known again by: what one of its ends began with, or where both ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Greeting {
     proto: u8,
     by: By,
     word: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+impl Greeting {
+    /// It and a flow that has it in one number, because there are many to sort.
+    fn of(self, at: u32) -> u128 {
+        u128::from(self.proto) << 72 | (self.by as u128) << 64 | u128::from(self.word) << 32 | u128::from(at)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum By {
     Orig,
     Resp,
@@ -92,6 +100,8 @@ enum By {
 }
 
 impl By {
+    const ALL: [Self; 3] = [Self::Orig, Self::Resp, Self::Numbers];
+
     fn side(self, flow: &Flow) -> &Side {
         match self {
             Self::Orig | Self::Numbers => &flow.from_orig,
@@ -128,19 +138,27 @@ fn same_numbers(a: &Flow, b: &Flow) -> Option<f64> {
 }
 
 fn by_greeting(flows: &[Box<Flow>], groups: &mut Groups) {
-    let mut order: Vec<(Greeting, i64, u32)> = Vec::with_capacity(flows.len() * 2);
+    let mut order: Vec<u128> = Vec::with_capacity(flows.len() * 2);
     for (at, flow) in (0u32..).zip(flows) {
-        order.extend(greetings(flow).map(|greeting| (greeting, flow.first_ns, at)));
+        order.extend(greetings(flow).map(|greeting| greeting.of(at)));
     }
     order.sort_unstable();
-    for alike in order.chunk_by(|a, b| a.0 == b.0) {
-        let scan = alike.len() > DESTINATIONS && is_scan(alike.iter().map(|(_, _, at)| &*flows[*at as usize]));
-        for (n, (greeting, _, at)) in alike.iter().enumerate() {
-            for (_, _, other) in alike[n + 1..].iter().take(ALIKE) {
-                let (a, b) = (&*flows[*at as usize], &*flows[*other as usize]);
-                if let Some(confidence) = same(a, b, greeting.by).filter(|_| !scan || a.resp == b.resp) {
-                    groups.unite(*at, *other, confidence);
-                }
+    for alike in order.chunk_by(|a, b| a >> 32 == b >> 32).filter(|alike| alike.len() > 1) {
+        let by = By::ALL.into_iter().find(|by| *by as u8 == (alike[0] >> 64) as u8).unwrap_or(By::Orig);
+        let mut alike: Vec<u32> = alike.iter().map(|one| *one as u32).collect();
+        alike.sort_by_key(|at| (flows[*at as usize].first_ns, *at));
+        unite_alike(&alike, by, flows, groups);
+    }
+}
+
+/// Unites those of the flows with one greeting, in order of time, that are one connection.
+fn unite_alike(alike: &[u32], by: By, flows: &[Box<Flow>], groups: &mut Groups) {
+    let scan = alike.len() > DESTINATIONS && is_scan(alike.iter().map(|at| &*flows[*at as usize]));
+    for (n, at) in alike.iter().enumerate() {
+        for other in alike[n + 1..].iter().take(ALIKE) {
+            let (a, b) = (&*flows[*at as usize], &*flows[*other as usize]);
+            if let Some(confidence) = same(a, b, by).filter(|_| !scan || a.resp == b.resp) {
+                groups.unite(*at, *other, confidence);
             }
         }
     }

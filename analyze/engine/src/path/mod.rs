@@ -12,10 +12,12 @@ mod kept;
 mod nat;
 pub(crate) mod rows;
 pub(crate) mod segments;
+mod signs;
 
 pub(crate) use connection::{Connection, Stage};
 pub(crate) use kept::Kept;
 pub(crate) use nat::Binding;
+pub(crate) use signs::{SLOW_NS, Signs};
 
 /// The value below which this share of ascending ones lies.
 fn quantile(sorted: &[i64], share: f64) -> Option<i64> {

@@ -2,11 +2,13 @@
 
 use crate::Addr;
 use crate::detect::times::Times;
+use crate::track::prefetch::prefetch;
 use crate::track::{Endpoint, Fate, Resent, Turn};
 use crate::wire::app::{Protocol, Traits};
 use foldhash::fast::{FixedState, RandomState};
 use std::collections::{BTreeSet, HashSet};
 use std::hash::BuildHasher as _;
+use std::mem::offset_of;
 
 /// A response that takes this long is slow where half of the server's take a tenth of it or less.
 pub(crate) const SLOW_NS: i64 = 500_000_000;
@@ -49,15 +51,28 @@ impl Kept {
     }
 }
 
-/// What is known of the turns of one server.
+/// What is known of the turns of one server; first what each turn touches.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct ServerTurns {
     /// Turns.
     pub(crate) turns: u64,
+    pub(super) first_ns: i64,
+    pub(super) identities: Vec<u64>,
+    /// Handshakes of TLS that began.
+    pub(crate) hellos: u64,
+    /// Connections that are encrypted and may be HTTP/2.
+    pub(crate) interleaved: u64,
+    /// The first and the last of its answers.
+    pub(crate) answers_ns: Option<(i64, i64)>,
+    /// The first answer that does not say that there is no server.
+    pub(crate) served_ns: Option<i64>,
     /// Times of the server, of turns whose times no loss shaped.
     pub(crate) server: Times,
     /// Times on the network, of the same.
     pub(crate) network: Times,
+    /// Requests that it answered at once.
+    pub(crate) quick: Quick,
     /// Turns that took the server [`SLOW_NS`] or longer and most of the time with it.
     pub(crate) slow: Kept,
     /// Of these, those that took it [`VERY_SLOW_NS`] or longer.
@@ -76,22 +91,10 @@ pub(crate) struct ServerTurns {
     pub(crate) open: Kept,
     /// Answers that say that there is no server to answer, or none for now.
     pub(crate) unserved: Kept,
-    /// The first answer that says something else.
-    pub(crate) served_ns: Option<i64>,
-    /// Requests that it answered at once.
-    pub(crate) quick: Quick,
-    /// Some answers with their times, from the first slow one on.
-    pub(super) timed: Vec<Timed>,
-    /// The first and the last of its answers.
-    pub(crate) answers_ns: Option<(i64, i64)>,
-    /// Handshakes of TLS that began.
-    pub(crate) hellos: u64,
     /// Handshakes of TLS that failed.
     pub(crate) tls_failures: Kept,
-    /// Connections that are encrypted and may be HTTP/2.
-    pub(crate) interleaved: u64,
-    pub(super) identities: Vec<u64>,
-    pub(super) first_ns: i64,
+    /// Some answers with their times, from the first slow one on.
+    pub(super) timed: Vec<Timed>,
 }
 
 /// How long the server took for an answer.
@@ -140,6 +143,15 @@ const IDENTITIES: usize = 128;
 const GOODBYE_BYTES: u32 = 40;
 
 impl ServerTurns {
+    /// Bytes that each turn touches.
+    pub(super) const TOUCHED: usize = offset_of!(Self, very_slow);
+
+    /// Asks for what the next turn touches outside of them.
+    pub(super) fn prefetch(&self) {
+        self.identities.last().filter(|_| self.identities.len() < IDENTITIES).inspect(|last| prefetch(*last));
+        self.quick.0.first().filter(|_| self.quick.0.len() < Quick::MAX).inspect(|first| prefetch(*first));
+    }
+
     pub(super) fn add(&mut self, turn: &Turn) {
         self.turns += 1;
         self.first_ns = if self.turns == 1 { turn.asked_ns } else { self.first_ns.min(turn.asked_ns) };
