@@ -47,7 +47,6 @@ struct Pair {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let trips = connections(world).filter_map(|(orig, resp, flows)| Some((orig, resp, slowest(&flows)?)));
     // Most pairs of hosts have no slow trip at all.
     let slow: HashSet<(Addr, Addr), RandomState> =
         connections_with(Signs::SLOW, world).map(|(orig, resp, _)| (orig.addr, resp.addr)).collect();
@@ -55,8 +54,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let mut pairs: BTreeMap<(Addr, Addr), Pair> = BTreeMap::new();
-    for (orig, resp, (flow, trip)) in trips.filter(|(orig, resp, _)| slow.contains(&(orig.addr, resp.addr))) {
-        pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip);
+    for (orig, resp, flows) in connections(world).filter(|(orig, resp, _)| slow.contains(&(orig.addr, resp.addr))) {
+        if let Some((flow, trip)) = slowest(&flows) {
+            pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip);
+        }
     }
     pairs.retain(|_, pair| pair.is_slow());
     let mut findings = Vec::new();

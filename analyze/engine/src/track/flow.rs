@@ -142,6 +142,12 @@ impl Hot {
         }
     }
 
+    /// Whether it is the live connection with a key.
+    #[inline]
+    pub(super) fn is_of(&self, key: &Key) -> bool {
+        self.phase != Phase::Free && self.key == *key
+    }
+
     /// Whether this SYN asks for another connection with the same five-tuple.
     pub(crate) fn is_reused_by(&self, cold: &Cold, packet: &Packet, end: End) -> bool {
         if packet.kind != Kind::Tcp || !packet.flags.is_syn() {
@@ -174,7 +180,7 @@ impl Hot {
             self.idle(cold, packet, end, gap_ns);
         }
         self.last_ns = self.last_ns.max(packet.ts_ns);
-        let first_leg = self.point == packet.point && self.tunnel == packet.tunnel && self.is_way_of(packet, end);
+        let first_leg = self.is_first_leg(packet, end);
         let mut taken = Taken::Copy;
         if first_leg {
             let leg = Passing { ledger, handshake: &cold.handshake, source, tells: true };
@@ -298,6 +304,12 @@ impl Hot {
                 cold.note_syn(source.frame(packet));
             }
         }
+    }
+
+    /// Whether the packet was seen where the first leg was.
+    #[inline]
+    pub(super) fn is_first_leg(&self, packet: &Packet, end: End) -> bool {
+        self.point == packet.point && self.tunnel == packet.tunnel && self.is_way_of(packet, end)
     }
 
     #[inline]

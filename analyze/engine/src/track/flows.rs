@@ -163,8 +163,12 @@ impl Flows {
     fn count(&mut self, probe: &Probe, packet: &Packet, source: &Source<'_>, events: &mut Events) {
         let (mut slot, mut gap_ns) = (self.confirm(probe), 0);
         if let Some(at) = slot {
-            let hot = &self.hot[at as usize];
+            let hot = &mut self.hot[at as usize];
             gap_ns = packet.ts_ns.saturating_sub(hot.last_ns);
+            let watch = self.data[at as usize].watch.as_deref_mut();
+            if hot.goes_on(watch, packet, (probe.end, gap_ns), source) {
+                return;
+            }
             if is_over(hot, gap_ns) || packet.flags.is_syn() && self.is_reused(at, packet, probe.end) {
                 self.end(at, packet.index, false, events);
                 (slot, gap_ns) = (None, 0);
@@ -230,10 +234,15 @@ impl Flows {
     }
 
     /// The connection's slot: the guess where it is right, else a search.
+    #[inline]
     fn confirm(&self, probe: &Probe) -> Option<u32> {
-        let is_it =
-            |slot: u32| self.hot.get(slot as usize).is_some_and(|hot| hot.phase != Phase::Free && hot.key == probe.key);
-        probe.slot.filter(|&slot| is_it(slot)).or_else(|| self.index.find(probe.tag, is_it))
+        let is_right = |slot: &u32| self.hot.get(*slot as usize).is_some_and(|hot| hot.is_of(&probe.key));
+        probe.slot.filter(is_right).or_else(|| self.search(probe))
+    }
+
+    #[cold]
+    fn search(&self, probe: &Probe) -> Option<u32> {
+        self.index.find(probe.tag, |slot| self.hot.get(slot as usize).is_some_and(|hot| hot.is_of(&probe.key)))
     }
 
     /// The slot of the connection this packet, or a packet quoted by ICMP, belongs to, and which end sent it.

@@ -160,6 +160,26 @@ impl Lane {
         self.sequence(packet, told, rare)
     }
 
+    /// Whether a segment that acknowledges is the one to come, or has nothing to come; `mark` is its fingerprint.
+    #[inline]
+    pub(crate) fn is_next(&self, packet: &Packet, mark: u32) -> bool {
+        let is_new = (self.marks ^ mark) & !STATE != 0 && self.marks & ACKED != 0 && self.packets < u32::MAX;
+        is_new && if self.marks & STARTED != 0 { packet.seq == self.next_seq } else { packet.payload_len == 0 }
+    }
+
+    /// Counts it.
+    #[inline]
+    pub(crate) fn go_on(&mut self, packet: &Packet, mark: u32) {
+        self.marks = mark & !STATE | self.marks & (STARTED | ACKED) | LAST | packet.direction as u32;
+        self.packets += 1;
+        self.bytes += u64::from(packet.ip_len);
+        self.payload += u64::from(packet.payload_len);
+        self.next_seq = self.next_seq.wrapping_add(packet.payload_len);
+        if after(packet.ack, self.ack) {
+            self.ack = packet.ack;
+        }
+    }
+
     /// Highest acknowledgement sent.
     #[inline]
     pub(crate) fn acked(&self) -> Option<u32> {

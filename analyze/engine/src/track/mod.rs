@@ -35,6 +35,7 @@ mod talk;
 pub mod tcp;
 pub mod tunnels;
 mod turn;
+mod usual;
 
 pub use endpoint::Endpoint;
 pub use event::{ConnState, Event, Flow, FrameId, IcmpCode, IcmpError, Tally};

@@ -113,6 +113,12 @@ impl Hot {
         if packet.payload_len > 0 { spoken } else { self.talk & (Bit::AWAITS | Bit::LEFT) != 0 && self.client() != end }
     }
 
+    /// Whether the talk need not hear a segment in order, neither the first nor the last of its end.
+    #[inline]
+    pub(super) fn is_same_turn(&self, packet: &Packet, end: End) -> bool {
+        self.talk & Bit::OFF == 0 && !self.turns(packet, end)
+    }
+
     /// Notes whether a segment with payload was sent before, or comes late.
     #[inline]
     fn note_resent(&mut self, packet: &Packet, end: End, taken: Taken) {
@@ -135,7 +141,7 @@ impl Hot {
 
     /// The end spoke.
     #[inline]
-    fn spoken(&mut self, packet: &Packet, end: End) {
+    pub(super) fn spoken(&mut self, packet: &Packet, end: End) {
         self.said = tick(packet.ts_ns);
         if self.client() == end {
             self.talk |= Bit::AWAITS;

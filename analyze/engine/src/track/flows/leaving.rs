@@ -6,7 +6,7 @@ use crate::track::flow::Phase;
 use crate::track::prefetch::{prefetch, prefetch_all};
 
 /// What of connections is asked for before they end.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
     Connection,
     Data,
@@ -59,9 +59,12 @@ impl Flows {
 
     /// Asks for what the next [`Self::sweep`] is likely to end: first where it is, then what it leads to.
     pub(crate) fn expect_sweep(&self, now_ns: i64, packets: usize, what: Expected) {
-        let mut slot = self.sweep_at;
-        for _ in 0..self.steps(packets) {
-            slot = self.after(slot);
+        let slots = std::iter::successors(Some(self.after(self.sweep_at)), |slot| Some(self.after(*slot)));
+        let slots = slots.take(self.steps(packets));
+        if what == Expected::Connection {
+            slots.clone().for_each(|slot| prefetch(&self.hot[slot]));
+        }
+        for slot in slots {
             if self.is_left(slot, now_ns) {
                 let (hot, cold, data) = (&self.hot[slot], &self.cold[slot], &self.data[slot]);
                 match what {

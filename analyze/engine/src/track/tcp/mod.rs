@@ -12,6 +12,7 @@ mod spare;
 pub mod sum;
 mod trigger;
 mod trouble;
+mod usual;
 
 use super::event::FrameId;
 use super::flows::Source;
@@ -169,8 +170,7 @@ impl Watch {
     }
 
     fn pair(&mut self, end: End) -> (&mut Half, &mut Half) {
-        let [low, high] = &mut self.halves;
-        if end == End::Low { (low, high) } else { (high, low) }
+        usual::pair(&mut self.halves, end)
     }
 
     fn remember(&mut self, resend: Option<Resend>, end: End, context: &Context<'_>, judged: &mut Vec<(End, Resend)>) {

@@ -74,7 +74,7 @@ const FEW: usize = 16;
 impl Sent {
     #[inline]
     pub(crate) fn push(&mut self, segment: Segment) {
-        if self.outstanding() as usize >= self.ring.len() {
+        if !self.has_room() {
             self.make_room();
         }
         let at = self.place(self.head);
@@ -120,6 +120,12 @@ impl Sent {
     #[inline]
     pub(crate) fn oldest(&self) -> Option<&Segment> {
         self.ring.get(self.place(self.una))
+    }
+
+    /// Whether another segment can be added without more places, or without forgetting one.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        (self.outstanding() as usize) < self.ring.len()
     }
 
     /// Segments not acknowledged.
