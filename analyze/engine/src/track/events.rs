@@ -2,6 +2,7 @@
 
 use super::dns::Transaction;
 use super::event::Event;
+use super::reuse::boxed;
 use super::turn::Turn;
 use std::ops::{Deref, DerefMut};
 
@@ -22,14 +23,7 @@ const SPARE: usize = 4096;
 impl Events {
     /// A turn ended.
     pub(crate) fn turn(&mut self, at: u32, turn: Turn) {
-        let place = match self.spare.pop() {
-            Some(mut place) => {
-                *place = turn;
-                place
-            }
-            None => Box::new(turn),
-        };
-        self.list.push((at, Event::Turn(place)));
+        self.list.push((at, Event::Turn(boxed(&mut self.spare, turn))));
     }
 
     /// Takes all events of `others`, after its own.

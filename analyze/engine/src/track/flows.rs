@@ -9,7 +9,7 @@ use super::key::{End, Key, Seed};
 use super::lane::Taken;
 use super::passage::Passages;
 use super::prefetch::{prefetch, prefetch_all};
-use super::talk::{Heard, Talk};
+use super::talk::{Heard, Spare, Talk};
 use super::tcp::{Ledger, Watch};
 use crate::packet::{Packet, TcpFlags};
 
@@ -34,7 +34,7 @@ pub(crate) struct Flows {
     data: Vec<Data>,
     ledger: Ledger,
     /// Talks that ended, to be used again.
-    spare: Vec<Box<Talk>>,
+    spare: Spare,
     /// When packets passed, where somebody wants to know.
     passages: Option<Passages>,
     seed: Seed,
@@ -81,7 +81,7 @@ impl Flows {
             free: Vec::new(),
             data: Vec::new(),
             ledger: Ledger::default(),
-            spare: Vec::new(),
+            spare: Spare::new(),
             passages,
             seed: Seed::random(),
             cap: cap.max(BATCH * 2),

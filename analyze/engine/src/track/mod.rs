@@ -29,6 +29,7 @@ pub mod passage;
 pub mod points;
 pub(crate) mod prefetch;
 mod quic;
+mod reuse;
 pub(crate) mod shard;
 mod stall;
 mod talk;

@@ -7,6 +7,7 @@ use super::flow::{Cold, Hot, Seen};
 use super::h2::Streams;
 use super::key::End;
 use super::lane::{Taken, after};
+use super::reuse::boxed;
 use super::turn::{Resent, Turn};
 use crate::packet::{Packet, TcpFlags};
 use crate::wire::app::{Part, Protocol, Said, Text, Traits, http1};
@@ -67,6 +68,9 @@ pub(crate) struct Talk {
     /// Requests and responses in streams of their own (HTTP/2).
     streams: Option<Box<Streams>>,
 }
+
+/// Places of talks that ended, to be used again.
+pub(crate) type Spare = Vec<Box<Talk>>;
 
 /// A packet on its way through the talk.
 pub(crate) struct Heard<'a> {
@@ -178,7 +182,7 @@ impl Hot {
         &mut self,
         cold: &Cold,
         talk: &mut Option<Box<Talk>>,
-        spare: &mut Vec<Box<Talk>>,
+        spare: &mut Spare,
         heard: &Heard<'_>,
         ended: &mut dyn FnMut(Turn),
     ) {
@@ -188,14 +192,7 @@ impl Hot {
             }
             let client = self.guess_client(cold);
             self.talk |= client as u8 * Bit::CLIENT;
-            let new = Talk::new(self, cold, heard.unit);
-            *talk = Some(match spare.pop() {
-                Some(mut place) => {
-                    *place = new;
-                    place
-                }
-                None => Box::new(new),
-            });
+            *talk = Some(boxed(spare, Talk::new(self, cold, heard.unit)));
         }
         let Some(talk) = talk.as_mut() else { return };
         if self.talk & Bit::STREAMS != 0 {

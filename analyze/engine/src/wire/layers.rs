@@ -163,7 +163,7 @@ impl Path {
     #[inline]
     pub(crate) fn place<const N: usize>(self) -> usize {
         const { assert!(N.is_power_of_two(), "places are chosen by bits") };
-        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % N
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize & N.wrapping_sub(1)
     }
 }
 
