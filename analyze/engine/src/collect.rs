@@ -209,7 +209,7 @@ impl<'a> Collector<'a> {
             Event::Tcp(event) => outputs.tcp_events.push(|| rows::tcp_event(&event, names), self.sink),
             Event::Flagged(flagged) => outputs.tcp_compat.push(|| rows::flagged(&flagged, names), self.sink),
             Event::Quic(quic) => outputs.turns.push(|| rows::turn(&quic.turn, names), self.sink),
-            Event::Turn(_) | Event::ArpUnanswered(_) | Event::AddressConflict(_) | Event::Speakers { .. } => Ok(()),
+            Event::Turn(_) | Event::ArpUnanswered(_) | Event::AddressConflict(_) | Event::Speakers(_) => Ok(()),
             Event::Tally { second, point, what } => {
                 self.tally(second, point, what);
                 Ok(())

@@ -51,7 +51,7 @@ impl Totals {
             | Event::Tcp(_)
             | Event::ArpUnanswered(_)
             | Event::AddressConflict(_)
-            | Event::Speakers { .. }
+            | Event::Speakers(_)
             | Event::Flagged(_)
             | Event::Tally { .. } => {}
         }

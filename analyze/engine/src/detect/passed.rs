@@ -1,6 +1,21 @@
 //! What passed one way between two addresses, and until when: a path may shrink while it is captured.
 
+use crate::Addr;
 use smallvec::SmallVec;
+
+/// One direction between two addresses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Path {
+    pub(crate) from: Addr,
+    pub(crate) to: Addr,
+}
+
+impl Path {
+    /// The path between the two that begins at the lower address, and which of its two ways this one is.
+    pub(super) fn ordered(self) -> (Self, usize) {
+        if self.from <= self.to { (self, 0) } else { (Self { from: self.to, to: self.from }, 1) }
+    }
+}
 
 /// What passed one way between two addresses.
 #[derive(Clone, Debug, Default)]

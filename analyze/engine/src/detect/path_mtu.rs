@@ -3,6 +3,7 @@
 mod too_big;
 
 use super::passed::Passed;
+pub(crate) use super::passed::Path;
 use crate::Addr;
 use crate::packet::{TCP, is_fresh};
 use crate::track::event::{Flow, Side, Stall};
@@ -10,13 +11,6 @@ use crate::track::{Endpoint, FrameId, IcmpError};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(crate) use too_big::TooBig;
-
-/// One direction between two addresses.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct Path {
-    pub(crate) from: Addr,
-    pub(crate) to: Addr,
-}
 
 /// A connection that stopped because its big segments do not arrive.
 #[derive(Clone, Debug)]
@@ -79,7 +73,8 @@ pub(crate) struct PathMtu {
     pub(crate) stalled: Vec<Stalled>,
     /// When small segments were sent again and again and never acknowledged: a way that takes nothing.
     cut: Vec<(Path, (i64, i64))>,
-    passed: HashMap<Path, Passed, RandomState>,
+    /// What passed between two addresses, and back: there is one look-up a connection.
+    passed: HashMap<Path, [Passed; 2], RandomState>,
     pub(crate) too_big: BTreeMap<Path, TooBig>,
     pub(crate) adapted: BTreeMap<Path, Adapted>,
     /// Biggest MSS that an address announced outside of tunnels.
@@ -93,6 +88,8 @@ pub(crate) struct PathMtu {
 
 const MAX_STALLED: usize = 4096;
 const MAX_PATHS: usize = 16_384;
+/// Pairs of addresses, each of two paths.
+const MAX_PAIRS: usize = MAX_PATHS / 2;
 const FEW: usize = 16;
 
 impl PathMtu {
@@ -105,8 +102,7 @@ impl PathMtu {
             self.stall(stalled);
         }
         let (orig, resp) = (flow.orig.addr, flow.resp.addr);
-        self.pass(Path { from: orig, to: resp }, flow, &flow.from_orig);
-        self.pass(Path { from: resp, to: orig }, flow, &flow.from_resp);
+        self.pass(flow, [Path { from: orig, to: resp }, Path { from: resp, to: orig }]);
         match flow.leg.tunnel {
             0 if flow.other_legs.iter().all(|leg| leg.tunnel == 0) => {
                 self.announce(orig, &flow.from_orig);
@@ -157,17 +153,29 @@ impl PathMtu {
         sizes.span_ns.1 = sizes.span_ns.1.max(flow.last_ns);
     }
 
-    fn pass(&mut self, path: Path, flow: &Flow, side: &Side) {
-        if !side.all_acked || side.payload_bytes == 0 {
+    /// Takes note of what passed from a connection's originator and from its responder.
+    fn pass(&mut self, flow: &Flow, paths: [Path; 2]) {
+        let sides = [&flow.from_orig, &flow.from_resp];
+        let all = || paths.into_iter().zip(sides).filter(|(_, side)| side.all_acked && side.payload_bytes > 0);
+        if all().next().is_none() {
             return;
         }
-        if self.passed.len() >= MAX_PATHS && !self.passed.contains_key(&path) {
+        let (there, _) = paths[0].ordered();
+        if self.passed.len() >= MAX_PAIRS && !self.passed.contains_key(&there) {
             self.left_out += 1;
             return;
         }
-        let largest = real_size(flow, side);
-        self.full_size_passed |= full_size(flow).is_some_and(|full| largest + 2 * TIMESTAMPS >= full);
-        self.passed.entry(path).or_default().add(largest, flow.last_ns);
+        let full = full_size(flow);
+        let passed = self.passed.entry(there).or_default();
+        for (path, side) in all() {
+            let largest = real_size(flow, side);
+            self.full_size_passed |= full.is_some_and(|full| largest + 2 * TIMESTAMPS >= full);
+            passed[path.ordered().1].add(largest, flow.last_ns);
+        }
+        all().for_each(|(path, side)| self.adapt(path, flow, side));
+    }
+
+    fn adapt(&mut self, path: Path, flow: &Flow, side: &Side) {
         if let Some(full) = full_size(flow).filter(|full| is_adapted(side, *full)) {
             let new = Adapted {
                 size: side.largest_packet.into(),
@@ -192,7 +200,8 @@ impl PathMtu {
 
     /// What passed one way between two addresses.
     pub(crate) fn passed(&self, path: Path) -> Option<&Passed> {
-        self.passed.get(&path)
+        let (there, way) = path.ordered();
+        Some(&self.passed.get(&there)?[way]).filter(|passed| passed.connections > 0)
     }
 
     /// Bytes of the biggest packet that may have passed one way at a time or later.

@@ -135,9 +135,9 @@ impl Facts {
                 self.conflicts.push((**conflict).clone());
             }
             Event::ArpUnanswered(_) | Event::AddressConflict(_) => self.left_out += 1,
-            Event::Speakers { unit, addrs, answered } => {
-                self.speakers.extend(addrs.iter().map(|addr| (*unit, *addr)));
-                self.neighbours.extend(answered.iter().map(|addr| (*unit, *addr)));
+            Event::Speakers(told) => {
+                self.speakers.extend(told.addrs.iter().map(|addr| (told.unit, *addr)));
+                self.neighbours.extend(told.answered.iter().map(|addr| (told.unit, *addr)));
             }
             Event::Echo(echo) => self.overlay.echo(echo),
             Event::Quic(quic) => self.flows.quic(quic),

@@ -35,15 +35,8 @@ pub enum Event {
     Flagged(Box<Flagged>),
     /// An address did not answer ARP or neighbour discovery.
     ArpUnanswered(Box<ArpUnanswered>),
-    /// Addresses that spoke in ARP or neighbour discovery outside of tunnels, some of them.
-    Speakers {
-        /// Unit of the inputs.
-        unit: u32,
-        /// Addresses.
-        addrs: Vec<Addr>,
-        /// Addresses whose questions were answered, some of them: what is sent to them is seen.
-        answered: Vec<Addr>,
-    },
+    /// Who spoke in ARP or neighbour discovery outside of tunnels.
+    Speakers(Box<Speakers>),
     /// Several link addresses claim one address.
     AddressConflict(Box<AddressConflict>),
     /// A segment to count in its second.
@@ -55,6 +48,20 @@ pub enum Event {
         /// What it is.
         what: Tally,
     },
+}
+
+// Thousands are sorted and moved at a time.
+const _: () = assert!(size_of::<Event>() <= 16, "an event is small, or in a box");
+
+/// Who spoke in ARP or neighbour discovery, some of them.
+#[derive(Clone, Debug, Default)]
+pub struct Speakers {
+    /// Unit of the inputs.
+    pub unit: u32,
+    /// Addresses.
+    pub addrs: Vec<Addr>,
+    /// Addresses whose questions were answered, some of them: what is sent to them is seen.
+    pub answered: Vec<Addr>,
 }
 
 impl Event {

@@ -1,7 +1,7 @@
 //! Who asks for whose link address and gets no answer, and who claims an address that another claims too: ARP and
 //! IPv6 neighbour discovery. All of it is tracked in one shard, because questions and claims of many meet.
 
-use super::event::{AddressConflict, ArpUnanswered, Event, Owner};
+use super::event::{AddressConflict, ArpUnanswered, Event, Owner, Speakers};
 use super::events::Events;
 use super::flows::Source;
 use crate::Addr;
@@ -163,7 +163,7 @@ impl Neighbours {
         let some = |addrs: BTreeSet<Addr>| addrs.into_iter().take(MAX_SPEAKERS).collect();
         let addrs = some(outside().map(|(key, _)| key.addr).collect());
         let answered = some(outside().filter_map(|(_, of)| of.answer.map(|(_, to, _)| to)).collect());
-        events.push((u32::MAX, Event::Speakers { unit, addrs, answered }));
+        events.push((u32::MAX, Event::Speakers(Box::new(Speakers { unit, addrs, answered }))));
         let mut addresses: BTreeMap<(u16, u32, [u8; 6]), u32> = BTreeMap::new();
         for (key, owner) in claimed.iter().flat_map(|(key, of)| of.owners.iter().map(move |owner| (key, owner))) {
             *addresses.entry((key.point, key.tunnel, owner.mac)).or_default() += 1;

@@ -150,6 +150,9 @@ pub(crate) struct Dns {
 const MAX_STORIES: usize = 32_768;
 /// Clients and pairs kept.
 const MAX_PAIRS: usize = 32_768;
+/// Queries that there is room for from the first on: address space that takes memory as it is used, where a vector that
+/// grows is copied, and takes twice as much meanwhile.
+const ROOM: usize = 1 << 18;
 /// Frames kept of a query.
 const FRAMES: usize = 6;
 /// No story is kept.
@@ -188,6 +191,9 @@ impl Dns {
         }
         if query.is_telling() {
             query.story = self.tell(told);
+        }
+        if self.queries.capacity() == 0 {
+            self.queries.reserve_exact(self.most.min(ROOM));
         }
         self.queries.push(query);
     }

@@ -69,7 +69,7 @@ impl pipeline::Collect for Facts {
                 Event::ArpUnanswered(arp) => self.arps.push(*arp),
                 Event::AddressConflict(conflict) => self.conflicts.push(*conflict),
                 Event::Quic(quic) => self.turns.push(quic.turn),
-                Event::Speakers { .. } | Event::Flagged(_) => {}
+                Event::Speakers(_) | Event::Flagged(_) => {}
                 Event::Tcp(event) => self.resends.push(*event),
                 Event::Tally { .. } => self.tallies += 1,
             }
