@@ -6,6 +6,7 @@ use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::decoded::Decoded;
 use crate::track::dns::{DnsRef, is_dns_port, shard_of_id};
 use crate::track::events::Events;
+use crate::track::flows::Source;
 use crate::track::fragments::{Fragmented, Inside, Key as FragmentKey, Reassembler, Seen};
 use crate::track::icmp::{concerned, quoted};
 use crate::track::key::{NEIGHBOUR_SHARD, SHARDS, shard_of};
@@ -86,6 +87,11 @@ impl Work {
     pub(crate) fn dns(&self, shard: usize) -> impl Iterator<Item = &Packet> + Clone {
         let packet = |at: &DnsRef| self.shards.get(usize::from(at.shard))?.get(at.at as usize);
         self.dns[shard].iter().filter_map(packet)
+    }
+
+    /// What its packets lead back to.
+    pub(crate) fn frames(&self) -> Source<'_> {
+        Source { chunk: &self.chunk, first: self.first(), unit: self.chunk.batch.unit, has_points: self.has_points }
     }
 
     /// The frame that a packet of this work was.

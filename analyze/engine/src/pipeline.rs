@@ -3,7 +3,6 @@
 
 use crate::ingest::{Ingest, Work};
 use crate::track::events::Events;
-use crate::track::flows::Source as Frames;
 use crate::track::key::SHARDS;
 use crate::track::shard::{LeftOut, Memory, Shard};
 use kcap_file::{CaptureInfo, Source};
@@ -234,14 +233,16 @@ fn track_all(first: usize, shards: &mut [Shard], work: &Work, events: &mut Event
     for (at, shard) in (first..).zip(&mut *shards) {
         track(at, shard, work, events);
     }
+    for (at, shard) in (first..).zip(&*shards) {
+        shard.expect_sweep(work.shards[at].len());
+    }
     for (at, shard) in (first..).zip(shards) {
         shard.sweep(work.shards[at].len(), events);
     }
 }
 
 fn track(at: usize, shard: &mut Shard, work: &Work, events: &mut Events) {
-    let (unit, has_points) = (work.chunk.batch.unit, work.has_points);
-    let frames = Frames { chunk: &work.chunk, first: work.first(), unit, has_points };
+    let frames = work.frames();
     shard.take(&work.shards[at], &frames, work.now_ns, events);
     shard.take_dns(work.dns(at), &frames, events);
 }

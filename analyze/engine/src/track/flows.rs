@@ -69,6 +69,8 @@ struct Probe {
     end: End,
     tag: u32,
     slot: Option<u32>,
+    /// Whether the rare half of the connection is looked at too.
+    is_rare: bool,
 }
 
 impl Flows {
@@ -105,7 +107,7 @@ impl Flows {
             let (key, end) = Key::of(packet);
             let tag = key.hash(self.seed);
             self.index.prefetch(tag);
-            *probe = Probe { key, end, tag, slot: None };
+            *probe = Probe { key, end, tag, ..Probe::default() };
         }
         for probe in &mut probes[..packets.len()] {
             probe.slot = self.index.guess(probe.tag);
@@ -115,8 +117,8 @@ impl Flows {
                 prefetch(data);
             }
         }
-        for (probe, packet) in probes.iter().zip(packets) {
-            self.prefetch_data(probe, packet);
+        for (probe, packet) in probes.iter_mut().zip(packets) {
+            self.prefetch_data(probe, packet, source);
         }
         for (probe, packet) in probes.iter().zip(packets) {
             self.prefetch_segment(probe, packet);
@@ -132,7 +134,7 @@ impl Flows {
     /// Asks for what is known of a connection's data, and for the rare half where the packet does something its end has
     /// not done before.
     #[inline]
-    fn prefetch_data(&self, probe: &Probe, packet: &Packet) {
+    fn prefetch_data(&self, probe: &mut Probe, packet: &Packet, source: &Source<'_>) {
         let Some(slot) = probe.slot.map(|slot| slot as usize) else { return };
         let (Some(hot), Some(data)) = (self.hot.get(slot), self.data.get(slot)) else { return };
         if let Some(watch) = &data.watch {
@@ -140,15 +142,26 @@ impl Flows {
         }
         if let Some(talk) = data.talk.as_ref().filter(|_| hot.turns(packet, probe.end)) {
             prefetch_all(&**talk);
+            source
+                .chunk
+                .bytes(packet.payload_offset(), packet.payload_caplen())
+                .first()
+                .inspect(|byte| prefetch(*byte));
         }
-        if !hot.is_usual(packet, probe.end) || hot.was_silent(packet) {
+        probe.is_rare = !hot.is_usual(packet, probe.end) || hot.was_silent(packet);
+        if probe.is_rare {
             self.cold.get(slot).inspect(|cold| prefetch_all(*cold));
         }
     }
 
-    /// Asks for the segments that a packet adds to or acknowledges.
+    /// Asks for the segments that a packet adds to or acknowledges, and for what the rare half leads to.
     #[inline]
     fn prefetch_segment(&self, probe: &Probe, packet: &Packet) {
+        if probe.is_rare
+            && let Some(cold) = probe.slot.and_then(|slot| self.cold.get(slot as usize))
+        {
+            cold.prefetch();
+        }
         let data = probe.slot.and_then(|slot| self.data.get(slot as usize));
         let Some(watch) = data.and_then(|data| data.watch.as_ref()) else { return };
         let (own, other) = (&watch.halves[probe.end as usize], &watch.halves[probe.end.other() as usize]);
@@ -248,7 +261,7 @@ impl Flows {
     /// The slot of the connection this packet, or a packet quoted by ICMP, belongs to, and which end sent it.
     pub(crate) fn find(&self, packet: &Packet) -> Option<(u32, End)> {
         let (key, end) = Key::of(packet);
-        let slot = self.confirm(&Probe { key, end, tag: key.hash(self.seed), slot: None })?;
+        let slot = self.confirm(&Probe { key, end, tag: key.hash(self.seed), ..Probe::default() })?;
         Some((slot, end))
     }
 

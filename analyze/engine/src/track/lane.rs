@@ -1,6 +1,7 @@
 //! One direction of one leg: counters and the sequence rule.
 
 use super::holes::Holes;
+use super::prefetch::prefetch_all;
 use super::stall::Trouble;
 use crate::packet::{Kind, Packet, TcpFlags};
 use kcap_file::Direction;
@@ -262,6 +263,12 @@ impl Lane {
 }
 
 impl Rare {
+    /// Asks for what is odd.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        self.odd.as_deref().inspect(|odd| prefetch_all(*odd));
+    }
+
     fn odd(&mut self) -> &mut Odd {
         self.odd.get_or_insert_default()
     }

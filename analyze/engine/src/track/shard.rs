@@ -83,6 +83,11 @@ impl Shard {
         self.flows.expect_sweep(now_ns, packets.len(), Expected::Data);
     }
 
+    /// Asks for what [`Self::sweep`] needs last.
+    pub(crate) fn expect_sweep(&self, packets: usize) {
+        self.flows.expect_sweep(self.last_ns, packets, Expected::Rest);
+    }
+
     /// Ends what has been idle too long, after a chunk with so many packets of the shard.
     pub(crate) fn sweep(&mut self, packets: usize, events: &mut Events) {
         self.flows.sweep(self.last_ns, packets, events);

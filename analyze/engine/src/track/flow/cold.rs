@@ -9,6 +9,7 @@ use crate::track::key::End;
 use crate::track::lane::Rare;
 use crate::track::leg::Leg;
 use crate::track::maybe::MaybeNs;
+use crate::track::prefetch::prefetch_all;
 use crate::track::quic::Opening;
 use crate::track::tcp::side::Idle;
 use std::sync::LazyLock;
@@ -102,6 +103,13 @@ impl Cold {
             more: None,
             charged: 0,
         }
+    }
+
+    /// Asks for what it leads to.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        self.more.as_deref().inspect(|more| prefetch_all(*more));
+        self.rare.iter().for_each(Rare::prefetch);
     }
 
     /// What few connections have.

@@ -8,8 +8,12 @@ use crate::track::prefetch::{prefetch, prefetch_all};
 /// What of connections is asked for before they end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
+    /// Itself.
     Connection,
+    /// What it leads to.
     Data,
+    /// What these lead to.
+    Rest,
 }
 
 impl Flows {
@@ -72,6 +76,10 @@ impl Flows {
                         prefetch_all(hot);
                         prefetch_all(cold);
                         prefetch(data);
+                    }
+                    Expected::Rest => {
+                        cold.prefetch();
+                        data.watch.as_deref().inspect(|watch| watch.prefetch());
                     }
                     Expected::Data => {
                         self.index.prefetch(cold.tag);

@@ -1,11 +1,19 @@
 //! Watches that ended, to be used again.
 
 use super::Watch;
+use crate::track::prefetch::prefetch_all;
 
 /// Places of watches that ended: to take them from the allocator and to give them back costs more than what they hold.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
 pub(super) struct Spare(Vec<Box<Watch>>);
+
+impl Watch {
+    /// Asks for what its end looks at beside itself.
+    pub(crate) fn prefetch(&self) {
+        self.halves.iter().filter_map(|half| half.trouble.as_deref()).for_each(prefetch_all);
+    }
+}
 
 /// Places kept.
 const SPARE: usize = 64;
