@@ -1,7 +1,7 @@
 use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
-use super::lost_at_nat::{Lost, concern, confirm, lost};
+use super::lost_at_nat::{Lost, concern, confirm, lost, own_endpoints};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -40,7 +40,10 @@ const DESTINATIONS: usize = 2;
 const RARE: usize = 10;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let all = lost(world);
+    let mut all = lost(world);
+    // What a client sends to itself may never leave its bridge: that is SVC011.
+    let own = own_endpoints(&all, world);
+    all.retain(|lost| !own.contains(&lost.pair()));
     let mut full: BTreeMap<Option<u32>, Vec<&Lost<'_>>> = BTreeMap::new();
     for lost in all.iter().filter(|lost| is_dropped_first(lost)) {
         full.entry(world.group(lost.connection.front().orig.addr)).or_default().push(lost);
