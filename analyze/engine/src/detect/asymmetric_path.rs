@@ -47,6 +47,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let kept = &world.facts.servers.kept;
     let mut splits: BTreeMap<(Vec<Place>, Vec<Place>), Split<'_>> = BTreeMap::new();
     let one_way = kept.connections().iter().filter(|connection| !connection.signs.has(Signs::TWO_WAY));
+    let one_way = one_way.filter(|connection| !connection.flows(kept).any(only_resets));
     for connection in one_way.filter(|connection| connection.proto == TCP) {
         if let Some(ways) = split(connection, kept) {
             let split = splits.entry(ways).or_default();
@@ -76,6 +77,15 @@ fn split(connection: &Connection, kept: &Kept) -> Option<(Vec<Place>, Vec<Place>
     let (there, back) = (places(|leg| leg.orig_packets), places(|leg| leg.resp_packets));
     let apart = !there.is_empty() && !back.is_empty() && there.is_disjoint(&back);
     apart.then(|| (there.into_iter().collect(), back.into_iter().collect()))
+}
+
+/// Whether an end says nothing but resets: a rule on the way makes them as well, which shows no way of answers.
+fn only_resets(flow: &Flow) -> bool {
+    let said =
+        |by_orig: bool| flow.history.as_str().chars().filter(move |letter| letter.is_ascii_uppercase() == by_orig);
+    let only =
+        |by_orig: bool| said(by_orig).filter(char::is_ascii_alphabetic).all(|letter| letter.eq_ignore_ascii_case(&'r'));
+    flow.reset().is_some_and(|reset| only(reset.by_orig))
 }
 
 /// Whether it was reset, or repeats what is not acknowledged.

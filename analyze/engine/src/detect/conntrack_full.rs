@@ -1,11 +1,13 @@
 use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
-use super::lost_at_nat::{Lost, concern, confirm, lost};
+use super::lost_at_nat::{Lost, concern, confirm, lost, own_endpoints};
+use super::snat_port_race;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
+use crate::time::union;
 use crate::track::Endpoint;
 use crate::track::event::Flow;
 use std::cell::LazyCell;
@@ -23,7 +25,8 @@ pub(super) const ABOUT: About = About {
     how: "Connections to two or more destinations were seen before the node's translation and never behind it, although \
           others to the same destinations pass before or after; they vanish at the first point, where conntrack looks at \
           a packet for the first time. Repeated SYNs share the fate. A warning where it is one destination, of which three \
-          connections lose SYNs there and repetitions pass.",
+          connections lose SYNs there and repetitions pass; an error where others, whose source is translated, do at the \
+          same time.",
     false_positives: "A policy drops later on the way, after the destination was translated, and always the same \
                       destinations. A clash of translated source ports hits one packet and lets its repetition pass \
                       (NAT003).",
@@ -40,7 +43,10 @@ const DESTINATIONS: usize = 2;
 const RARE: usize = 10;
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let all = lost(world);
+    let mut all = lost(world);
+    // What a client sends to itself may never leave its bridge: that is SVC011.
+    let own = own_endpoints(&all, world);
+    all.retain(|lost| !own.contains(&lost.pair()));
     let mut full: BTreeMap<Option<u32>, Vec<&Lost<'_>>> = BTreeMap::new();
     for lost in all.iter().filter(|lost| is_dropped_first(lost)) {
         full.entry(world.group(lost.connection.front().orig.addr)).or_default().push(lost);
@@ -51,24 +57,64 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 
 /// New connections to one destination that vanish before it is translated, where others and repetitions pass: whether a
 /// full table or a limit drops them cannot be told.
-fn at_one(all: &[Lost<'_>], world: &World<'_>) -> Vec<Finding> {
-    let mut by_server: BTreeMap<Endpoint, Vec<&Lost<'_>>> = BTreeMap::new();
+fn at_one<'a>(all: &'a [Lost<'a>], world: &World<'_>) -> Vec<Finding> {
+    let mut by_server: BTreeMap<Endpoint, Vec<&'a Lost<'a>>> = BTreeMap::new();
     // Between two captures there is more than a node.
     let here = |lost: &&Lost<'_>| lost.post.is_none_or(|post| post.unit == lost.pre.unit);
     for lost in all.iter().filter(|lost| lost.pre.proto == TCP && !lost.snat).filter(here) {
         by_server.entry(lost.connection.front().resp).or_default().push(lost);
     }
-    let group = |lost: &[&Lost<'_>]| world.group(lost[0].connection.front().orig.addr);
     // A rule that is always there lets no repetition pass, and one that comes and goes nothing meanwhile.
     let own = LazyCell::new(|| sent_to_themselves(world));
     by_server.retain(|server, lost| {
         // What a client sends to itself comes back by the way it came, or is dropped there: that is SVC011.
         lost.retain(|lost| !own.contains(&lost.connection.front().orig.addr));
         let repeated = lost.len() >= REPEATED && lost.iter().any(|lost| lost.passed());
-        repeated && is_common(lost, group(lost), world) && some_pass(*server, lost, world)
+        repeated && is_common(lost, group(lost, world), world) && some_pass(*server, lost, world)
     });
-    let known = world.lacks_packets();
-    by_server.iter().filter(|_| !known).map(|(server, lost)| judge_one(*server, lost, world)).collect()
+    if by_server.is_empty() || world.lacks_packets() {
+        return Vec::new();
+    }
+    add_translated(&mut by_server, all, world);
+    by_server.iter().map(|(server, lost)| judge_one(*server, lost, world)).collect()
+}
+
+fn group(lost: &[&Lost<'_>], world: &World<'_>) -> Option<u32> {
+    world.group(lost.first()?.connection.front().orig.addr)
+}
+
+/// Adds those whose source is translated that vanish meanwhile: what drops these alike is no clash of ports.
+fn add_translated<'a>(by_server: &mut BTreeMap<Endpoint, Vec<&'a Lost<'a>>>, all: &'a [Lost<'a>], world: &World<'_>) {
+    let translated = translated(all, world);
+    for lost in by_server.values_mut() {
+        let of = group(lost, world);
+        let (first, last) = span(lost);
+        let too = |other: &&Vec<&Lost<'_>>| {
+            let (begin, end) = span(other);
+            let meanwhile = begin >= first.saturating_sub(AROUND_NS) && end <= last.saturating_add(AROUND_NS);
+            meanwhile && group(other, world) == of
+        };
+        lost.extend(translated.iter().filter(too).flatten());
+    }
+}
+
+/// What is lost for one reason begins and ends together, but for the time between two attempts.
+const AROUND_NS: i64 = 2_000_000_000;
+
+/// Connections whose source is translated, by destination, that lose SYNs as often without a clash of ports.
+fn translated<'a>(all: &'a [Lost<'a>], world: &World<'_>) -> Vec<Vec<&'a Lost<'a>>> {
+    let mut by_server: BTreeMap<Endpoint, Vec<&Lost<'_>>> = BTreeMap::new();
+    for lost in all.iter().filter(|lost| lost.pre.proto == TCP && lost.snat) {
+        by_server.entry(lost.connection.front().resp).or_default().push(lost);
+    }
+    by_server.retain(|server, lost| {
+        lost.len() >= REPEATED && !lost.iter().any(|lost| snat_port_race::clashes(lost, *server, world))
+    });
+    by_server.into_values().collect()
+}
+
+fn span(lost: &[&Lost<'_>]) -> (i64, i64) {
+    union(lost.iter().map(|lost| (lost.pre.first_ns, lost.pre.first_ns))).unwrap_or_default()
 }
 
 /// Clients of which something was sent to themselves.
@@ -93,26 +139,30 @@ const REPEATED: usize = 3;
 fn judge_one(server: Endpoint, lost: &[&Lost<'_>], world: &World<'_>) -> Finding {
     let count = count_of(lost.len() as u64, "new connection");
     let late = lost.iter().filter(|lost| lost.passed()).count();
-    let mut finding = Finding::of(&ABOUT, format!("SYNs of {count} to {server} vanish on the node"));
-    finding.severity = Severity::Warning;
-    finding.confidence = 0.6;
+    let destinations: BTreeSet<Endpoint> = lost.iter().map(|lost| lost.connection.front().resp).collect();
+    let (alone, to) = (destinations.len() == 1, some_of(&destinations, 2));
+    let mut finding = Finding::of(&ABOUT, format!("SYNs of {count} to {to} vanish on the node"));
+    (finding.severity, finding.confidence) = if alone { (Severity::Warning, 0.6) } else { (Severity::Error, 0.7) };
     concern(&mut finding, lost, world, ABOUT.filter);
     let endpoints = lost.iter().filter(|lost| lost.passed()).map(|lost| lost.connection.back().resp);
-    for endpoint in endpoints.collect::<BTreeSet<_>>().iter().filter(|at| **at != server).take(8) {
+    for endpoint in endpoints.collect::<BTreeSet<_>>().iter().filter(|at| !destinations.contains(at)).take(8) {
         finding.about(Role::Endpoint, endpoint);
     }
     finding.counts.insert("late", late as i64);
     finding.explanation = format!(
-        "SYNs of {count} to {server} were seen to reach the node and not behind its translation, while others pass at \
+        "SYNs of {count} to {to} were seen to reach the node and not behind its translation, while others pass at \
          once; in {late} of them a repetition passed. The node drops what is new now and then: its conntrack table is \
          full, a rule there limits new connections, or it sends a share of them to an endpoint of its own that is gone.",
     );
     finding.rule_out("SVC006", "the SYNs never reach a server");
-    finding.rule_out("NAT003", "the source of these connections is not translated");
+    let source = if alone { "these" } else { "some of these" };
+    finding.rule_out("NAT003", &format!("the source of {source} connections is not translated"));
     confirm(&mut finding, world, "drop");
     finding.fix.commands = commands();
     finding.fix.commands.push(format!("kubectl get endpointslices -A -o wide   # of {server}: those on this node"));
-    finding.limits.push("only one destination is hit: a full table mostly hits whatever is new".to_owned());
+    if alone {
+        finding.limits.push("only one destination is hit: a full table mostly hits whatever is new".to_owned());
+    }
     finding
 }
 

@@ -1,9 +1,11 @@
 use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
+use super::lost_at_nat;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::packet::TCP;
 use crate::path::{Binding, Connection, Kept, Stage};
 use crate::time::union;
 use crate::track::Endpoint;
@@ -21,7 +23,9 @@ pub(super) const ABOUT: About = About {
           the pod that draws itself fails, the others are well.",
     how: "A connection whose translated destination is its originator's own address gets no answer, while it is repeated \
           like any SYN; or the SYN under that translation gets none, and its repetition is balanced anew and answered. Or \
-          SYNs of an address to itself, seen elsewhere than on loopback, get no answer, and none ever does.",
+          SYNs of an address to itself, seen elsewhere than on loopback, get no answer, and none ever does. Or three or \
+          more connections of a pod lose SYNs on its node to a service that gives the pod to others, and never to itself, \
+          while nobody else's are lost.",
     false_positives: "With masquerading the copy that arrives has the bridge's address as its source and is answered.",
     fix: "Turn hairpin mode on for the CNI's bridge ports (hairpinMode in its configuration), and see whether \
           kube-proxy's rule that masquerades a pod's traffic to itself is there (KUBE-MARK-MASQ in its KUBE-SEP chain).",
@@ -39,6 +43,8 @@ struct Case<'a> {
     masked: bool,
     /// Connections whose repeated SYN went elsewhere.
     drawn_anew: u64,
+    /// Whether it was not seen what they drew.
+    unseen: bool,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -56,7 +62,41 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             case.drawn_anew += u64::from(!fails);
         }
     }
+    unseen(world, &mut cases);
     cases.iter().map(|(service, case)| judge(*service, case, world)).collect()
+}
+
+/// Attempts that vanish before it is seen what they drew, of as many that makes it no chance.
+const PATTERN: usize = 3;
+
+/// Attempts of endpoints at their own service that vanish on their node, where nobody else's do: without hairpin mode the
+/// bridge sends nothing out of the port it came from, so the translation is not seen.
+fn unseen<'a>(world: &'a World<'a>, cases: &mut BTreeMap<Endpoint, Case<'a>>) {
+    let lost = lost_at_nat::lost(world);
+    let own = lost_at_nat::own_endpoints(&lost, world);
+    let mut vanished: BTreeMap<Endpoint, Vec<&lost_at_nat::Lost<'_>>> = BTreeMap::new();
+    for lost in lost.iter().filter(|lost| lost.pre.proto == TCP) {
+        vanished.entry(lost.connection.front().resp).or_default().push(lost);
+    }
+    vanished.retain(|service, lost| {
+        lost.len() >= PATTERN && lost.iter().all(|lost| own.contains(&lost.pair())) && !cases.contains_key(service)
+    });
+    for (service, lost) in vanished {
+        let clients: BTreeSet<Addr> = lost.iter().map(|lost| lost.connection.front().orig.addr).collect();
+        let kept = &world.facts.servers.kept;
+        // Others are served, by the same endpoints as well.
+        let others = kept.sent_to(service).filter(|other| !clients.contains(&other.front().orig.addr));
+        let served: Vec<Endpoint> =
+            others.filter(|other| other.outcome.is_granted()).filter_map(Connection::endpoint).collect();
+        if clients.iter().all(|client| served.iter().any(|endpoint| endpoint.addr == *client)) {
+            let case = cases.entry(service).or_default();
+            case.failed = lost.iter().map(|lost| lost.connection).collect();
+            case.endpoints = served.into_iter().filter(|at| clients.contains(&at.addr)).collect();
+            case.drawn_anew = lost.iter().filter(|lost| lost.passed()).count() as u64;
+            case.pods = clients;
+            case.unseen = true;
+        }
+    }
 }
 
 /// Whether a host sends to its own address over a wire, which only translation makes it do. What it sends itself stays on
@@ -114,17 +154,11 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
         frames,
         &format!("{family}.src == {} && tcp.flags == 2", case.pods.first().copied().unwrap_or_default()),
     );
-    let source = if case.masked {
-        "with a translated source"
-    } else {
-        "with the pod's own address as source, which a host takes for a martian"
-    };
-    finding.explanation = format!(
-        "{tries} of {pods} to {service} drew the pod itself as endpoint ({}). The SYN goes back to it {source}, and \
-         nothing is answered.{}",
-        some_of(&case.endpoints, 2),
-        if case.drawn_anew == 0 { "" } else { " Where the SYN was repeated, another endpoint was drawn and answered." },
-    );
+    finding.explanation = explain(&tries, &pods, service, case);
+    if case.unseen {
+        finding.confidence = 0.8;
+        finding.rule_out("NAT005", "only the service's own endpoints lose SYNs to it, others pass at once");
+    }
     finding.rule_out("SVC002", "the endpoint is the client itself");
     finding.rule_out("SVC004", "the destination is the client itself: only the way back to it is broken");
     finding.fix.commands = vec![
@@ -132,4 +166,28 @@ fn judge(service: Endpoint, case: &Case<'_>, world: &World<'_>) -> Finding {
         "iptables-save -t nat | grep -e KUBE-MARK-MASQ -e MASQUERADE".to_owned(),
     ];
     finding
+}
+
+fn explain(tries: &str, pods: &str, service: Endpoint, case: &Case<'_>) -> String {
+    let anew = match case.drawn_anew {
+        0 => "",
+        _ => " Where the SYN was repeated, another endpoint was drawn and answered.",
+    };
+    let endpoints = some_of(&case.endpoints, 2);
+    if case.unseen {
+        return format!(
+            "{tries} of {pods} to {service} lost SYNs on the node, before a translation of them was seen. {pods} is itself \
+             an endpoint of the service ({endpoints}): other clients are given it, and {pods} never is. A SYN that draws \
+             its own sender has to leave by the bridge's port that it came in by, and the bridge drops it.{anew}",
+        );
+    }
+    let source = if case.masked {
+        "with a translated source"
+    } else {
+        "with the pod's own address as source, which a host takes for a martian"
+    };
+    format!(
+        "{tries} of {pods} to {service} drew the pod itself as endpoint ({endpoints}). The SYN goes back to it {source}, \
+         and nothing is answered.{anew}",
+    )
 }

@@ -202,8 +202,11 @@ fn connections_where<'a>(
 /// Whether there is a finding of one of these codes about an address.
 pub(crate) fn has_finding(world: &World<'_>, codes: &[&str], address: Addr) -> bool {
     let address = LazyCell::new(|| address.to_string());
-    world.found(codes).any(|finding| {
-        let mut rest = finding.subjects.iter().filter_map(|subject| subject.address.strip_prefix(address.as_str()));
-        rest.any(|rest| rest.is_empty() || rest.starts_with(':'))
-    })
+    world.found(codes).any(|finding| finding.subjects.iter().any(|subject| is_of(&subject.address, &address)))
+}
+
+/// Whether what a finding names is the address, or a port of it; that of an IPv6 address is behind a bracket.
+fn is_of(named: &str, address: &str) -> bool {
+    let (named, end) = named.strip_prefix('[').map_or((named, ':'), |named| (named, ']'));
+    named.strip_prefix(address).is_some_and(|rest| rest.is_empty() || rest.starts_with(end))
 }

@@ -140,11 +140,32 @@ impl Lost<'_> {
         self.post.is_some()
     }
 
+    /// Service and client.
+    pub(super) fn pair(&self) -> (Endpoint, Addr) {
+        let front = self.connection.front();
+        (front.resp, front.orig.addr)
+    }
+
     /// Frames of what vanished, and of what passed.
     pub(super) fn frames(&self) -> impl Iterator<Item = FrameId> {
         let syns = self.pre.syns.iter().copied().take(2);
         std::iter::once(self.pre.first).chain(syns).chain(self.post.map(|post| post.first))
     }
+}
+
+/// Hosts that lost what they sent to a service they are an endpoint of, and never reached themselves through it: where the
+/// lot falls on themselves, a bridge without hairpin mode lets nothing pass, and no translation is seen.
+pub(super) fn own_endpoints(lost: &[Lost<'_>], world: &World<'_>) -> BTreeSet<(Endpoint, Addr)> {
+    let kept = &world.facts.servers.kept;
+    let mut own = BTreeSet::new();
+    for service in lost.iter().map(|lost| lost.connection.front().resp).collect::<BTreeSet<_>>() {
+        let given = || kept.sent_to(service).filter_map(|at| Some((at.front().orig.addr, at.endpoint()?.addr, at)));
+        let behind: BTreeSet<Addr> = given().map(|(_, endpoint, _)| endpoint).collect();
+        let granted = given().filter(|(client, endpoint, at)| client == endpoint && at.outcome.is_granted());
+        let well: BTreeSet<Addr> = granted.map(|(client, ..)| client).collect();
+        own.extend(behind.difference(&well).map(|addr| (service, *addr)));
+    }
+    own
 }
 
 /// Says whom and when lost connections are about.

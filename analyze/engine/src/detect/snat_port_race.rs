@@ -49,7 +49,7 @@ fn is_race(lost: &Lost<'_>) -> bool {
 }
 
 /// Whether another connection to the same server had the same port at the same moment.
-fn clashes(lost: &Lost<'_>, server: Endpoint, world: &World<'_>) -> bool {
+pub(super) fn clashes(lost: &Lost<'_>, server: Endpoint, world: &World<'_>) -> bool {
     let kept = &world.facts.servers.kept;
     let own = lost.connection.front().orig;
     kept.sent_to(server).any(|other| {

@@ -6,7 +6,7 @@ use super::world::World;
 use crate::finding::{Finding, Role, Severity};
 use crate::packet::TCP;
 use crate::time::widen;
-use crate::track::event::Flow;
+use crate::track::event::{Flow, Reset};
 use crate::track::{Endpoint, FrameId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +91,9 @@ fn behind(world: &World<'_>, cases: &mut BTreeMap<Endpoint, Case>) {
                 front.flows(kept).any(|pre| pre.unit == post.unit && pre.legs().any(|leg| leg.point == point))
             };
             let stray = post.from_orig.packets == 0 && post.from_resp.isn.is_some() && seen_at(post.leg.point);
-            stray && fails || post.reset().is_some_and(|reset| reset.by_orig && seen_at(reset.point))
+            // A lone reset of the endpoint's side makes that the one that began.
+            let by_client = |reset: &Reset| reset.by_orig == (post.orig == back.orig);
+            stray && fails || post.reset().is_some_and(|reset| by_client(&reset) && seen_at(reset.point))
         };
         if let Some(post) = back.flows(kept).find(together) {
             let case = cases.entry(front.resp).or_default();

@@ -382,7 +382,9 @@ impl Talk {
         let asked_to = if answered { self.position[client] } else { hot.lanes[client].next_seq };
         let fin = |end: usize| u32::from(self.goodbyes[end].is_some_and(|parting| !parting.goodbye.reset));
         turn.request_bytes = asked_to.wrapping_sub(seq).saturating_sub(if answered { 0 } else { fin(client) });
-        turn.response_bytes = if answered { hot.lanes[server].next_seq.wrapping_sub(ack) - fin(server) } else { 0 };
+        // Numbers of another connection that took the ports over are not followed: its FIN ends nothing that was counted.
+        let answer = hot.lanes[server].next_seq.wrapping_sub(ack).saturating_sub(fin(server));
+        turn.response_bytes = if answered { answer } else { 0 };
         if hot.talk & Bit::RESENT != 0 {
             turn.resent = turn.resent.max(if answered { Resent::InResponse } else { Resent::Before });
         }

@@ -223,3 +223,24 @@ fn what_is_for_a_far_end_that_is_away_is_no_alarm_of_its_own() {
     // The tunnel was back long before.
     assert_eq!(severity([attempts(60 * S), unreachable_end(13 * S)].concat()), Severity::Error);
 }
+
+/// A connection whose ports are given to another, of which the SYN is not seen, while a request waits: source NAT does so
+/// where ports are few.
+#[test]
+fn ports_that_are_taken_over_in_the_middle() {
+    let mut talk = client(1);
+    let mut frames = talk.handshake(0);
+    frames.push(talk.segment(3 * MS, OUT, PSH, (1, 1), 36));
+    frames.push(talk.segment(4 * MS, BACK, flags::ACK, (1, 37), 0));
+    let (own, peer, fin) = (1_029_043_239, 42_464_351, flags::FIN | flags::ACK);
+    frames.extend([
+        talk.segment(3 * S, OUT, PSH, (own, peer), 27),
+        talk.segment(3 * S + MS, BACK, flags::ACK, (peer, own + 27), 0),
+        talk.segment(3 * S + 2 * MS, BACK, PSH, (peer, own + 27), 41),
+        talk.segment(3 * S + 3 * MS, OUT, fin, (own + 27, peer + 41), 0),
+        talk.segment(3 * S + 4 * MS, BACK, fin, (peer + 41, own + 28), 0),
+    ]);
+    let bytes: Vec<String> =
+        analyzed(frames).rows.column("turns", "response_bytes").iter().map(ToString::to_string).collect();
+    assert!(bytes.iter().all(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes <= 41)), "{bytes:?}");
+}

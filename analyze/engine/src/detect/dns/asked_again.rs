@@ -41,12 +41,15 @@ pub(super) fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
     let mut servers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
     let answered = || world.facts.dns.queries().iter().filter(|query| !query.tcp && query.unanswered == 0);
     let repeated = repeated(answered().map(|query| query.identity));
+    let late = late(answered());
     for query in answered().filter(|query| repeated.contains(&query.identity)) {
         let times = asked.get(&asker(query)).map_or(0, |(_, times)| *times);
         let before = asked.insert(asker(query), (query, times + 1)).map(|(before, _)| before);
         let waited = |before: &Query| query.first_ns.saturating_sub(before.last_ns);
         let fine = |before: &Query| matches!(before.rcode, Some(NOERROR | NXDOMAIN)) && !before.truncated;
-        if before.is_some_and(|before| fine(before) && RESOLVER_NS.contains(&waited(before))) {
+        let others = || late.get(&(query.client, query.unit)).into_iter().flatten();
+        let is_waiting = || others().any(|other| other.holds_up(query));
+        if before.is_some_and(|before| fine(before) && RESOLVER_NS.contains(&waited(before))) && !is_waiting() {
             servers.entry(query.server).or_default().push(*query);
         }
     }
@@ -56,6 +59,34 @@ pub(super) fn asked_again(world: &World<'_>) -> BTreeMap<Endpoint, Vec<Query>> {
     }
     servers.retain(|_, queries| !queries.is_empty());
     servers
+}
+
+/// A question that was answered only after resolvers ask again.
+struct Late {
+    identity: u64,
+    first_ns: i64,
+    answered_ns: i64,
+}
+
+impl Late {
+    /// Whether its answer had not come when another question from its port was asked again: the resolver waits for both,
+    /// and repeats both.
+    fn holds_up(&self, again: &Query) -> bool {
+        self.identity != again.identity && (self.first_ns..self.answered_ns).contains(&again.first_ns)
+    }
+}
+
+/// Questions that were answered late, by the port they came from and the unit.
+fn late<'a>(queries: impl Iterator<Item = &'a Query>) -> HashMap<(Endpoint, u32), Vec<Late>, RandomState> {
+    let mut late: HashMap<(Endpoint, u32), Vec<Late>, RandomState> = HashMap::default();
+    for query in queries {
+        if let Some(took) = query.rtt_ns.get().filter(|took| took >= RESOLVER_NS.start()) {
+            let answered_ns = query.first_ns.saturating_add(took);
+            let one = Late { identity: query.identity, first_ns: query.first_ns, answered_ns };
+            late.entry((query.client, query.unit)).or_default().push(one);
+        }
+    }
+    late
 }
 
 /// One finding for all servers whose answers the same clients lack: these are lost next to the clients.

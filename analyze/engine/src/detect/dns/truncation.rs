@@ -1,6 +1,6 @@
 use super::Query;
 use super::cite::{by_server, clients, names, server_filter};
-use super::over_tcp::over_tcp;
+use super::over_tcp::{is_blocked, over_tcp};
 use crate::detect::About;
 use crate::detect::evidence::{count_of, some_of};
 use crate::detect::world::World;
@@ -30,11 +30,7 @@ pub(super) fn truncated(world: &World<'_>) -> impl Iterator<Item = (Endpoint, Ve
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let blocked = |server: Endpoint| {
-        let tcp = over_tcp(server, world);
-        tcp.established == 0 && tcp.failed + tcp.refused > 0
-    };
-    let works = truncated(world).filter(|(server, _)| !blocked(*server));
+    let works = truncated(world).filter(|(server, queries)| !is_blocked(&over_tcp(*server, world), queries));
     works.map(|(server, queries)| judge(server, &queries, world)).collect()
 }
 
