@@ -93,12 +93,12 @@ struct Sent {
 }
 
 impl Sent {
-    /// Takes a connection; `by_rule`: a rule against who asks is why it failed.
-    fn add(&mut self, at: u32, connection: &Connection, by_rule: bool) {
+    /// Takes a connection; `elsewhere`: why it failed lies with who asks, or on the way back.
+    fn add(&mut self, at: u32, connection: &Connection, elsewhere: bool) {
         self.counts.add(connection.outcome);
         if connection.outcome == Outcome::Established {
             self.served = Some(at);
-        } else if connection.outcome.is_failure() && !by_rule {
+        } else if connection.outcome.is_failure() && !elsewhere {
             self.failed.push(at);
         }
     }
@@ -117,7 +117,9 @@ fn translated(service: &Service, world: &World<'_>) -> Vec<Dead> {
         let connection = connection(world, *at);
         let Some(endpoint) = connection.endpoint() else { continue };
         let rule = by_client && is_prohibited(connection, world);
-        endpoints.entry(endpoint).or_default().add(*at, connection, rule);
+        // Its SYN-ACKs were seen: they are lost on their way, and it is not dead.
+        let answers = connection.flows(kept(world)).any(Flow::is_half_open);
+        endpoints.entry(endpoint).or_default().add(*at, connection, rule || answers);
     }
     let total = endpoints.values().map(|sent| sent.counts.established + sent.counts.failed()).sum();
     let dead = |(endpoint, sent): (&Endpoint, &Sent)| {

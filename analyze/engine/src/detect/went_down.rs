@@ -40,6 +40,10 @@ pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
     let known = |service: &&Service| {
         let is_it = |finding: &Finding| addresses(service).any(|at| finding.names(at));
         let told = |finding: &Finding| finding.severity > Severity::Info && is_it(finding);
+        // What another host answers that has taken the address is not the server's doing.
+        if service.hosts().any(|host| world.has_double_end(host, host)) {
+            return true;
+        }
         found.iter().any(is_it) || world.found(KNOWN).any(told) || connect_timeout::is_in_broken_tunnel(service, world)
     };
     let services = world.facts.servers.services().iter().filter(|service| !known(service));

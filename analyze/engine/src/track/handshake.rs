@@ -176,6 +176,12 @@ impl Handshake {
         rtt_ns.filter(|_| !self.repeated[sender as usize])
     }
 
+    /// When an end's SYN passed, and its timestamp, unless it was sent again.
+    pub(crate) fn asked(&self, end: End) -> Option<(i64, u32)> {
+        let ns = self.asked[end as usize].ns.get().filter(|_| !self.repeated[end as usize])?;
+        Some((ns, self.hello[end as usize].tsval()?))
+    }
+
     /// Payload of a full segment with the options that this one has.
     pub(crate) fn segment_len(&self, packet: &Packet) -> u32 {
         let announced = self.hello.iter().filter_map(Hello::mss).map(u32::from).min();

@@ -25,6 +25,7 @@ use resend::{Resend, Trigger, Verdict};
 use rtt::Samples;
 use sent::Segment;
 use spare::Spare;
+use trigger::Pace;
 use trouble::{Gap, Refused};
 
 pub use resend::TcpEvent;
@@ -265,9 +266,9 @@ impl Watch {
     /// overtaken it, or a closed window. Data into that is a probe where it is a byte (RFC 9293 3.8.6.1), else it was on
     /// its way before.
     fn next(&mut self, packet: &Packet, end: End, context: &Context<'_>, frame: FrameId) -> Option<Resend> {
-        let rtt_ns = self.rtt_ns(end, context);
+        let pace = self.pace(end, context);
         let (mine, other) = self.pair(end);
-        let overtaken = mine.overtaken(packet, rtt_ns, context, frame);
+        let overtaken = mine.overtaken(packet, pace, context, frame);
         let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
         mine.push(Segment::of(packet, frame, len));
         let probes = other.closed && packet.payload_len == 1;
@@ -282,14 +283,14 @@ impl Watch {
         (next, old, filled): (u32, u32, u32),
     ) -> Resend {
         let frame = context.source.frame(packet);
-        let rtt_ns = self.rtt_ns(end, context);
+        let pace = self.pace(end, context);
         let len = packet.payload_len + u32::from(packet.flags.any(TcpFlags::FIN));
         let (mine, _) = self.pair(end);
         let start = packet.seq;
         let resend = mine.judge(
             packet,
             trigger::Range { start, end: start.wrapping_add(old), next, filled },
-            rtt_ns,
+            pace,
             context,
             frame,
         );
@@ -300,6 +301,10 @@ impl Watch {
         mine.last_ns = packet.ts_ns;
         mine.packets += u32::from(old == len);
         resend
+    }
+
+    fn pace(&self, end: End, context: &Context<'_>) -> Pace {
+        Pace { rtt_ns: self.rtt_ns(end, context), asked: context.handshake.asked(end) }
     }
 
     /// The whole round trip: the shortest seen, of both ways from this point.

@@ -158,6 +158,11 @@ impl Sent {
         (self.head.wrapping_sub(kept)..self.head).map(|at| &self.ring[self.place(at)])
     }
 
+    /// The segment remembered for longest.
+    pub(crate) fn kept_longest(&self) -> Option<&Segment> {
+        self.iter().next()
+    }
+
     /// The segment that had this byte.
     pub(crate) fn find(&self, seq: u32) -> Option<&Segment> {
         self.iter().rev().find(|segment| segment.covers(seq))

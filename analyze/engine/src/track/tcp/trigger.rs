@@ -38,6 +38,15 @@ impl Range {
     }
 }
 
+/// What is known of how fast a sender hears and counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    /// The whole round trip.
+    pub(crate) rtt_ns: Option<i64>,
+    /// When its SYN passed, and the timestamp of that.
+    pub(crate) asked: Option<(i64, u32)>,
+}
+
 const MS: i64 = 1_000_000;
 /// The least a retransmission timer waits: Linux 200 ms (`TCP_RTO_MIN`), less a tenth for the clock's ticks.
 const RTO_MIN_NS: i64 = 180 * MS;
@@ -77,17 +86,18 @@ impl Half {
         &mut self,
         packet: &Packet,
         range: Range,
-        rtt_ns: Option<i64>,
+        pace: Pace,
         context: &Context<'_>,
         frame: FrameId,
     ) -> Resend {
+        let rtt_ns = pace.rtt_ns;
         let resend = Resend { frame, rtt_ns, first: range.start == self.first, ..range.of(packet, context) };
         let gap = self.trouble().gap_at(range.start).copied().filter(|_| range.filled > 0);
         // What comes before the first that was seen here may have been overtaken by it, or lost before the capture began.
         let unseen = range.filled > 0 || after(self.begun, range.start);
         let unknown = unseen || self.trouble().forgot;
         match gap {
-            Some(gap) => self.fill(resend, packet, &gap),
+            Some(gap) => self.fill(resend, packet, &gap, pace),
             None if unknown && self.before(range.start).is_none() => self.unplaced(resend),
             None => self.repeat_range(resend, packet, range, context),
         }
@@ -102,7 +112,7 @@ impl Half {
     pub(crate) fn overtaken(
         &mut self,
         packet: &Packet,
-        rtt_ns: Option<i64>,
+        pace: Pace,
         context: &Context<'_>,
         frame: FrameId,
     ) -> Option<Resend> {
@@ -114,15 +124,15 @@ impl Half {
             return None;
         }
         let range = Range { start, end, next: gap.end, filled: packet.payload_len };
-        let resend = Resend { frame, rtt_ns, ..range.of(packet, context) };
-        Some(self.fill(resend, packet, &gap))
+        let resend = Resend { frame, rtt_ns: pace.rtt_ns, ..range.of(packet, context) };
+        Some(self.fill(resend, packet, &gap, pace))
     }
 
     /// A segment that was overtaken: late, or sent again because it was lost before this point.
-    fn fill(&mut self, resend: Resend, packet: &Packet, gap: &Gap) -> Resend {
+    fn fill(&mut self, resend: Resend, packet: &Packet, gap: &Gap, pace: Pace) -> Resend {
         let gap_ns = packet.ts_ns.saturating_sub(gap.ns);
         let resend = Resend { original: Some(gap.frame), gap_ns: Some(gap_ns), ..resend };
-        if let Some(proof) = self.is_late(&resend, packet, gap) {
+        if let Some(proof) = self.is_late(&resend, packet, gap, pace) {
             return Resend { verdict: Verdict::Reordered, proof: Some(proof), ..resend };
         }
         let heard = self.trouble.as_ref().is_some_and(|trouble| trouble.repeat_ns >= gap.ns);
@@ -136,7 +146,7 @@ impl Half {
 
     /// Whether a segment was sent before those that overtook it, and what shows that. A resend takes a new IP
     /// identification and a new timestamp.
-    fn is_late(&self, resend: &Resend, packet: &Packet, gap: &Gap) -> Option<Proof> {
+    fn is_late(&self, resend: &Resend, packet: &Packet, gap: &Gap, pace: Pace) -> Option<Proof> {
         if let Some(before) = self.is_before_by_id(packet, gap.ip_id) {
             return before.then_some(Proof::IpId);
         }
@@ -144,12 +154,28 @@ impl Half {
             return before.then_some(Proof::Timestamp);
         }
         let gap_ns = resend.gap_ns?;
+        // Both were sent within one tick. To hear of a loss took the sender less than that, so the rest was on the way.
+        let one_tick = || self.tick_ns(gap, pace).is_some_and(|tick_ns| gap_ns > 2 * tick_ns);
+        if packet.bits.has_timestamps() && one_tick() {
+            return Some(Proof::Timestamp);
+        }
         let repeated = self.trouble.as_ref().is_some_and(|trouble| trouble.repeat_ns >= gap.ns);
         let too_soon = match resend.rtt_ns {
             Some(rtt_ns) => gap_ns < rtt_ns,
             None => gap_ns < TOO_SOON_NS && !repeated,
         };
         too_soon.then_some(Proof::TooSoon)
+    }
+
+    /// The longest that a tick of the sender's timestamps may be, as what it sent earlier shows: whole ticks lie between
+    /// two stamps but for a part of one at each end.
+    fn tick_ns(&self, gap: &Gap, pace: Pace) -> Option<i64> {
+        let longest = |(ns, tsval): (i64, u32)| {
+            let ticks = i64::from(gap.tsval.wrapping_sub(tsval) as i32);
+            (ticks >= 2).then(|| gap.ns.saturating_sub(ns) / (ticks - 1)).filter(|tick_ns| *tick_ns > 0)
+        };
+        let kept = self.sent.kept_longest().map(|segment| (segment.ns, segment.tsval));
+        pace.asked.into_iter().chain(kept).filter_map(longest).max()
     }
 
     /// Bytes that had been seen here.

@@ -192,3 +192,32 @@ fn what_comes_behind_the_first_segment_seen_was_not_lost_behind_it() {
     );
     assert_eq!(again, ["resp lost_downstream -"]);
 }
+
+/// What becomes of a segment that was overtaken and comes 8 ms later, where a round trip takes 1 ms. The stamps are of the
+/// SYN, of what overtakes it 99 ms later, and its own.
+fn overtaken_with_stamps([syn, over, own]: [u32; 3]) -> Vec<String> {
+    judged_of(&format!(
+        "ip v6
+        0.000 > S ts={syn}
+        0.001 < SA ts=70
+        0.002 > A ts={over}
+        0.099 > PA len=100 ts={over}
+        0.099 > PA len=100 seq=201 ts={over}
+        0.100 < A ack=101 sack=201-301 ts=170
+        0.107 > PA len=100 seq=101 ts={own}
+        0.108 < A ack=301 ts=178"
+    ))
+}
+
+#[test]
+fn what_was_sent_in_the_same_tick_as_what_overtook_it_was_late() {
+    assert_eq!(overtaken_with_stamps([1, 100, 100]), ["orig reordered timestamp"]);
+    assert_eq!(overtaken_with_stamps([u32::MAX - 9, 89, 89]), ["orig reordered timestamp"], "stamps go round");
+}
+
+#[test]
+fn a_tick_longer_than_the_round_trip_tells_nothing() {
+    for stamps in [[1, 100, 108], [1, 3, 3], [1, 2, 2], [1, 1, 1], [100, 1, 1]] {
+        assert_eq!(overtaken_with_stamps(stamps), ["orig lost_upstream -"], "{stamps:?}");
+    }
+}
