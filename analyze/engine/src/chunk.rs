@@ -1,3 +1,4 @@
+use crate::Packet;
 use kcap_file::Batch;
 
 /// A batch of frames and what decoding added to its bytes. Offsets in packets point into it.
@@ -19,5 +20,10 @@ impl Chunk {
             if offset >= Self::EXTRA { (&self.extra, offset - Self::EXTRA) } else { (&self.batch.data, offset) };
         let data = data.get(start as usize..).unwrap_or_default();
         &data[..data.len().min(len as usize)]
+    }
+
+    /// What was captured of a packet's transport payload.
+    pub fn payload(&self, packet: &Packet) -> &[u8] {
+        self.bytes(packet.payload_offset(), packet.payload_caplen())
     }
 }

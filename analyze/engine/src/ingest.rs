@@ -212,7 +212,7 @@ impl Ingest {
             packet.bits.set_hides_interface();
         }
         if matches!(packet.kind, Kind::Udp | Kind::Ip) {
-            packet.tsval = sample(work.chunk.bytes(packet.payload_offset(), packet.payload_caplen()));
+            packet.tsval = sample(work.chunk.payload(&packet));
         }
         self.deal(&packet, work);
     }
@@ -290,7 +290,7 @@ impl Ingest {
 fn dns_shard(packet: &Packet, shard: usize, chunk: &Chunk) -> Option<usize> {
     match packet.kind {
         Kind::Udp if is_dns_port(packet) || may_be_dns(packet, chunk) => {
-            let id = chunk.bytes(packet.payload_offset(), packet.payload_caplen()).first_chunk()?;
+            let id = chunk.payload(packet).first_chunk()?;
             Some(shard_of_id(u16::from_be_bytes(*id)))
         }
         Kind::Tcp if is_dns_port(packet) => Some(shard),
@@ -302,7 +302,7 @@ fn dns_shard(packet: &Packet, shard: usize, chunk: &Chunk) -> Option<usize> {
 /// Whether a datagram between other ports looks like DNS. A glance at its counts turns nearly everything else down.
 #[inline]
 fn may_be_dns(packet: &Packet, chunk: &Chunk) -> bool {
-    let bytes = chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+    let bytes = chunk.payload(packet);
     let Some(&[_, _, flags, _, 0, 1, _, answers, 0, _, 0, 0..=31]) = bytes.first_chunk() else { return false };
     let plausible = flags & 0x78 == 0 && (flags & 0x80 != 0 || answers == 0);
     plausible

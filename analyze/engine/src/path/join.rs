@@ -100,8 +100,6 @@ enum By {
 }
 
 impl By {
-    const ALL: [Self; 3] = [Self::Orig, Self::Resp, Self::Numbers];
-
     fn side(self, flow: &Flow) -> &Side {
         match self {
             Self::Orig | Self::Numbers => &flow.from_orig,
@@ -144,10 +142,12 @@ fn by_greeting(flows: &[Box<Flow>], groups: &mut Groups) {
     }
     order.sort_unstable();
     for alike in order.chunk_by(|a, b| a >> 32 == b >> 32).filter(|alike| alike.len() > 1) {
-        let by = By::ALL.into_iter().find(|by| *by as u8 == (alike[0] >> 64) as u8).unwrap_or(By::Orig);
+        let first = alike[0];
+        let mut all = greetings(&flows[first as u32 as usize]);
+        let Some(greeting) = all.find(|greeting| greeting.of(first as u32) == first) else { continue };
         let mut alike: Vec<u32> = alike.iter().map(|one| *one as u32).collect();
         alike.sort_by_key(|at| (flows[*at as usize].first_ns, *at));
-        unite_alike(&alike, by, flows, groups);
+        unite_alike(&alike, greeting.by, flows, groups);
     }
 }
 

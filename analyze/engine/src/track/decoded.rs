@@ -93,7 +93,7 @@ impl PointCounts {
             let before = std::mem::replace(place, (path, 0));
             count_path(&mut self.layers, before);
         }
-        self.recent[path.place::<RECENT>()].1 += 1;
+        place.1 += 1;
     }
 
     /// Times each layer was met.

@@ -2,7 +2,7 @@
 
 use super::dns::Transaction;
 use super::event::Event;
-use super::reuse::boxed;
+use super::reuse::Spare;
 use super::turn::Turn;
 use std::ops::{Deref, DerefMut};
 
@@ -13,8 +13,7 @@ pub(crate) struct Events {
     list: Vec<(u32, Event)>,
     /// DNS questions that were answered or given up.
     pub(crate) transactions: Vec<Transaction>,
-    #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
-    spare: Vec<Box<Turn>>,
+    spare: Spare<Turn, SPARE>,
 }
 
 /// Places kept to be used again.
@@ -23,7 +22,7 @@ const SPARE: usize = 4096;
 impl Events {
     /// A turn ended.
     pub(crate) fn turn(&mut self, at: u32, turn: Turn) {
-        self.list.push((at, Event::Turn(boxed(&mut self.spare, turn))));
+        self.list.push((at, Event::Turn(self.spare.boxed(turn))));
     }
 
     /// Takes all events of `others`, after its own.
@@ -40,10 +39,7 @@ impl Events {
 
     /// Takes half of the places that others have to be used again.
     pub(crate) fn share(&mut self, others: &mut Self) {
-        let half = others.spare.len() / 2;
-        if self.spare.len() < half {
-            self.spare.extend(others.spare.drain(half..));
-        }
+        self.spare.share(&mut others.spare);
     }
 
     /// Hands on all events but the transactions, in order; the places of turns that come back are used again.
@@ -52,8 +48,9 @@ impl Events {
     /// The first of the taker, who gets no more events then.
     pub(crate) fn hand_on<E>(&mut self, mut taker: impl FnMut(Event) -> Result<Option<Box<Turn>>, E>) -> Result<(), E> {
         for (_, event) in self.list.drain(..) {
-            let place = taker(event)?;
-            self.spare.extend(place.filter(|_| self.spare.len() < SPARE));
+            if let Some(place) = taker(event)? {
+                self.spare.keep(place);
+            }
         }
         Ok(())
     }

@@ -56,9 +56,6 @@ struct Data {
     talk: Option<Box<Talk>>,
 }
 
-/// Talks kept to be used again.
-const SPARE: usize = 64;
-
 /// Bytes one live connection takes: both halves and its index entry at the usual load.
 pub(crate) const FLOW_BYTES: u64 = 400;
 
@@ -83,7 +80,7 @@ impl Flows {
             free: Vec::new(),
             data: Vec::new(),
             ledger: Ledger::default(),
-            spare: Spare::new(),
+            spare: Spare::default(),
             passages,
             seed: Seed::random(),
             cap: cap.max(BATCH * 2),
@@ -142,11 +139,7 @@ impl Flows {
         }
         if let Some(talk) = data.talk.as_ref().filter(|_| hot.turns(packet, probe.end)) {
             prefetch_all(&**talk);
-            source
-                .chunk
-                .bytes(packet.payload_offset(), packet.payload_caplen())
-                .first()
-                .inspect(|byte| prefetch(*byte));
+            source.chunk.payload(packet).first().inspect(|byte| prefetch(*byte));
         }
         probe.is_rare = !hot.is_usual(packet, probe.end) || hot.was_silent(packet);
         if probe.is_rare {
@@ -211,7 +204,7 @@ impl Flows {
     fn hear(&mut self, at: usize, packet: &Packet, end: End, source: &Source<'_>, events: &mut Events) {
         let (hot, cold, talk) = (&mut self.hot[at], &self.cold[at], &mut self.data[at].talk);
         let before = talk.as_ref().map_or(0, |talk| talk.held());
-        let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+        let bytes = source.chunk.payload(packet);
         let heard = Heard { packet, end, frame: source.frame(packet), bytes, unit: source.unit };
         hot.hear(cold, talk, &mut self.spare, &heard, &mut |turn| events.turn(packet.index, turn));
         let after = talk.as_ref().map_or(0, |talk| talk.held());
@@ -315,9 +308,7 @@ impl Flows {
         if let Some(mut talk) = talk {
             self.extra -= talk.held() as u64;
             hot.last_turns(&mut talk, &mut |turn| events.turn(at, turn));
-            if self.spare.len() < SPARE {
-                self.spare.push(talk);
-            }
+            self.spare.keep(talk);
         }
         events.extend(hot.quic(cold).map(|quic| (at, Event::Quic(quic))));
         let (mut flow, told) = ended(&hot, cold, self.unit, evicted, watch, &mut self.ledger);

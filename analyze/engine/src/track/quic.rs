@@ -87,7 +87,7 @@ impl Hot {
     /// Looks at the first datagrams of a connection, as its first leg saw them.
     #[cold]
     pub(crate) fn meet(&mut self, cold: &mut Cold, packet: &Packet, end: End, source: &Source<'_>) {
-        let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+        let bytes = source.chunk.payload(packet);
         let by_client = end == cold.orig;
         if !self.is_vantage(packet, end) {
             return;

@@ -7,7 +7,7 @@ use super::flow::{Cold, Hot, Seen};
 use super::h2::Streams;
 use super::key::End;
 use super::lane::{Taken, after};
-use super::reuse::boxed;
+use super::reuse;
 use super::turn::{Resent, Turn};
 use crate::packet::{Packet, TcpFlags};
 use crate::wire::app::{Part, Protocol, Said, Text, Traits, http1};
@@ -70,7 +70,7 @@ pub(crate) struct Talk {
 }
 
 /// Places of talks that ended, to be used again.
-pub(crate) type Spare = Vec<Box<Talk>>;
+pub(crate) type Spare = reuse::Spare<Talk, 64>;
 
 /// A packet on its way through the talk.
 pub(crate) struct Heard<'a> {
@@ -192,7 +192,7 @@ impl Hot {
             }
             let client = self.guess_client(cold);
             self.talk |= client as u8 * Bit::CLIENT;
-            *talk = Some(boxed(spare, Talk::new(self, cold, heard.unit)));
+            *talk = Some(spare.boxed(Talk::new(self, cold, heard.unit)));
         }
         let Some(talk) = talk.as_mut() else { return };
         if self.talk & Bit::STREAMS != 0 {

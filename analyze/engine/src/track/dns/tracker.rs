@@ -116,7 +116,7 @@ impl Dns {
     fn take(&mut self, packet: &Packet, source: &Source<'_>) {
         match packet.kind {
             Kind::Udp => {
-                let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+                let bytes = source.chunk.payload(packet);
                 if let Some(message) = message(bytes, packet.payload_len as usize) {
                     self.message(packet, source, Transport::Udp, message);
                 }
@@ -128,7 +128,7 @@ impl Dns {
     }
 
     fn segment(&mut self, packet: &Packet, source: &Source<'_>) {
-        let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+        let bytes = source.chunk.payload(packet);
         let Some(mut whole) = self.streams.take(packet, bytes) else { return };
         while let Some((bytes, len)) = whole.next_message() {
             if let Some(message) = message(bytes, len) {
@@ -335,7 +335,7 @@ impl Dns {
 /// The tag of a datagram's message, as its first bytes say.
 #[inline]
 fn tag_of(packet: &Packet, source: &Source<'_>) -> Option<u32> {
-    let bytes = source.chunk.bytes(packet.payload_offset(), packet.payload_caplen());
+    let bytes = source.chunk.payload(packet);
     let &[high, low, flags] = bytes.first_chunk()?;
     let port = if flags & 0x80 != 0 { packet.dst_port } else { packet.src_port };
     Some(tag(u16::from_be_bytes([high, low]), port))

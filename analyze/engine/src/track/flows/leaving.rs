@@ -77,14 +77,14 @@ impl Flows {
                         prefetch_all(cold);
                         prefetch(data);
                     }
-                    Expected::Rest => {
-                        cold.prefetch();
-                        data.watch.as_deref().inspect(|watch| watch.prefetch());
-                    }
                     Expected::Data => {
                         self.index.prefetch(cold.tag);
                         data.watch.as_deref().inspect(|watch| prefetch_all(*watch));
                         data.talk.as_deref().inspect(|talk| prefetch_all(*talk));
+                    }
+                    Expected::Rest => {
+                        cold.prefetch();
+                        data.watch.as_deref().inspect(|watch| watch.prefetch());
                     }
                 }
             }

@@ -2,11 +2,11 @@
 
 use super::Watch;
 use crate::track::prefetch::prefetch_all;
+use crate::track::reuse;
 
-/// Places of watches that ended: to take them from the allocator and to give them back costs more than what they hold.
+/// Places of watches that ended.
 #[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "the boxes are what is used again")]
-pub(super) struct Spare(Vec<Box<Watch>>);
+pub(super) struct Spare(reuse::Spare<Watch, 64>);
 
 impl Watch {
     /// Asks for what its end looks at beside itself.
@@ -15,27 +15,21 @@ impl Watch {
     }
 }
 
-/// Places kept.
-const SPARE: usize = 64;
-
 impl Spare {
     /// A watch in the place, and with the rings, of one that ended, where there is any.
     #[cold]
-    pub(super) fn place(&mut self, new: Watch) -> Box<Watch> {
-        let Some(mut place) = self.0.pop() else { return Box::new(new) };
-        let rings = place.halves.each_mut().map(|half| std::mem::take(&mut half.sent).emptied());
-        *place = new;
-        for (half, ring) in place.halves.iter_mut().zip(rings) {
-            half.sent = ring;
+    pub(super) fn place(&mut self, mut new: Watch) -> Box<Watch> {
+        if let Some(old) = self.0.next() {
+            for (half, before) in new.halves.iter_mut().zip(&mut old.halves) {
+                half.sent = std::mem::take(&mut before.sent).emptied();
+            }
         }
-        place
+        self.0.boxed(new)
     }
 
-    /// Keeps the place of a watch that ended.
+    /// Keeps the place of a watch that ended, and lets go of its trouble.
     pub(super) fn keep(&mut self, mut watch: Box<Watch>) {
-        if self.0.len() < SPARE {
-            watch.halves.iter_mut().for_each(|half| half.trouble = None);
-            self.0.push(watch);
-        }
+        watch.halves.iter_mut().for_each(|half| half.trouble = None);
+        self.0.keep(watch);
     }
 }
