@@ -5,8 +5,8 @@ use crate::Options;
 use crate::collect::{Collector, Late, Names};
 use crate::context::{Told, Vantage, note_missing_end};
 use crate::detect::capture_drops::reported_drops;
-use crate::detect::world::{Facts, Found, World};
-use crate::detect::{DETECTORS, MAX_FINDINGS};
+use crate::detect::found::{Found, Judged, judge};
+use crate::detect::world::{Facts, World};
 use crate::finding::{CaptureSummary, Finding, Report, TableSummary};
 use crate::ingest::Ingest;
 use crate::path;
@@ -21,7 +21,6 @@ use crate::time::rfc3339;
 use crate::track::shard::Memory;
 use crate::verdict::{ladder, not_judged};
 use kcap_file::{CaptureInfo, Compression, Format, Problem, ProblemKind, Source};
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Who has how much of the memory.
@@ -82,20 +81,25 @@ pub fn analyze(source: Box<dyn Source>, options: Options, sink: &mut dyn Sink) -
     told.add_to(&mut collector.facts.servers.kept.conntrack);
     collector.lookups(told.resolvers())?;
     collector.flush()?;
-    let report = conclude(&finished, &mut collector, restricted);
+    let report = conclude(&finished, &mut collector, restricted, options.threads);
     if options.is_last {
         std::mem::forget((finished, collector));
     }
     report
 }
 
-fn conclude(finished: &Finished, collector: &mut Collector<'_>, restricted: bool) -> Result<Report, SinkError> {
-    collector.facts.settle();
+fn conclude(
+    finished: &Finished,
+    collector: &mut Collector<'_>,
+    restricted: bool,
+    threads: usize,
+) -> Result<Report, SinkError> {
+    collector.facts.settle(threads);
     finished.captures.iter().for_each(|info| collector.facts.names.add_resolved(&info.names));
-    let mut findings = judge(finished, collector, restricted);
+    let mut findings = judge(&world(finished, collector, restricted), threads);
     findings.kept.iter_mut().for_each(|finding| name_subjects(finding, &collector.facts.names));
     collector.totals.join(&collector.facts.servers.kept);
-    let world = world(finished, collector, restricted, &[]);
+    let world = world(finished, collector, restricted);
     let mut summary = collector.totals.summary(&collector.names, world.tunnel_uses);
     for talker in &mut summary.talkers {
         talker.name = world.facts.names.name(&talker.address, LATEST);
@@ -136,12 +140,7 @@ fn name_subjects(finding: &mut Finding, names: &Directory) {
     finding.name_pod(names);
 }
 
-fn world<'a>(
-    finished: &'a Finished,
-    collector: &'a Collector<'_>,
-    restricted: bool,
-    findings: &'a [Finding],
-) -> World<'a> {
+fn world<'a>(finished: &'a Finished, collector: &'a Collector<'_>, restricted: bool) -> World<'a> {
     World {
         facts: &collector.facts,
         captures: &finished.captures,
@@ -150,29 +149,8 @@ fn world<'a>(
         tunnels: finished.ingest.tunnels.list(),
         tunnel_uses: finished.ingest.tunnels.uses(),
         restricted,
-        findings: Found::of(findings),
+        findings: Found::default(),
     }
-}
-
-/// Findings, worst first, and how many were left out.
-struct Judged {
-    kept: Vec<Finding>,
-    left_out: BTreeMap<&'static str, usize>,
-}
-
-fn judge(finished: &Finished, collector: &Collector<'_>, restricted: bool) -> Judged {
-    let mut judged = Judged { kept: Vec::new(), left_out: BTreeMap::new() };
-    for about in DETECTORS {
-        let mut findings = (about.judge)(&world(finished, collector, restricted, &judged.kept));
-        findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| b.counts.cmp(&a.counts)));
-        if findings.len() > MAX_FINDINGS {
-            judged.left_out.insert(about.code, findings.len() - MAX_FINDINGS);
-            findings.truncate(MAX_FINDINGS);
-        }
-        judged.kept.append(&mut findings);
-    }
-    judged.kept.sort_by_key(|finding| Reverse(finding.severity));
-    judged
 }
 
 fn limits(finished: &Finished, collector: &Collector<'_>, findings: &Judged) -> Vec<String> {

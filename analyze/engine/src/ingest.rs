@@ -5,7 +5,6 @@ use crate::context::until_ns;
 use crate::packet::{Kind, Packet, TcpFlags};
 use crate::track::decoded::Decoded;
 use crate::track::dns::{DnsRef, is_dns_port, shard_of_id};
-use crate::track::events::Events;
 use crate::track::flows::Source;
 use crate::track::fragments::{Fragmented, Inside, Key as FragmentKey, Reassembler, Seen};
 use crate::track::icmp::{concerned, quoted};
@@ -45,8 +44,6 @@ pub(crate) struct Work {
     pub(crate) seconds: Vec<SecondCount>,
     /// Datagrams in fragments whose fate was decided in this chunk.
     pub(crate) fragments: Vec<Fragmented>,
-    /// Events of the shards that the reading thread tracks.
-    pub(crate) told: Events,
 }
 
 /// Frames of one point in one second.
@@ -79,7 +76,6 @@ impl Work {
         self.tunnels.clear();
         self.seconds.clear();
         self.fragments.clear();
-        self.told.clear();
         self.chunk.extra.clear();
     }
 

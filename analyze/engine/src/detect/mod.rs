@@ -26,6 +26,7 @@ mod dropped_requests;
 mod duplicate_ip;
 mod endpoint_outlier;
 pub(crate) mod evidence;
+pub(crate) mod found;
 mod fragment_loss;
 mod fragments;
 mod gateway_errors;

@@ -10,8 +10,8 @@ use crate::time::union;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use foldhash::fast::RandomState;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 /// Clients for which no attempt at a service succeeds.
 pub(crate) struct Failing<'a> {
@@ -119,10 +119,10 @@ pub(crate) struct Servers {
     /// Attempts that are only counted, because there was no room to keep them.
     counts: HashMap<(Endpoint, Addr), Counts, RandomState>,
     /// Kept TCP connections with their outcomes, where that can be told.
-    outcomes: OnceCell<Vec<(u32, Outcome)>>,
-    services: OnceCell<Vec<Service>>,
+    outcomes: OnceLock<Vec<(u32, Outcome)>>,
+    services: OnceLock<Vec<Service>>,
     /// What connections lost at a NAT.
-    pub(super) lost: OnceCell<Vec<LostAt>>,
+    pub(super) lost: OnceLock<Vec<LostAt>>,
     /// Connections of clients and servers beyond the cap.
     pub(crate) left_out: u64,
 }

@@ -3,6 +3,7 @@
 use super::acquaintances::Acquaintances;
 use super::answers::Answers;
 use super::dns::Dns;
+use super::found::Found;
 use super::fragments::Fragments;
 use super::lookups::LookupFacts;
 use super::losses::Lossy;
@@ -22,8 +23,9 @@ use crate::track::points::Point;
 use crate::track::tunnels::{Tunnel, TunnelUse};
 use crate::track::{Event, IcmpError, Quic, Turn};
 use kcap_file::CaptureInfo;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use std::thread;
 
 /// Facts of all units that more than one detector needs.
 #[derive(Default)]
@@ -49,11 +51,11 @@ pub(crate) struct Facts {
     pub(crate) turns: Turns,
     pub(crate) answers: Answers,
     /// Who has to do with whom, once asked for.
-    pub(crate) acquaintances: OnceCell<Acquaintances>,
+    pub(crate) acquaintances: OnceLock<Acquaintances>,
     /// Directions of connections that lost segments, once asked for.
-    pub(crate) lossy: OnceCell<Vec<Lossy>>,
+    pub(crate) lossy: OnceLock<Vec<Lossy>>,
     /// Which hosts the captures are of, once asked for.
-    pub(crate) vantages: OnceCell<Vantages>,
+    pub(crate) vantages: OnceLock<Vantages>,
     pub(crate) lookups: LookupFacts,
     pub(crate) dns: Dns,
     /// Facts that were not kept because there are too many.
@@ -113,9 +115,15 @@ impl Facts {
     }
 
     /// Puts together what several units saw, once all are read.
-    pub(crate) fn settle(&mut self) {
-        self.dns.settle();
-        self.turns.settle(&self.servers.kept);
+    pub(crate) fn settle(&mut self, threads: usize) {
+        let Self { dns, turns, servers, .. } = self;
+        thread::scope(|scope| {
+            match threads {
+                0 | 1 => dns.settle(),
+                _ => drop(scope.spawn(|| dns.settle())),
+            }
+            turns.settle(&servers.kept);
+        });
     }
 
     /// Takes note of an event; of turns see [`Self::turn`].
@@ -204,24 +212,6 @@ pub(crate) struct World<'a> {
     pub(crate) restricted: bool,
     /// Findings so far, of detectors that take precedence.
     pub(crate) findings: Found<'a>,
-}
-
-/// Findings, those of a kind one after the other.
-pub(crate) struct Found<'a>(Vec<&'a [Finding]>);
-
-impl<'a> Found<'a> {
-    pub(crate) fn of(findings: &'a [Finding]) -> Self {
-        Self(findings.chunk_by(|a, b| a.code == b.code).collect())
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a Finding> {
-        self.0.iter().copied().flatten()
-    }
-
-    fn of_kinds(&self, codes: &[&str]) -> impl Iterator<Item = &'a Finding> {
-        let kinds = self.0.iter().filter(|kind| kind.first().is_some_and(|finding| codes.contains(&finding.code)));
-        kinds.copied().flatten()
-    }
 }
 
 /// Frames of which some would have passed the other way, if the capture had that.

@@ -6,8 +6,8 @@ use crate::track::Endpoint;
 use crate::track::event::Flow;
 use crate::{Addr, Conntrack};
 use foldhash::fast::RandomState;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 /// What is left of connections, as single units saw them, bounded.
 #[derive(Debug)]
@@ -15,11 +15,11 @@ pub(crate) struct Kept {
     #[expect(clippy::vec_box, reason = "they come boxed: taking them out would copy, and growing would copy again")]
     flows: Vec<Box<Flow>>,
     cap: usize,
-    joined: OnceCell<Vec<Connection>>,
+    joined: OnceLock<Vec<Connection>>,
     /// Connections by the addresses that they were sent to.
-    by_resp: OnceCell<HashMap<Endpoint, Vec<u32>, RandomState>>,
+    by_resp: OnceLock<HashMap<Endpoint, Vec<u32>, RandomState>>,
     /// Addresses that hosts have before and behind NAT, by their own.
-    aliases: OnceCell<HashMap<Addr, BTreeSet<Addr>, RandomState>>,
+    aliases: OnceLock<HashMap<Addr, BTreeSet<Addr>, RandomState>>,
     /// What the kernel said about translations.
     pub(crate) conntrack: Conntrack,
     /// Up to when units listened, where they say so.
@@ -47,9 +47,9 @@ impl Kept {
         Self {
             flows: Vec::new(),
             cap,
-            joined: OnceCell::new(),
-            by_resp: OnceCell::new(),
-            aliases: OnceCell::new(),
+            joined: OnceLock::new(),
+            by_resp: OnceLock::new(),
+            aliases: OnceLock::new(),
             conntrack: Conntrack::default(),
             until_ns: BTreeMap::new(),
             left_out: 0,

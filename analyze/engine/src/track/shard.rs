@@ -114,12 +114,6 @@ impl Shard {
         }
     }
 
-    /// Ends all connections: the unit is over.
-    pub(crate) fn end_flows(&mut self, events: &mut Events) {
-        self.flows.end_all(&self.flows.in_order(), events);
-        self.flows.release();
-    }
-
     /// Ends everything else.
     pub(crate) fn end_others(&mut self, events: &mut Events) {
         self.echoes.drain(self.last_ns, self.unit, events);

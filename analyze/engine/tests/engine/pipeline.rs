@@ -3,8 +3,9 @@
 use crate::support::{Collected, Outcome, analyzed, file, run, source};
 use crate::traffic::{MS, S, Talk, mixed, pod};
 use kcap_analyze::{Compat, Options, analyze};
-use kcap_file::Inputs;
+use kcap_file::{Batch, CaptureInfo, Inputs, Source};
 use kcap_samples::file::Frame;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 const THREADS: [usize; 6] = [0, 1, 2, 3, 8, 100];
@@ -91,6 +92,34 @@ fn a_sink_that_fails_ends_the_run_with_its_error() {
             let options = Options { threads, ..Options::default() };
             let error = analyze(source(file.clone()), options, &mut rows).expect_err("the sink is full");
             assert_eq!(error.to_string(), format!("write table {table}: the disk is full"), "{threads} threads");
+        }
+    }
+}
+
+/// A source that panics behind so many batches of another.
+struct Broken(Box<dyn Source>, usize);
+
+impl Source for Broken {
+    fn next_batch(&mut self, batch: &mut Batch) -> bool {
+        self.1 = self.1.checked_sub(1).expect("the source breaks");
+        self.0.next_batch(batch)
+    }
+
+    fn captures(&self) -> &[CaptureInfo] {
+        self.0.captures()
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_thread_that_panicked() {
+    let file = file(1, mixed(4, 8000));
+    for threads in THREADS {
+        for batches in [0, 1, 3] {
+            let broken = Broken(source(file.clone()), batches);
+            let analysed = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                run(Box::new(broken), Options { threads, ..Options::default() });
+            }));
+            assert!(analysed.is_err(), "{threads} threads, {batches} batches");
         }
     }
 }

@@ -5,9 +5,9 @@ use super::forwarded::Forwarded;
 use super::{Query, conntrack_race, family, rate_limited};
 use crate::track::{Endpoint, MaybeNs};
 use foldhash::fast::RandomState;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
+use std::sync::OnceLock;
 
 /// Counts of the queries to one server that are kept one by one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,14 +36,14 @@ impl OfServer {
 /// Queries that detectors explain, once asked for.
 #[derive(Debug, Default)]
 pub(super) struct Cases {
-    pub(super) blocked: OnceCell<Vec<Query>>,
-    pub(super) races: OnceCell<Vec<conntrack_race::Race>>,
-    pub(super) broken: OnceCell<Vec<family::Broken>>,
-    pub(super) pinned: OnceCell<BTreeMap<(Endpoint, Endpoint), Vec<Query>>>,
-    pub(super) probes: OnceCell<Vec<Query>>,
-    pub(super) forwarded: OnceCell<Forwarded>,
-    pub(super) waiting: OnceCell<BTreeMap<Endpoint, Vec<Query>>>,
-    pub(super) knees: OnceCell<Vec<rate_limited::Knee>>,
+    pub(super) blocked: OnceLock<Vec<Query>>,
+    pub(super) races: OnceLock<Vec<conntrack_race::Race>>,
+    pub(super) broken: OnceLock<Vec<family::Broken>>,
+    pub(super) pinned: OnceLock<BTreeMap<(Endpoint, Endpoint), Vec<Query>>>,
+    pub(super) probes: OnceLock<Vec<Query>>,
+    pub(super) forwarded: OnceLock<Forwarded>,
+    pub(super) waiting: OnceLock<BTreeMap<Endpoint, Vec<Query>>>,
+    pub(super) knees: OnceLock<Vec<rate_limited::Knee>>,
 }
 
 /// Of one client's queries the keys, as `key` tells them apart, that had to wait in vain `least` times or more.

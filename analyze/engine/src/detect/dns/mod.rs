@@ -34,8 +34,8 @@ use crate::track::{Endpoint, FrameId};
 use crate::wire::dns::PORT;
 use cases::{Cases, OfServer};
 use foldhash::fast::RandomState;
-use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::OnceLock;
 
 /// A transaction in short.
 #[derive(Clone, Copy, Debug)]
@@ -140,8 +140,8 @@ pub(crate) struct Dns {
     pub(crate) seen: u64,
     pub(crate) answered: u64,
     pub(crate) silent: u64,
-    one_port: OnceCell<BTreeSet<Addr>>,
-    servers: OnceCell<HashMap<Endpoint, OfServer, RandomState>>,
+    one_port: OnceLock<BTreeSet<Addr>>,
+    servers: OnceLock<HashMap<Endpoint, OfServer, RandomState>>,
     /// What detectors found, for those behind them.
     cases: Cases,
     pub(crate) left_out: u64,
