@@ -375,7 +375,9 @@ pub(crate) fn fingerprint(packet: &Packet) -> u32 {
     let a = u64::from(packet.seq) << 32 | u64::from(packet.ack);
     let b = u64::from(packet.tsval) << 32 | u64::from(packet.payload_len) << 16 | u64::from(packet.ip_id);
     let c = u64::from(packet.flags.0) << 16 | u64::from(packet.window);
-    let mixed = (a ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // Multiplied first: the next segment's number is this one's plus its length, which would often cancel out the lengths.
+    let spread = a.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (spread ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32 | 1
 }
 
