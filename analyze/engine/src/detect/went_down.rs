@@ -86,7 +86,13 @@ fn downs(service: &Service, world: &World<'_>) -> Vec<Down> {
         Some(Down { how, ..down })
     };
     let some: Vec<Down> = service.behind.iter().filter_map(one).collect();
-    if some.is_empty() { for_clients(&of, &all, service, world).into_iter().collect() } else { some }
+    if !some.is_empty() {
+        return some;
+    }
+    let of_all = for_clients(&of, &all, service, world);
+    let of_one =
+        |endpoint: &Endpoint| for_clients(&[*endpoint], &attempts([endpoint].into_iter(), world), service, world);
+    of_all.map_or_else(|| service.behind.iter().filter_map(of_one).collect(), |down| vec![down])
 }
 
 /// Clients of a service looked at one by one.

@@ -1,0 +1,108 @@
+//! What a capture of all interfaces of a node shows of what its host does with packets.
+
+use crate::support::{Outcome, analyzed, file, run, source};
+use crate::traffic::{BACK, MS, S, START_NS, Talk, error, ip, pod};
+use kcap_analyze::Options;
+use kcap_analyze::finding::Severity;
+use kcap_samples::file::Frame;
+use kcap_samples::packet::{Arp, Ethernet, Layer, Sll2, build, flags, mac};
+use std::net::Ipv4Addr;
+
+const NODES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 2)];
+/// Interfaces: the wire, the tunnel's, the bridge of the pods.
+const WIRE: u32 = 2;
+const TUNNEL: u32 = 3;
+const BRIDGE: u32 = 4;
+/// Packet types of a cooked header.
+const IN: u8 = 0;
+const TO_ANOTHER: u8 = 3;
+const SENT: u8 = 4;
+/// A packet takes so long from one interface to the next.
+const STEP: u64 = 20_000;
+const SLL2: u32 = 276;
+/// The TTL, behind the Ethernet header.
+const TTL: usize = 14 + 8;
+
+/// An Ethernet frame as an interface of the node has it, some steps later.
+fn at(frame: &Frame, steps: u64, (interface, packet_type): (u32, u8), ttl: u8) -> Frame {
+    let mut inner = frame.data[14..].to_vec();
+    inner[TTL - 14] = ttl;
+    Frame::new(frame.ts_ns + steps * STEP, cooked(interface, packet_type, 0x0800, &inner))
+}
+
+fn cooked(interface: u32, packet_type: u8, protocol: u16, inner: &[u8]) -> Vec<u8> {
+    let mut data = build(&[Layer::from(Sll2 { interface, packet_type, src: mac(1) })], inner);
+    data[..2].copy_from_slice(&protocol.to_be_bytes());
+    data
+}
+
+/// A packet inside the tunnel between the nodes, as it passes the wire.
+fn tunnelled(frame: &Frame, steps: u64, out: bool, ttl: u8) -> Frame {
+    let (from, to) = if out { (NODES[0], NODES[1]) } else { (NODES[1], NODES[0]) };
+    let mut data = crate::traffic::tunnelled(0, (from, to), (pod(1), 1), (pod(2), 2)).data;
+    let inner = data.len() - 8 - 8 - 20;
+    data.truncate(inner);
+    data.extend_from_slice(&frame.data[14..]);
+    data[inner + TTL - 14] = ttl;
+    let len = (data.len() - 14) as u16;
+    data[16..18].copy_from_slice(&len.to_be_bytes());
+    data[38..40].copy_from_slice(&(len - 20).to_be_bytes());
+    data[40..42].fill(0); // No checksum.
+    Frame::new(frame.ts_ns + steps * STEP, cooked(WIRE, if out { SENT } else { IN }, 0x0800, &data[14..]))
+}
+
+fn seen(frames: Vec<Frame>) -> Outcome {
+    run(source(file(SLL2, frames)), Options::default())
+}
+
+fn alarms(outcome: &Outcome) -> Vec<&'static str> {
+    let severe = outcome.report.findings.iter().filter(|finding| finding.severity >= Severity::Warning);
+    severe.map(|finding| finding.code).collect()
+}
+
+fn talk(server: u8, port: u16) -> Talk {
+    Talk::new((pod(5), 40_000 + port), (ip(10, 244, 2, server), 8080))
+}
+
+/// What the node answers its neighbour on the wire.
+fn neighbour(ns: u64) -> Frame {
+    let layers = [Ethernet::new(1, 2).into(), Arp::reply((mac(1), NODES[0]), (mac(2), NODES[1])).into()];
+    let arp = build(&layers, b"");
+    Frame::new(START_NS + ns, cooked(WIRE, SENT, 0x0806, &arp[14..]))
+}
+
+/// A connection to a service that the node sends on to an endpoint, with what becomes of it there.
+fn balanced(client: u8, endpoint: u8, n: u16, answers: bool) -> Vec<Frame> {
+    let ns = u64::from(n) * 400 * MS;
+    let mut front = Talk::new((pod(client), 40_000 + n), (ip(10, 96, 0, 20), 80));
+    let mut back = Talk { server: (ip(10, 244, 2, endpoint), 8080), ..front };
+    let before = if answers { front.whole(ns) } else { front.syns(ns, 3) };
+    let after = if answers { back.whole(ns) } else { back.syns(ns, 3) };
+    let places = before.iter().zip(&after).flat_map(|(before, after)| {
+        let is_out = before.data[14 + 12..14 + 16] == pod(client).octets();
+        let (first, next) = if is_out { (before, after) } else { (after, before) };
+        let interfaces = if is_out { [(BRIDGE, IN), (WIRE, SENT)] } else { [(WIRE, IN), (BRIDGE, SENT)] };
+        let ttls = if is_out { [64, 63] } else { [63, 62] };
+        [at(first, 0, interfaces[0], ttls[0]), at(next, 1, interfaces[1], ttls[1])]
+    });
+    places.collect()
+}
+
+#[test]
+fn an_endpoint_that_never_answers_one_client() {
+    let (kept_out, dead) =
+        (|client: u8, endpoint: u8| client == 5 && endpoint == 7, |_: u8, endpoint: u8| endpoint == 7);
+    let all = |fails: fn(u8, u8) -> bool| {
+        let one = |n: u16| {
+            let (client, endpoint) = (5 + (n % 3) as u8, 7 + (n / 3 % 2) as u8);
+            balanced(client, endpoint, n, !fails(client, endpoint))
+        };
+        seen((0..36).flat_map(one).collect())
+    };
+    let outcome = all(kept_out);
+    assert_eq!(alarms(&outcome), ["SVC004"]);
+    let finding = outcome.finding("SVC004");
+    assert_eq!(finding.title, "10.244.2.7:8080 never answers 10.244.1.5 (6 connection attempts)");
+    assert!(finding.subjects.iter().any(|subject| subject.address == "10.96.0.20:80"));
+    assert_eq!(alarms(&all(dead)), ["SVC002"]);
+}
