@@ -1,6 +1,6 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::overlay::{OneWay, Pair, Units, View, views};
+use super::overlay::{ATTEMPTS, OneWay, Pair, Units, View, views};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
@@ -60,7 +60,10 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     finding.confidence = if both { 0.95 } else { 0.75 };
     describe(&mut finding, pair, &ways, world);
     finding.explanation = explain(pair, &ways, worst, both, &witness);
-    if !both {
+    let strayed = units.values().map(|view| view.inside.strayed).max().unwrap_or_default();
+    if strayed >= ATTEMPTS {
+        be_astray(&mut finding, worst, strayed);
+    } else if !both {
         doubt(&mut finding, worst);
         finding.capture_next = Some(format!(
             "on the physical interface of both {} and {} at the same time: whether the frames arrive at the other",
@@ -68,6 +71,26 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
         ));
     }
     Some(finding)
+}
+
+/// Says that the packets come to a host that they are not for.
+fn be_astray(finding: &mut Finding, way: &OneWay, strayed: u64) {
+    let (near, far) = (way.near, way.far);
+    finding.confidence = 0.9;
+    finding.title = format!("{} sends to {far} what is not for it", near);
+    let why = format!(
+        " {} came out of the tunnel at {far} for a link address that it does not have, so its host drops them: {near} has          a wrong forwarding entry.",
+        count_of(strayed, "attempt")
+    );
+    finding.explanation.push_str(&why);
+    finding.fix.text = format!(
+        "Correct the forwarding entry of the tunnel's interface on {near}: restart its network agent, which writes the          entries anew, and look why it was not told which node has the pods now."
+    );
+    finding.fix.commands = vec![
+        format!("bridge fdb show | grep {far}; ip neighbor show nud permanent   # on {near}"),
+        format!("ip -d link show type vxlan; ip -d link show type geneve   # on {far}: its own address"),
+    ];
+    finding.rule_out("SVC004", "what is sent arrives, at a host that it is not for");
 }
 
 /// Says what else it may be, which one end alone cannot tell.

@@ -46,6 +46,8 @@ fn takes_a_number(packet: &Packet) -> bool {
 pub(crate) struct Rare {
     /// TTL of the first packet.
     pub(crate) ttl: u8,
+    /// Whether the interface that saw the first packet took it for another host's.
+    pub(crate) strays: bool,
     /// SYN segments.
     pub(crate) syns: u32,
     /// Made when anything is out of order.
@@ -146,6 +148,7 @@ impl Lane {
         }
         if self.packets == 0 {
             rare.ttl = packet.ttl;
+            rare.strays = packet.bits.is_other_host() && !packet.bits.hides_interface();
         }
         self.marks = fingerprint | self.marks & (STARTED | ACKED) | LAST | packet.direction as u32;
         self.packets = self.packets.saturating_add(1);

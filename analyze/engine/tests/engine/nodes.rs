@@ -71,6 +71,71 @@ fn neighbour(ns: u64) -> Frame {
     Frame::new(START_NS + ns, cooked(WIRE, SENT, 0x0806, &arp[14..]))
 }
 
+/// SYNs that come through the tunnel, and out of it in some way.
+fn come_out(places: &[(u32, u8)]) -> Vec<Frame> {
+    let syns = [(7, 1), (8, 2), (7, 3)].map(|(server, port)| talk(server, port).syns(u64::from(port) * S, 4)).concat();
+    let place = |syn: &Frame| {
+        let out = (1..).zip(places).map(|(steps, place)| at(syn, steps, *place, 63)).collect::<Vec<_>>();
+        [vec![tunnelled(syn, 0, false, 63)], out].concat()
+    };
+    [vec![neighbour(0)], syns.iter().flat_map(place).collect()].concat()
+}
+
+#[test]
+fn what_comes_out_of_a_tunnel_for_another_host_did_not_arrive() {
+    let outcome = seen(come_out(&[(TUNNEL, TO_ANOTHER)]));
+    assert_eq!(alarms(&outcome), ["OVL002"]);
+    let finding = outcome.finding("OVL002");
+    assert_eq!(finding.title, "192.168.0.2 sends to 192.168.0.1 what is not for it");
+    assert!(
+        finding.explanation.contains("3 attempts came out of the tunnel at 192.168.0.1"),
+        "{}",
+        finding.explanation
+    );
+    // What is for the node, or goes on through a bridge, is dropped behind.
+    for places in [&[(TUNNEL, IN)][..], &[(TUNNEL, TO_ANOTHER), (BRIDGE, SENT)]] {
+        assert!(alarms(&seen(come_out(places))).iter().all(|code| *code == "SVC004"), "{places:?}");
+    }
+}
+
+/// A connection of a pod of this node through the tunnel.
+fn through(server: u8, port: u16, ns: u64) -> Vec<Frame> {
+    let mut talk = talk(server, port);
+    let pass = |frame: Frame| {
+        let is_out = frame.data[14 + 12..14 + 16] == pod(5).octets();
+        if is_out {
+            [at(&frame, 0, (BRIDGE, IN), 64), at(&frame, 1, (TUNNEL, SENT), 63), tunnelled(&frame, 2, true, 63)]
+        } else {
+            [tunnelled(&frame, 0, false, 63), at(&frame, 1, (TUNNEL, IN), 63), at(&frame, 2, (BRIDGE, SENT), 62)]
+        }
+    };
+    talk.whole(ns).into_iter().flat_map(pass).collect()
+}
+
+/// SYNs of a pod of this node that get so far.
+fn stopped(server: u8, port: u16, ns: u64, enters: bool) -> Vec<Frame> {
+    let places = |syn: &Frame| {
+        let routed = enters.then(|| at(syn, 1, (TUNNEL, SENT), 63));
+        [at(syn, 0, (BRIDGE, IN), 64)].into_iter().chain(routed).collect::<Vec<_>>()
+    };
+    talk(server, port).syns(ns, 4).iter().flat_map(places).collect()
+}
+
+#[test]
+fn what_goes_into_a_tunnel_and_is_not_sent() {
+    let served = || (0..4).flat_map(|n| through(7 + n % 2, u16::from(n), u64::from(n) * S)).collect::<Vec<_>>();
+    let silent = |enters| [7, 8, 7].map(|n| stopped(n, 20 + u16::from(n), u64::from(n) * S, enters)).concat();
+    let outcome = seen([served(), silent(true)].concat());
+    assert_eq!(alarms(&outcome), ["OVL001"]);
+    let finding = outcome.finding("OVL001");
+    assert_eq!(finding.title, "vxlan from 192.168.0.1 to 192.168.0.2 does not arrive");
+    assert!(finding.explanation.contains("went into the tunnel's interface on 192.168.0.1"), "{}", finding.explanation);
+    // A rule stops them before, or the tunnel goes on sending what others ask.
+    assert!(!alarms(&seen([served(), silent(false)].concat())).contains(&"OVL001"));
+    let others = through(8, 90, 24 * S);
+    assert!(!alarms(&seen([served(), silent(true), others].concat())).contains(&"OVL001"));
+}
+
 /// A connection to a service that the node sends on to an endpoint, with what becomes of it there.
 fn balanced(client: u8, endpoint: u8, n: u16, answers: bool) -> Vec<Frame> {
     let ns = u64::from(n) * 400 * MS;
