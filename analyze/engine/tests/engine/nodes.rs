@@ -136,6 +136,43 @@ fn what_goes_into_a_tunnel_and_is_not_sent() {
     assert!(!alarms(&seen([served(), silent(true), others].concat())).contains(&"OVL001"));
 }
 
+/// Connections that a node passes on from its wire to its pods, of which it drops some SYNs: those of every other one.
+fn passed_on(dropped: bool, servers: u8, again: bool) -> Vec<Frame> {
+    let pass = |frame: &Frame| {
+        let is_out = frame.data[14 + 12..14 + 16] == pod(5).octets();
+        let (first, next) = if is_out { ((WIRE, IN), (BRIDGE, SENT)) } else { ((BRIDGE, IN), (WIRE, SENT)) };
+        [at(frame, 0, first, 63), at(frame, 1, next, 62)]
+    };
+    let one = |n: u16| {
+        let mut talk = talk(7 + (n / 2) as u8 % servers, n);
+        let ns = u64::from(n) * 300 * MS;
+        let lost = n % 2 == 1;
+        let first = if lost { talk.syn(ns) } else { return talk.whole(ns).iter().flat_map(pass).collect() };
+        let first = if dropped { vec![at(&first, 0, (WIRE, IN), 63)] } else { pass(&first).to_vec() };
+        let later = if again { talk.whole(ns + S) } else { talk.syns(ns + S, 3) };
+        let all = |frame: &Frame| if again { pass(frame).to_vec() } else { vec![at(frame, 0, (WIRE, IN), 63)] };
+        [first, later.iter().flat_map(all).collect()].concat()
+    };
+    (0..20).flat_map(one).collect()
+}
+
+#[test]
+fn a_node_that_translates_nothing_drops_what_is_new() {
+    let outcome = seen(passed_on(true, 2, true));
+    assert_eq!(alarms(&outcome), ["NAT005"]);
+    let finding = outcome.finding("NAT005");
+    assert_eq!((finding.severity, finding.counts["connections"]), (Severity::Error, 10));
+    assert!(
+        finding.explanation.contains("seen on interface 2 of built and not on interface 4"),
+        "{}",
+        finding.explanation
+    );
+    assert_eq!(seen(passed_on(true, 1, true)).finding("NAT005").severity, Severity::Warning, "one server alone");
+    // They are dropped behind the node, or by a rule that lets no repetition pass.
+    assert!(!alarms(&seen(passed_on(false, 2, true))).contains(&"NAT005"));
+    assert!(!alarms(&seen(passed_on(true, 2, false))).contains(&"NAT005"));
+}
+
 /// A connection to a service that the node sends on to an endpoint, with what becomes of it there.
 fn balanced(client: u8, endpoint: u8, n: u16, answers: bool) -> Vec<Frame> {
     let ns = u64::from(n) * 400 * MS;
