@@ -75,6 +75,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
         let (from, to) = if by_orig { (orig, resp) } else { (resp, orig) };
         let known = has_finding(world, &["NAT007", "NAT002", "NAT008", "MTU001", "MTU003", "MTU004"], to.addr);
+        let known = known || deaf && world.has_no_way_to(to.addr);
         if !known && (deaf || !is_counted(from, to, world)) {
             let to = if by_orig { to } else { Endpoint { port: 0, ..to } };
             silent.entry((to, deaf)).or_default().add(flow, by_orig, from);

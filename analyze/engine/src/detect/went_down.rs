@@ -53,7 +53,9 @@ pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
         if downs.is_empty() {
             found.extend(for_a_while(service, world));
         }
-        down.extend(downs.into_iter().map(|one| (service.clone(), one)));
+        // What finds no way back is told as that.
+        let no_way = |down: &Down| down.failed.iter().any(|at| world.has_no_way_to(at.orig.addr));
+        down.extend(downs.into_iter().filter(|one| !no_way(one)).map(|one| (service.clone(), one)));
     }
     found.extend(together::together(down).iter().map(|(service, down)| judge(service, down, world)));
     found

@@ -14,7 +14,7 @@ use super::vantage::Vantages;
 use crate::Addr;
 use crate::Directory;
 use crate::context::Vantage;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Role, Severity, Subject};
 use crate::packet::TCP;
 use crate::track::decoded::{Decoded, PointCounts};
 use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
@@ -299,6 +299,12 @@ impl World<'_> {
     /// Whether a finding of one of these kinds is about an address already.
     pub(crate) fn knows(&self, codes: &[&str], address: &impl ToString) -> bool {
         self.found(codes).any(|finding| finding.names(address))
+    }
+
+    /// Whether a finding says that there is no way to an address.
+    pub(crate) fn has_no_way_to(&self, addr: Addr) -> bool {
+        let target = |subject: &Subject| subject.role == Role::Server && subject.address == addr.to_string();
+        self.found(&["NET004"]).any(|finding| finding.subjects.iter().any(target))
     }
 
     /// From when each unit saw something, to when it did or listened.

@@ -208,3 +208,25 @@ fn an_endpoint_that_never_answers_one_client() {
     assert!(finding.subjects.iter().any(|subject| subject.address == "10.96.0.20:80"));
     assert_eq!(alarms(&all(dead)), ["SVC002"]);
 }
+
+#[test]
+fn answers_for_which_a_route_is_missing_are_no_lost_answers() {
+    let half = |port: u16, no_route: bool| {
+        let mut talk = talk(7, port);
+        let mut frames = Vec::new();
+        for second in [0, 1, 3] {
+            let ns = u64::from(port) * 300 * MS + second * S;
+            let answer = talk.segment(ns + MS, BACK, flags::SYN | flags::ACK, (0, 1), 0);
+            let told = no_route.then(|| error(ns + 2 * MS, NODES[0], 0, &answer));
+            frames.extend([talk.syn(ns), answer].into_iter().chain(told));
+        }
+        frames
+    };
+    let all = |no_route| (0..3).flat_map(|port| half(port, no_route)).collect::<Vec<_>>();
+    let mut other = Talk::new((pod(9), 50_000), (pod(8), 80));
+    let outcome = analyzed([other.whole(0), all(true)].concat());
+    assert_eq!(alarms(&outcome), ["NET004"]);
+    let told = &outcome.finding("NET004").explanation;
+    assert!(told.contains("What it sends itself arrives"), "{told}");
+    assert_eq!(alarms(&analyzed([other.whole(0), all(false)].concat())), ["SVC007"]);
+}
