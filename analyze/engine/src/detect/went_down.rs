@@ -5,7 +5,7 @@ mod together;
 mod words;
 
 use super::attempts::Counts;
-use super::backend_reset::{Attempt, attempts, commands};
+use super::backend_reset::{Attempt, attempts};
 use super::evidence::servers_filter;
 use super::services::Service;
 use super::vantage::Spot;
@@ -257,8 +257,11 @@ fn is_unserved(flow: &Flow) -> bool {
 
 /// Whether the originator's last words were sent again and never acknowledged.
 fn is_cut(flow: &Flow) -> bool {
-    let resent = flow.from_orig.retransmitted_packets > 0 || flow.stall.is_some() || flow.from_orig.fin;
-    !flow.from_orig.all_acked && resent && !flow.from_resp.fin && flow.reset().is_none()
+    let resent = flow.from_orig.retransmitted_packets > 0 || flow.stall.is_some();
+    // After a FIN of the server, which still has to take what comes, the originator's own may just not have been seen to
+    // be acknowledged.
+    let resent = resent || flow.from_orig.fin && !flow.from_resp.fin;
+    !flow.from_orig.all_acked && resent && flow.reset().is_none()
 }
 
 fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
@@ -283,7 +286,10 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     finding.cite(world, frames, &servers_filter([service.server].iter().chain(&service.behind).chain(&down.with)));
     finding.explanation = words::explain(down, &clients);
     reasons(&mut finding, down, world);
-    finding.fix.commands = commands(down.of.last().unwrap_or(&service.server).addr);
+    finding.fix.commands = words::commands(down.how, down.of.last().unwrap_or(&service.server).addr);
+    if let Some(advice) = words::advice(down.how) {
+        advice.clone_into(&mut finding.fix.text);
+    }
     finding
 }
 

@@ -123,6 +123,48 @@ fn connections_that_are_cut_with_a_server_are_counted_there() {
     assert_eq!(alarms(&analyzed([gone, cut(other)].concat())), ["SVC008", "APP005"]);
 }
 
+/// A connection that the server ends, as a pod does that is deleted, and that is asked once more.
+fn left_behind(n: u16) -> Vec<Frame> {
+    let mut talk = client(n);
+    let mut frames = talk.handshake(S);
+    frames.extend([
+        talk.segment(S + 3 * MS, OUT, PSH, (1, 1), 200),
+        talk.segment(S + 5 * MS, BACK, PSH, (1, 201), 1000),
+        talk.segment(1900 * MS, BACK, flags::FIN | flags::ACK, (1001, 201), 0),
+        talk.segment(1901 * MS, OUT, flags::ACK, (201, 1002), 0),
+    ]);
+    let again = [2000, 2200, 2600, 3400, 5000, 8200];
+    frames.extend(again.map(|ms| talk.segment(ms * MS, OUT, PSH, (201, 1002), 200)));
+    frames
+}
+
+#[test]
+fn a_server_that_is_silent_has_no_exit_code_to_look_for() {
+    let silent = |n: u16| client(100 + n).syns(3 * S + u64::from(n) * S, 3);
+    let gone = |told: bool| {
+        let error = |n: u16| silent(n).last().map(|syn| error(6 * S + u64::from(n) * S, NODES[0], 1, syn));
+        let errors = (0..4).filter(|_| told).filter_map(error).collect();
+        let open = [works(10, 5, S), left_behind(1), left_behind(2)].concat();
+        analyzed([open, (0..4).flat_map(silent).collect(), errors].concat())
+    };
+    for (told, met) in [(false, "got no answer"), (true, "met ICMP host unreachable")] {
+        let outcome = gone(told);
+        let finding = outcome.finding("SVC008");
+        assert!(finding.fix.text.starts_with("See what became of the pod and of its node"), "{}", finding.fix.text);
+        assert!(!finding.fix.commands.iter().any(|command| command.contains("logs")), "{:?}", finding.fix.commands);
+        assert!(finding.explanation.contains(met), "{}", finding.explanation);
+        assert!(
+            finding.explanation.contains("2 earlier connections got no answer any more"),
+            "{}",
+            finding.explanation
+        );
+        assert_eq!(alarms(&outcome), ["SVC008"]);
+    }
+    let refused = (0..6).flat_map(|n| client(100 + n).refused(3 * S + u64::from(n) * S)).collect();
+    let killed = analyzed([works(10, 5, S), refused].concat());
+    assert!(killed.finding("SVC008").fix.text.contains("exit code"));
+}
+
 /// Attempts at two pods through a tunnel that gives nothing back.
 fn lost(ports: [u16; 2]) -> Vec<Frame> {
     let one = |n: u8| {

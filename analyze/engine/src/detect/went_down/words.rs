@@ -3,6 +3,7 @@
 use super::super::evidence::{count_of, some_of};
 use super::super::services::Service;
 use super::super::slow_server::millis;
+use super::super::{Outcome, backend_reset};
 use super::Down;
 use super::how::How;
 use crate::Addr;
@@ -53,7 +54,7 @@ pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
                 ". {open}. They went at once: their node is gone, or the way to it, or a rule drops what is for them"
             ),
         ),
-        How::Gone => ("got no answer", format!(". {open}: the pod or its host is gone, and clients still go there")),
+        How::Gone => (unanswered(down), format!(". {open}: the pod or its host is gone, and clients still go there")),
         How::Filtered => {
             ("got no answer", format!(". {open}: a rule drops what is new (NetworkPolicy, firewall){gone}"))
         }
@@ -75,6 +76,36 @@ pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
         some_of(clients, 3),
         millis(Some(last_ns - first_ns)),
     )
+}
+
+/// What those met that no server answered.
+fn unanswered(down: &Down) -> &'static str {
+    let rejected = down.failed.iter().filter(|at| at.outcome == Outcome::Rejected).count();
+    if rejected * 2 > down.failed.len() { "met ICMP host unreachable" } else { "got no answer" }
+}
+
+/// What to do where it is not the process that went.
+pub(super) fn advice(how: How) -> Option<&'static str> {
+    match how {
+        How::Gone => Some(
+            "See what became of the pod and of its node at that time: deleted, evicted or moved, node lost, network              plugin restarted, or a NetworkPolicy, firewall rule or route changed. Where the address is nobody's any              more, find who still names it: an EndpointSlice, the rules of the clients' nodes, a connection pool.",
+        ),
+        _ => None,
+    }
+}
+
+/// The same as commands.
+pub(super) fn commands(how: How, server: Addr) -> Vec<String> {
+    let whose = format!("kubectl get pods,services,endpointslices -A -o wide | grep -wF {server}");
+    match how {
+        How::Gone => vec![
+            whose,
+            "kubectl get nodes -o wide".to_owned(),
+            "kubectl get events -A --sort-by=.lastTimestamp".to_owned(),
+        ],
+        How::Filtered | How::Forbidden => vec![whose, "kubectl get networkpolicy -A -o yaml".to_owned()],
+        _ => backend_reset::commands(server),
+    }
 }
 
 /// Who refuses.
