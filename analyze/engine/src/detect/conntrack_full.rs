@@ -28,7 +28,8 @@ pub(super) const ABOUT: About = About {
           others to the same destinations pass before or after; they vanish at the first point, where conntrack looks at \
           a packet for the first time. Repeated SYNs share the fate. A warning where it is one destination, of which three \
           connections lose SYNs there and repetitions pass; an error where others, whose source is translated, do at the \
-          same time. Or, where nothing is translated, three or more connections lose SYNs between two interfaces of a node,           while others to the same server pass, repetitions do, and connections that are established lose nothing.",
+          same time. Or, where nothing is translated, three or more connections lose SYNs between two interfaces of a node, \
+          while others to the same server pass, repetitions do, and connections that are established lose nothing.",
     false_positives: "A policy drops later on the way, after the destination was translated, and always the same \
                       destinations. A clash of translated source ports hits one packet and lets its repetition pass \
                       (NAT003).",

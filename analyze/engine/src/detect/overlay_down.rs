@@ -79,12 +79,14 @@ fn be_astray(finding: &mut Finding, way: &OneWay, strayed: u64) {
     finding.confidence = 0.9;
     finding.title = format!("{} sends to {far} what is not for it", near);
     let why = format!(
-        " {} came out of the tunnel at {far} for a link address that it does not have, so its host drops them: {near} has          a wrong forwarding entry.",
+        " {} came out of the tunnel at {far} for a link address that it does not have, so its host drops them: {near} has \
+         a wrong forwarding or neighbour entry.",
         count_of(strayed, "attempt")
     );
     finding.explanation.push_str(&why);
     finding.fix.text = format!(
-        "Correct the forwarding entry of the tunnel's interface on {near}: restart its network agent, which writes the          entries anew, and look why it was not told which node has the pods now."
+        "Correct the entries of the tunnel's interface on {near}: restart its network agent, which writes them anew, and look \
+         why it was not told which node has the pods now, and with which link address."
     );
     finding.fix.commands = vec![
         format!("bridge fdb show | grep {far}; ip neighbor show nud permanent   # on {near}"),

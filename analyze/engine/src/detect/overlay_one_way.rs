@@ -25,7 +25,8 @@ pub(super) const ABOUT: About = About {
     how: "For each pair of outer addresses: frames each way, and what became of the connections inside. Said when one \
           capture sees one direction only and another sees both; when a capture next to the receiver has none of it; when an end that exchanges packets with other nodes \
           sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside, be it \
-          from some moment on, repeats and none completes. Or a node's capture of all interfaces sees attempts go into the           tunnel's interface and nothing leave in the tunnel any more.",
+          from some moment on, repeats and none completes. Or a node's capture of all interfaces sees attempts go into the \
+          tunnel's interface and nothing leave in the tunnel any more.",
     false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
                       Handshakes with one server alone may be stopped there: two servers are required. Answers that a \
                       capture next to the client has seen in the tunnel have arrived, and are dropped behind it, unless it \

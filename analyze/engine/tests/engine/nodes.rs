@@ -168,6 +168,12 @@ fn a_node_that_translates_nothing_drops_what_is_new() {
         finding.explanation
     );
     assert_eq!(seen(passed_on(true, 1, true)).finding("NAT005").severity, Severity::Warning, "one server alone");
+    // What pods of the node say to each other comes another way.
+    let local = (0..200).flat_map(|n| {
+        let mut talk = Talk::new((pod(9), 20_000 + n), (ip(10, 244, 2, 7), 8080));
+        talk.whole(u64::from(n) * 20 * MS).iter().map(|frame| at(frame, 0, (BRIDGE, IN), 64)).collect::<Vec<_>>()
+    });
+    assert_eq!(alarms(&seen(passed_on(true, 2, true).into_iter().chain(local).collect())), ["NAT005"]);
     // They are dropped behind the node, or by a rule that lets no repetition pass.
     assert!(!alarms(&seen(passed_on(false, 2, true))).contains(&"NAT005"));
     assert!(!alarms(&seen(passed_on(true, 2, false))).contains(&"NAT005"));
@@ -229,4 +235,51 @@ fn answers_for_which_a_route_is_missing_are_no_lost_answers() {
     let told = &outcome.finding("NET004").explanation;
     assert!(told.contains("What it sends itself arrives"), "{told}");
     assert_eq!(alarms(&analyzed([other.whole(0), all(false)].concat())), ["SVC007"]);
+}
+
+/// What of a packet in the tunnel a snap length of 96 bytes leaves: ports, and no flags.
+fn cut(mut frames: Vec<Frame>) -> Vec<Frame> {
+    for frame in &mut frames {
+        frame.data.truncate(96);
+    }
+    frames
+}
+
+#[test]
+fn what_is_cut_off_inside_a_tunnel_is_not_lost() {
+    // SYNs that are answered late, by servers beyond the tunnel.
+    let late = |n: u8| {
+        let syn = talk(7 + n % 2, 60 + u16::from(n)).syn(u64::from(n) * S);
+        let places = [at(&syn, 0, (BRIDGE, IN), 64), at(&syn, 1, (TUNNEL, SENT), 63), tunnelled(&syn, 2, true, 63)];
+        [places.to_vec(), through(7 + n % 2, 60 + u16::from(n), u64::from(n) * S + S)].concat()
+    };
+    let at_once = |n: u8| through(7 + n % 2, 80 + u16::from(n), u64::from(n) * S + 300 * MS);
+    let frames = || (0..8).flat_map(|n| [late(n), at_once(n)].concat()).collect::<Vec<_>>();
+    assert!(!seen(cut(frames())).codes().contains(&"NAT005"));
+    assert!(!seen(frames()).codes().contains(&"NAT005"));
+}
+
+/// Connections that come out of the tunnel, and whose answers find no way into it.
+fn no_way_back() -> Vec<Frame> {
+    let one = |n: u8| {
+        let mut talk = talk(7 + n % 2, 60 + u16::from(n));
+        let pass = |second: u64| {
+            let ns = u64::from(n) * S + second * S;
+            let (syn, answer) = (talk.syn(ns), talk.segment(ns + MS, BACK, flags::SYN | flags::ACK, (0, 1), 0));
+            let inside = tunnelled(&syn, 0, false, 63);
+            [inside, at(&syn, 1, (TUNNEL, IN), 63), at(&syn, 2, (BRIDGE, SENT), 62), at(&answer, 0, (BRIDGE, IN), 64)]
+        };
+        [0, 1, 3, 7].map(pass).concat()
+    };
+    (0..4).flat_map(one).collect()
+}
+
+#[test]
+fn answers_that_do_not_enter_a_tunnel_are_not_lost_in_it() {
+    let back = |frames: Vec<Frame>| {
+        let served = (0..2_u8).flat_map(|n| through(7, n.into(), u64::from(n) * 100 * MS));
+        alarms(&seen(served.chain(frames).collect()))
+    };
+    assert!(!back(no_way_back()).contains(&"OVL001"));
+    assert!(!back(cut(no_way_back())).contains(&"OVL001"));
 }

@@ -123,6 +123,37 @@ fn connections_that_are_cut_with_a_server_are_counted_there() {
     assert_eq!(alarms(&analyzed([gone, cut(other)].concat())), ["SVC008", "APP005"]);
 }
 
+/// A connection whose server answers a request, and whose client hears nothing of it.
+fn deaf(n: u16) -> Vec<Frame> {
+    let mut talk = client(n);
+    let mut frames = talk.handshake(S);
+    frames.extend([
+        talk.segment(S + 3 * MS, OUT, PSH, (1, 1), 200),
+        talk.segment(S + 5 * MS, BACK, PSH, (1, 201), 1000),
+        talk.segment(S + 6 * MS, OUT, flags::ACK, (201, 1001), 0),
+    ]);
+    for ms in [2000, 2200, 2600, 3400, 5000, 8200] {
+        frames.push(talk.segment(ms * MS, OUT, PSH, (201, 1001), 200));
+        frames.push(talk.segment((ms + 1) * MS, BACK, PSH, (1001, 401), 1000));
+    }
+    frames
+}
+
+#[test]
+fn answers_that_are_lost_on_the_way_back_are_told_once() {
+    let half = |n: u16| {
+        let mut talk = client(100 + n);
+        let ns = |second: u64| 3 * S + u64::from(n) * S + second * S;
+        let answer = flags::SYN | flags::ACK;
+        let pair = |second| [talk.syn(ns(second)), talk.segment(ns(second) + MS, BACK, answer, (0, 1), 0)];
+        [0, 1, 3].map(pair).concat()
+    };
+    let halves = || (0..3).flat_map(half).collect::<Vec<_>>();
+    assert_eq!(alarms(&analyzed([works(10, 5, S), deaf(1), halves()].concat())), ["SVC007"]);
+    // Nothing says that answers to the client are lost but the connection itself.
+    assert_eq!(alarms(&analyzed([works(10, 5, S), deaf(1)].concat())), ["APP005"]);
+}
+
 /// A connection that the server ends, as a pod does that is deleted, and that is asked once more.
 fn left_behind(n: u16) -> Vec<Frame> {
     let mut talk = client(n);

@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 struct Node<'a> {
     new: Vec<&'a Flow>,
-    /// Places that each connection to a server passes whose first SYN did.
-    places: BTreeMap<Endpoint, usize>,
+    /// Places that each connection to a server passes whose first SYN did, by the way it came.
+    places: BTreeMap<(Endpoint, Way), usize>,
     /// Connections that lost data.
     worn: usize,
 }
@@ -48,6 +48,13 @@ fn forward(flow: &Flow) -> impl Iterator<Item = &LegSeen> + Clone {
     flow.legs().filter(|leg| leg.orig_packets > 0)
 }
 
+/// The first place that sees a connection, and in which tunnel.
+type Way = Option<(u16, u32)>;
+
+fn came(flow: &Flow) -> Way {
+    forward(flow).next().map(|leg| (leg.point, leg.tunnel))
+}
+
 /// SYNs that the place that has most saw and another has not.
 fn missing(flow: &Flow, places: usize) -> u32 {
     let syns = || forward(flow).map(|leg| leg.syns);
@@ -58,10 +65,15 @@ fn missing(flow: &Flow, places: usize) -> u32 {
 
 impl<'a> Node<'a> {
     fn add(&mut self, flow: &'a Flow) {
+        // Inside tunnels the capture may have cut off the flags.
+        if forward(flow).any(|leg| leg.syns == 0) {
+            return;
+        }
         self.worn += usize::from(flow.from_orig.retransmitted_packets > 0 || flow.from_resp.retransmitted_packets > 0);
         if flow.from_orig.syns == 1 && flow.is_two_way() {
             let count = forward(flow).count();
-            self.places.entry(flow.resp).and_modify(|places| *places = count.min(*places)).or_insert(count);
+            let way = (flow.resp, came(flow));
+            self.places.entry(way).and_modify(|places| *places = count.min(*places)).or_insert(count);
         }
         self.new.push(flow);
     }
@@ -69,13 +81,16 @@ impl<'a> Node<'a> {
     /// Connections that lost SYNs on the node, if they are many and of all kinds: of the same server others pass at once
     /// meanwhile, and repetitions do; and nothing that is established loses anything.
     fn lost(&self, world: &World<'_>) -> Option<Vec<&'a Flow>> {
-        let places = |flow: &Flow| self.places.get(&flow.resp).copied().unwrap_or_default();
+        let places = |flow: &Flow| self.places.get(&(flow.resp, came(flow))).copied().unwrap_or_default();
         let is_lost =
             |flow: &&&Flow| places(flow) > 1 && missing(flow, places(flow)) > 0 && !world.is_in_broken_tunnel(flow);
         let lost: Vec<&Flow> = self.new.iter().filter(is_lost).copied().collect();
         let begins = || lost.iter().map(|flow| flow.first_ns);
         let (first, last) = (begins().min()?, begins().max()?);
-        let meanwhile = || self.new.iter().filter(|flow| (first..=last).contains(&flow.first_ns));
+        // What comes another way is none of what the place drops.
+        let ways: BTreeSet<Way> = lost.iter().map(|flow| came(flow)).collect();
+        let within = |flow: &&&Flow| (first..=last).contains(&flow.first_ns) && ways.contains(&came(flow));
+        let meanwhile = || self.new.iter().filter(within);
         let servers: BTreeSet<Endpoint> = lost.iter().map(|flow| flow.resp).collect();
         let passes = |flow: &&&Flow| flow.from_orig.syns == 1 && flow.is_two_way() && servers.contains(&flow.resp);
         let repeated = lost.iter().any(|flow| forward(flow).count() == places(flow));

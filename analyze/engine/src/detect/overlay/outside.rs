@@ -33,11 +33,12 @@ pub(super) fn passes_unanswered(flow: &Flow, leg: &LegSeen) -> bool {
     no_way_back && !answers_inside && leg.orig_packets > 0 && flow.legs().any(arrives)
 }
 
-/// Whether a place outside sees what was inside a moment before.
+/// Whether a place outside sees what was inside a moment before, or with less TTL. Where the capture cut off what is inside,
+/// the first packet there may not be known for one of the connection.
 fn comes_out(outside: &LegSeen, inside: &LegSeen) -> bool {
     let after_ns = outside.first_ns.saturating_sub(inside.first_ns);
-    let passed_on = outside.orig_ttl <= inside.orig_ttl && (1..PASSING_NS).contains(&after_ns);
-    outside.tunnel == 0 && outside.orig_packets > 0 && passed_on
+    let at_once = outside.orig_ttl == inside.orig_ttl && (1..PASSING_NS).contains(&after_ns);
+    outside.tunnel == 0 && outside.orig_packets > 0 && (at_once || outside.orig_ttl < inside.orig_ttl)
 }
 
 /// Whether what came out of the tunnel was for a link address that the host there does not have, and went no further.

@@ -88,7 +88,9 @@ fn unanswered(down: &Down) -> &'static str {
 pub(super) fn advice(how: How) -> Option<&'static str> {
     match how {
         How::Gone => Some(
-            "See what became of the pod and of its node at that time: deleted, evicted or moved, node lost, network              plugin restarted, or a NetworkPolicy, firewall rule or route changed. Where the address is nobody's any              more, find who still names it: an EndpointSlice, the rules of the clients' nodes, a connection pool.",
+            "See what became of the pod and of its node at that time: deleted, evicted or moved, node lost, network \
+             plugin restarted, or a NetworkPolicy, firewall rule or route changed. Where the address is nobody's any \
+             more, find who still names it: an EndpointSlice, the rules of the clients' nodes, a connection pool.",
         ),
         _ => None,
     }
