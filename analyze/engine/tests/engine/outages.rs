@@ -205,6 +205,34 @@ fn lost(ports: [u16; 2]) -> Vec<Frame> {
     [Talk::new((pod(200), 50_000), (pod(201), 80)).whole(10 * MS), one(1), one(2)].concat()
 }
 
+/// Errors of a tunnel's far end about what comes for it.
+fn refuses_tunnel(by: Ipv4Addr, code: u8) -> Vec<Frame> {
+    let one = |n: u64| {
+        let about = tunnelled(n * S, (NODES[0], by), (pod(1), 41_000), (ip(10, 244, 2, 1), 80));
+        error(n * S + MS, by, code, &about)
+    };
+    (1..4).map(one).collect()
+}
+
+#[test]
+fn an_end_that_refuses_a_tunnel_says_so() {
+    let title = |frames: Vec<Frame>| analyzed(frames).finding("OVL002").title.clone();
+    for (code, says) in [(3, "port unreachable"), (2, "protocol unreachable"), (10, "administratively prohibited")] {
+        let outcome = analyzed([lost([80, 80]), refuses_tunnel(NODES[1], code)].concat());
+        let finding = outcome.finding("OVL002");
+        assert_eq!(finding.title, format!("192.168.0.2 refuses vxlan from 192.168.0.1: {says}"));
+        assert_eq!((finding.severity, finding.limits.len()), (Severity::Critical, 0));
+        assert_eq!(alarms(&outcome), ["OVL002"]);
+    }
+    // Another end does, or the network on the way.
+    assert!(title([lost([80, 80]), refuses_tunnel(ip(192, 168, 0, 3), 3)].concat()).contains("gets no answer"));
+    // One server that does not answer is no tunnel that is down, unless its end says so.
+    let syns = |port: u16| Talk::new((pod(1), port), (ip(10, 244, 2, 1), 80)).between(NODES[0], NODES[1]).syns(S, 4);
+    let one = || [Talk::new((pod(200), 50_000), (pod(201), 80)).whole(10 * MS), syns(41_001), syns(41_002)].concat();
+    assert!(!analyzed(one()).codes().contains(&"OVL002"));
+    assert!(analyzed([one(), refuses_tunnel(NODES[1], 3)].concat()).codes().contains(&"OVL002"));
+}
+
 /// Both hosts that own an address answer a question for it, three times.
 fn owned_twice(addr: Ipv4Addr) -> Vec<Frame> {
     let asker = (mac(1), NODES[0]);
