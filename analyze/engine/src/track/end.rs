@@ -102,6 +102,7 @@ fn odd(cold: &Cold) -> Option<Box<Odd>> {
         of_orig: icmp.of == cold.orig,
         icmp: icmp.icmp,
         ttl: icmp.ttl,
+        ns: icmp.ns,
         frame: icmp.frame,
         count: icmp.count,
     });

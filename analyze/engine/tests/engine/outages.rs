@@ -345,3 +345,16 @@ fn ports_that_are_taken_over_in_the_middle() {
         analyzed(frames).rows.column("turns", "response_bytes").iter().map(ToString::to_string).collect();
     assert!(bytes.iter().all(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes <= 41)), "{bytes:?}");
 }
+
+#[test]
+fn who_says_at_once_that_it_knows_no_way_has_no_route() {
+    let silent = |n: u16| client(100 + n).syns(3 * S + u64::from(n) * S, 1);
+    let told = |after: u64| {
+        let error = |n: u16| silent(n).first().map(|syn| error(3 * S + u64::from(n) * S + after, NODES[0], 1, syn));
+        let errors = (0..4).filter_map(error).collect();
+        alarms(&analyzed([works(10, 5, S), (0..4).flat_map(silent).collect(), errors].concat()))
+    };
+    assert_eq!(told(MS), ["NET004"]);
+    // A neighbour that is gone is asked for first.
+    assert_eq!(told(2900 * MS), ["SVC008"]);
+}

@@ -60,7 +60,7 @@ pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
         }
         How::Empty => ("met ICMP port unreachable of a node", ": its last endpoint was removed".into()),
         How::Forbidden => ("met ICMP errors", ": something on the way began to reject them".into()),
-        How::NoRoute => ("met ICMP net unreachable", ": a route is gone".into()),
+        How::NoRoute => ("met ICMP unreachable at once", ": a route is gone".into()),
     };
     let rest = match (down.dealt_out, down.others) {
         (true, _) => "the others were accepted",

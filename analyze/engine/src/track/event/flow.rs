@@ -146,6 +146,8 @@ pub struct Rejection {
     pub icmp: IcmpCode,
     /// Its TTL.
     pub ttl: u8,
+    /// When.
+    pub ns: i64,
     /// Where.
     pub frame: FrameId,
     /// Errors in all.
