@@ -149,6 +149,8 @@ struct Down {
     others: bool,
     /// Other servers that went away at the same time.
     with: Vec<Endpoint>,
+    /// Whether their node translated what worked and, of what failed, nothing comes out of it.
+    untranslated: bool,
     /// TTLs of resets and of answers before, where the resets were made nearer.
     nearer: Option<(u8, u8)>,
 }
@@ -203,6 +205,7 @@ impl Down {
         if down.unserved > 0 && (at_once || full()) {
             return None;
         }
+        down.untranslated = silent && !dealt_out && vanish_at_nat(&down, world);
         down.look_at_those_left(silent);
         Some(down)
     }
@@ -213,7 +216,7 @@ impl Down {
         if self.how == How::Refuses && !self.dealt_out && self.alive > 0 && self.cut == 0 {
             self.how = How::Closed;
         }
-        if silent && !self.dealt_out && (self.alive > 0 || self.cut == 0) {
+        if silent && !self.dealt_out && (self.alive > 0 || self.cut == 0 || self.untranslated) {
             self.how = How::Filtered;
         }
     }
@@ -245,6 +248,19 @@ impl Down {
         self.unserved = count(&|flow| flow.from_orig.all_acked && is_unserved(flow));
         self.alive = count(&|flow| !self.dealt_out && flow.from_orig.all_acked && flow.last_ns > first_ns + ALIVE_NS);
     }
+}
+
+/// Whether all that worked was seen translated, and of what failed nothing was.
+fn vanish_at_nat(down: &Down, world: &World<'_>) -> bool {
+    let kept = &world.facts.servers.kept;
+    let Some(service) = down.of.first() else { return false };
+    // Some may be made to an endpoint itself.
+    let all = kept.sent_to(*service).filter(|connection| connection.front().resp == *service);
+    let translated: BTreeMap<Endpoint, bool> =
+        all.map(|connection| (connection.front().orig, connection.endpoint().is_some())).collect();
+    let of = |attempts: &[Attempt]| attempts.iter().filter_map(|at| translated.get(&at.orig).copied()).collect();
+    let (worked, failed): (Vec<bool>, Vec<bool>) = (of(&down.worked), of(&down.failed));
+    !worked.is_empty() && !failed.is_empty() && !worked.contains(&false) && !failed.contains(&true)
 }
 
 /// An answer this long after new connections began to fail shows that the server lives.

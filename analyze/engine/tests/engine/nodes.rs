@@ -283,3 +283,46 @@ fn answers_that_do_not_enter_a_tunnel_are_not_lost_in_it() {
     assert!(!back(no_way_back()).contains(&"OVL001"));
     assert!(!back(cut(no_way_back())).contains(&"OVL001"));
 }
+
+/// A service whose connections this node translates at its bridge, one that stays open among them, and attempts of which
+/// nothing comes out of it. `others`: whether those that are new go to another endpoint meanwhile.
+fn swallowed(others: bool) -> Vec<Frame> {
+    let served = (0..9).flat_map(|n| balanced(5, 7 + (n % 2) as u8, n, true));
+    let mut open = Talk::new((pod(5), 41_000), (ip(10, 96, 0, 20), 80));
+    let mut behind = Talk { server: (ip(10, 244, 2, 7), 8080), ..open };
+    let (psh, end) = (flags::PSH | flags::ACK, 4 * S);
+    let mut frames = Vec::new();
+    for (talk, place) in [(&mut open, 0), (&mut behind, 1)] {
+        let mut all = talk.handshake(0);
+        all.push(talk.segment(3 * MS, true, psh, (1, 1), 200));
+        all.push(talk.segment(5 * MS, BACK, psh, (1, 201), 1000));
+        let again = [0, 200, 600, 1400, 3000, 6200].map(|ms| talk.segment(end + ms * MS, true, psh, (201, 1001), 200));
+        all.extend(again.into_iter().filter(|_| place == 0));
+        let at_place = |frame: &Frame| {
+            let is_out = frame.data[14 + 12..14 + 16] == pod(5).octets();
+            let spots = if is_out { [(BRIDGE, IN), (WIRE, SENT)] } else { [(BRIDGE, SENT), (WIRE, IN)] };
+            at(
+                frame,
+                if is_out { place } else { 1 - place },
+                spots[place as usize],
+                64 - u8::from(is_out) * place as u8,
+            )
+        };
+        frames.extend(all.iter().map(at_place));
+    }
+    let vanish = |n: u16| {
+        let syns = Talk::new((pod(5), 42_000 + n), (ip(10, 96, 0, 20), 80)).syns(end + S + u64::from(n) * S, 4);
+        syns.iter().map(|syn| at(syn, 0, (BRIDGE, IN), 64)).collect::<Vec<_>>()
+    };
+    let new = (0..6).filter(|_| others).flat_map(|n| balanced(6, 8, 12 + n, true));
+    served.chain(frames).chain((0..4).filter(|_| !others).flat_map(vanish)).chain(new).collect()
+}
+
+#[test]
+fn a_node_that_swallows_all_that_is_new_removed_no_endpoint() {
+    let outcome = seen(swallowed(false));
+    assert_eq!(alarms(&outcome), ["SVC004"]);
+    let told = &outcome.finding("SVC004").explanation;
+    assert!(told.contains("come to the node that translates them and are not seen behind it"), "{told}");
+    assert_eq!(alarms(&seen(swallowed(true))), ["NAT008"], "others are given to other endpoints");
+}

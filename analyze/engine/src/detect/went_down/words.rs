@@ -55,6 +55,13 @@ pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
             ),
         ),
         How::Gone => (unanswered(down), format!(". {open}: the pod or its host is gone, and clients still go there")),
+        How::Filtered if down.untranslated => (
+            "got no answer",
+            format!(
+                ". {open}. Their SYNs come to the node that translates them and are not seen behind it any more: what drops \
+                 them is there, a rule or a route that is missing"
+            ),
+        ),
         How::Filtered => {
             ("got no answer", format!(". {open}: a rule drops what is new (NetworkPolicy, firewall){gone}"))
         }
