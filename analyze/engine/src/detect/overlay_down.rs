@@ -90,7 +90,8 @@ fn be_refused(finding: &mut Finding, way: &OneWay, error: &IcmpError) {
     let kind = error.quoted_tunnel.map_or("tunnel", |kind| kind.name());
     finding.confidence = 0.95;
     finding.title = format!("{far} refuses {kind} from {near}: {says}");
-    finding.explanation.push_str(&format!(" {} answers the tunnel's packets with {}.", error.from, error.icmp));
+    let told = format!(" {} answers the tunnel's packets with {}.", error.from, error.icmp);
+    finding.explanation.push_str(&told);
     let (why, look) = if error.icmp.is_prohibited() {
         ("A firewall there rejects them", "iptables-save | grep REJECT")
     } else {
@@ -108,7 +109,7 @@ fn be_refused(finding: &mut Finding, way: &OneWay, error: &IcmpError) {
 fn be_astray(finding: &mut Finding, way: &OneWay, strayed: u64) {
     let (near, far) = (way.near, way.far);
     finding.confidence = 0.9;
-    finding.title = format!("{} sends to {far} what is not for it", near);
+    finding.title = format!("{near} sends to {far} what is not for it");
     let why = format!(
         " {} came out of the tunnel at {far} for a link address that it does not have, so its host drops them: {near} has \
          a wrong forwarding or neighbour entry.",

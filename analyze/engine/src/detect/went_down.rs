@@ -10,9 +10,10 @@ use super::evidence::servers_filter;
 use super::services::Service;
 use super::vantage::Spot;
 use super::world::World;
-use super::{Outcome, connect_timeout, nearer, refused_for_a_while, silent_for_a_while};
+use super::{Outcome, connect_timeout, last_seen, nearer, refused_for_a_while, silent_for_a_while};
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::path::Connection;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use how::How;
@@ -149,8 +150,6 @@ struct Down {
     others: bool,
     /// Other servers that went away at the same time.
     with: Vec<Endpoint>,
-    /// Whether their node translated what worked and, of what failed, nothing comes out of it.
-    untranslated: bool,
     /// TTLs of resets and of answers before, where the resets were made nearer.
     nearer: Option<(u8, u8)>,
 }
@@ -205,8 +204,10 @@ impl Down {
         if down.unserved > 0 && (at_once || full()) {
             return None;
         }
-        down.untranslated = silent && !dealt_out && vanish_at_nat(&down, world);
         down.look_at_those_left(silent);
+        if silent && !dealt_out && stays_on_node(&down, world) {
+            down.how = How::Held;
+        }
         Some(down)
     }
 
@@ -216,7 +217,7 @@ impl Down {
         if self.how == How::Refuses && !self.dealt_out && self.alive > 0 && self.cut == 0 {
             self.how = How::Closed;
         }
-        if silent && !self.dealt_out && (self.alive > 0 || self.cut == 0 || self.untranslated) {
+        if silent && !self.dealt_out && (self.alive > 0 || self.cut == 0) {
             self.how = How::Filtered;
         }
     }
@@ -250,17 +251,21 @@ impl Down {
     }
 }
 
-/// Whether all that worked was seen translated, and of what failed nothing was.
-fn vanish_at_nat(down: &Down, world: &World<'_>) -> bool {
+/// Whether all that worked was seen to leave the clients' node, translated or in a tunnel, and of what failed nothing was.
+fn stays_on_node(down: &Down, world: &World<'_>) -> bool {
     let kept = &world.facts.servers.kept;
     let Some(service) = down.of.first() else { return false };
     // Some may be made to an endpoint itself.
     let all = kept.sent_to(*service).filter(|connection| connection.front().resp == *service);
-    let translated: BTreeMap<Endpoint, bool> =
-        all.map(|connection| (connection.front().orig, connection.endpoint().is_some())).collect();
-    let of = |attempts: &[Attempt]| attempts.iter().filter_map(|at| translated.get(&at.orig).copied()).collect();
-    let (worked, failed): (Vec<bool>, Vec<bool>) = (of(&down.worked), of(&down.failed));
-    !worked.is_empty() && !failed.is_empty() && !worked.contains(&false) && !failed.contains(&true)
+    let leaves = |connection: &Connection| {
+        let in_tunnel = last_seen::last(connection, kept).is_some_and(|(_, leg)| leg.tunnel != 0);
+        (connection.front().orig, (connection.endpoint().is_some(), in_tunnel))
+    };
+    let ways: BTreeMap<Endpoint, (bool, bool)> = all.map(leaves).collect();
+    let of = |attempts: &[Attempt]| attempts.iter().filter_map(|at| ways.get(&at.orig).copied()).collect();
+    let (worked, failed): (Vec<_>, Vec<_>) = (of(&down.worked), of(&down.failed));
+    let differs = |way: fn(&(bool, bool)) -> bool| worked.iter().all(way) && !failed.iter().any(way);
+    !worked.is_empty() && !failed.is_empty() && (differs(|way| way.0) || differs(|way| way.1))
 }
 
 /// An answer this long after new connections began to fail shows that the server lives.

@@ -86,10 +86,10 @@ impl<'a> Node<'a> {
             |flow: &&&Flow| places(flow) > 1 && missing(flow, places(flow)) > 0 && !world.is_in_broken_tunnel(flow);
         let lost: Vec<&Flow> = self.new.iter().filter(is_lost).copied().collect();
         let begins = || lost.iter().map(|flow| flow.first_ns);
-        let (first, last) = (begins().min()?, begins().max()?);
+        let (begin, end) = (begins().min()?, begins().max()?);
         // What comes another way is none of what the place drops.
         let ways: BTreeSet<Way> = lost.iter().map(|flow| came(flow)).collect();
-        let within = |flow: &&&Flow| (first..=last).contains(&flow.first_ns) && ways.contains(&came(flow));
+        let within = |flow: &&&Flow| (begin..=end).contains(&flow.first_ns) && ways.contains(&came(flow));
         let meanwhile = || self.new.iter().filter(within);
         let servers: BTreeSet<Endpoint> = lost.iter().map(|flow| flow.resp).collect();
         let passes = |flow: &&&Flow| flow.from_orig.syns == 1 && flow.is_two_way() && servers.contains(&flow.resp);
@@ -115,8 +115,8 @@ fn judge(lost: &[&Flow], world: &World<'_>) -> Finding {
     clients.iter().take(8).for_each(|client| finding.about(Role::Client, client));
     finding.counts.insert("connections", lost.len() as i64);
     finding.counts.insert("clients", clients.len() as i64);
-    let (first, last) = union(lost.iter().map(|flow| (flow.first_ns, flow.first_ns))).unwrap_or_default();
-    finding.span(first, last);
+    let (begin, end) = union(lost.iter().map(|flow| (flow.first_ns, flow.first_ns))).unwrap_or_default();
+    finding.span(begin, end);
     let frames: Vec<FrameId> = lost.iter().flat_map(|flow| flow.syns.iter().copied().take(2)).collect();
     finding.cite(world, frames, ABOUT.filter);
     let (came, gone) = (places(lost, true, world), places(lost, false, world));

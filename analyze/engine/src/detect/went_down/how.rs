@@ -21,6 +21,8 @@ pub(super) enum How {
     Gone,
     /// Something drops what is new.
     Filtered,
+    /// The clients' node drops it.
+    Held,
     /// A node says that there are no endpoints.
     Empty,
     /// Something on the way forbids it.
@@ -34,7 +36,7 @@ impl How {
         match self {
             Self::Refuses | Self::Gone => &ABOUT,
             Self::Closed => &connect_refused::ABOUT,
-            Self::Filtered => &connect_timeout::ABOUT,
+            Self::Filtered | Self::Held => &connect_timeout::ABOUT,
             Self::Empty => &no_endpoints::ABOUT,
             Self::Forbidden => &connect_rejected::ABOUT,
             Self::NoRoute => &no_route::ABOUT,

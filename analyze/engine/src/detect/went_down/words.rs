@@ -22,7 +22,7 @@ pub(super) fn title(service: &Service, down: &Down) -> String {
         How::Closed => "has refused every new connection since it worked",
         How::Gone if !down.with.is_empty() => "went away at once and have answered no connection since",
         How::Gone => "went away and has answered no connection since",
-        How::Filtered => "stopped answering new connections",
+        How::Filtered | How::Held => "stopped answering new connections",
         How::Empty => "has had no endpoints since it worked",
         How::Forbidden => "is rejected since it worked",
         How::NoRoute => "cannot be reached any more since it worked",
@@ -55,11 +55,11 @@ pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
             ),
         ),
         How::Gone => (unanswered(down), format!(". {open}: the pod or its host is gone, and clients still go there")),
-        How::Filtered if down.untranslated => (
+        How::Held => (
             "got no answer",
             format!(
-                ". {open}. Their SYNs come to the node that translates them and are not seen behind it any more: what drops \
-                 them is there, a rule or a route that is missing"
+                ". {open}. Their SYNs come to the clients' node and do not leave it any more: what drops them is there, a \
+                 rule or a route that is missing"
             ),
         ),
         How::Filtered => {
@@ -112,7 +112,7 @@ pub(super) fn commands(how: How, server: Addr) -> Vec<String> {
             "kubectl get nodes -o wide".to_owned(),
             "kubectl get events -A --sort-by=.lastTimestamp".to_owned(),
         ],
-        How::Filtered | How::Forbidden => vec![whose, "kubectl get networkpolicy -A -o yaml".to_owned()],
+        How::Filtered | How::Held | How::Forbidden => vec![whose, "kubectl get networkpolicy -A -o yaml".to_owned()],
         _ => backend_reset::commands(server),
     }
 }
