@@ -52,9 +52,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn of_endpoints(service: &Service, world: &World<'_>) -> Vec<Finding> {
     let judge_one = |one: &Service| {
         let mut failing = one.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
-        // Who reaches no endpoint at all is told of the service.
-        let served = |client: &Addr| service.attempts.by_client.get(client).is_some_and(|counts| counts.granted() > 0);
-        failing.clients.retain(served);
+        // Who reaches no endpoint at all, or none any more, is told of the service.
+        let since_ns = failing.span_ns().0;
+        failing.clients.retain(|client| kept_out::is_served(*client, since_ns, service, world));
         let heard = Heard::of(one, &failing, world);
         let known = is_explained(service, world) || is_explained(one, world);
         if failing.clients.is_empty() || failing.others == 0 || known || !heard.is_any() {

@@ -4,6 +4,7 @@ use super::super::attempts::Outcome;
 use super::super::lot::depends_on_client;
 use super::super::services::Service;
 use super::super::world::World;
+use crate::Addr;
 use crate::path::Connection;
 use crate::track::Endpoint;
 use std::collections::BTreeMap;
@@ -41,4 +42,13 @@ fn is_by_client(one: &Service, world: &World<'_>) -> bool {
     }
     let pure = clients.values().all(|draws| draws.iter().all(|failed| *failed == draws[0]));
     pure && depends_on_client(&clients.into_values().collect::<Vec<_>>())
+}
+
+/// Whether a service accepts a client after a time.
+pub(super) fn is_served(client: Addr, since_ns: i64, service: &Service, world: &World<'_>) -> bool {
+    let kept = &world.facts.servers.kept;
+    let connections = service.connections.iter().map(|at| &kept.connections()[*at as usize]);
+    let granted = connections.filter(|connection| connection.outcome.is_granted());
+    let later = |connection: &Connection| connection.flows(kept).all(|flow| flow.first_ns > since_ns);
+    granted.filter(|connection| connection.front().orig.addr == client).any(later)
 }
