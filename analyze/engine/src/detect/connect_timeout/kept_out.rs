@@ -9,7 +9,7 @@ use crate::path::Connection;
 use crate::track::Endpoint;
 use std::collections::BTreeMap;
 
-/// Endpoints behind a service, as services of their own, at which it depends on the client whether attempts are answered.
+/// Endpoints behind a service, as services of their own, at which it depends on the client whether they answer.
 pub(super) fn endpoints(service: &Service, world: &World<'_>) -> Vec<Service> {
     let of = |endpoint: &Endpoint| of_endpoint(service, *endpoint, world);
     service.behind.iter().map(of).filter(|at| is_by_client(at, world)).collect()

@@ -42,8 +42,27 @@ pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
             millis(Some((down.cut_until_ns - first_ns).max(0))),
         ),
     };
+    let (met, so) = met(down, &open);
+    let rest = match (down.dealt_out, down.others) {
+        (true, _) => "the others were accepted",
+        (false, true) => "none of theirs was accepted any more, while other clients are served",
+        (false, false) => "none was accepted any more",
+    };
+    format!(
+        "{} to {} came about. From {} after the last of them on, {} from {} {met}, for {}, and {rest}{so}.",
+        count_of(down.worked.len() as u64, "connection"),
+        if down.with.is_empty() { "it" } else { "them" },
+        millis(Some((first_ns - worked_ns).max(0))),
+        count_of(down.failed.len() as u64, "connection"),
+        some_of(clients, 3),
+        millis(Some(last_ns - first_ns)),
+    )
+}
+
+/// What those met that failed, and what follows of it and of those that were open.
+fn met(down: &Down, open: &str) -> (&'static str, String) {
     let gone = if down.alive > 0 || down.others { "" } else { ", or the host is gone" };
-    let (met, so) = match down.how {
+    match down.how {
         How::Refuses => ("met a reset instead of a SYN-ACK", refusal(down.nearer)),
         How::Closed => {
             ("met a reset", format!(". {open}: the server no longer listens, or a rule on the way rejects what is new"))
@@ -68,21 +87,7 @@ pub(super) fn explain(down: &Down, clients: &BTreeSet<Addr>) -> String {
         How::Empty => ("met ICMP port unreachable of a node", ": its last endpoint was removed".into()),
         How::Forbidden => ("met ICMP errors", ": something on the way began to reject them".into()),
         How::NoRoute => ("met ICMP unreachable at once", ": a route is gone".into()),
-    };
-    let rest = match (down.dealt_out, down.others) {
-        (true, _) => "the others were accepted",
-        (false, true) => "none of theirs was accepted any more, while other clients are served",
-        (false, false) => "none was accepted any more",
-    };
-    format!(
-        "{} to {} came about. From {} after the last of them on, {} from {} {met}, for {}, and {rest}{so}.",
-        count_of(down.worked.len() as u64, "connection"),
-        if down.with.is_empty() { "it" } else { "them" },
-        millis(Some((first_ns - worked_ns).max(0))),
-        count_of(down.failed.len() as u64, "connection"),
-        some_of(clients, 3),
-        millis(Some(last_ns - first_ns)),
-    )
+    }
 }
 
 /// What those met that no server answered.
