@@ -1,3 +1,5 @@
+mod kept_out;
+
 use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, server_filter, some_of};
@@ -7,7 +9,7 @@ use super::unreachable_end::unreachable_end;
 use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Role, Severity};
 use std::collections::BTreeSet;
 
 pub(super) const ABOUT: About = About {
@@ -39,21 +41,52 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         let failing = service.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
         let heard = Heard::of(service, &failing, world);
         let answered = failing.counts.refused + failing.counts.rejected > 0;
-        let explained = world.knows(
-            &[
-                "SVC002", "SVC006", "SVC007", "SVC010", "SVC011", "SVC012", "NAT001", "NAT002", "NAT004", "NAT005",
-                "DNS010",
-            ],
-            &service.server,
-        );
-        let known = answered || explained || is_in_broken_tunnel(service, world) || no_route_known(service, world);
+        let known = answered || is_explained(service, world);
         (!known && (heard.is_any() || world.restricted)).then(|| judge(service, &failing, heard, world))
     };
-    services.iter().filter_map(silent).collect()
+    let found = services.iter().filter_map(silent);
+    found.chain(services.iter().flat_map(|service| of_endpoints(service, world))).collect()
 }
 
+/// What is wrong between some clients and one of several endpoints of a service, where others keep it alive for them.
+fn of_endpoints(service: &Service, world: &World<'_>) -> Vec<Finding> {
+    let judge_one = |one: &Service| {
+        let mut failing = one.failing(Outcome::Unanswered, |counts| counts.unanswered)?;
+        // Who reaches no endpoint at all, or none any more, is told of the service.
+        let since_ns = failing.span_ns().0;
+        failing.clients.retain(|client| kept_out::is_served(*client, since_ns, service, world));
+        let heard = Heard::of(one, &failing, world);
+        let known = is_explained(service, world) || is_explained(one, world);
+        if failing.clients.is_empty() || failing.others == 0 || known || !heard.is_any() {
+            return None;
+        }
+        let mut finding = judge(one, &failing, heard, world);
+        finding.about(Role::Service, &service.server);
+        Some(finding)
+    };
+    kept_out::endpoints(service, world).iter().filter_map(judge_one).collect()
+}
+
+/// Whether another finding says why attempts at a service fail.
+fn is_explained(service: &Service, world: &World<'_>) -> bool {
+    world.knows(EXPLAIN, &service.server) || is_in_broken_tunnel(service, world) || no_route_known(service, world)
+}
+
+/// What explains that attempts are never answered.
+const EXPLAIN: &[&str] =
+    &["SVC002", "SVC006", "SVC007", "SVC010", "SVC011", "SVC012", "NAT001", "NAT002", "NAT004", "NAT005", "DNS010"];
+
 pub(super) fn is_in_broken_tunnel(service: &Service, world: &World<'_>) -> bool {
-    service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel))
+    let enters = service.attempts.tunnels.iter().any(|tunnel| world.is_broken(*tunnel));
+    enters || service.connections.iter().any(|at| is_beyond(*at, world))
+}
+
+/// Whether a connection went through a tunnel that sends nothing any more.
+fn is_beyond(connection: u32, world: &World<'_>) -> bool {
+    let kept = &world.facts.servers.kept;
+    let connection = kept.connections().get(connection as usize);
+    world.found(&["OVL001"]).next().is_some()
+        && connection.is_some_and(|connection| connection.flows(kept).any(|flow| world.is_in_broken_tunnel(flow)))
 }
 
 /// What is sent to clients and was seen where their attempts were.

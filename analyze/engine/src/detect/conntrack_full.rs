@@ -1,3 +1,5 @@
+mod forwarded;
+
 use super::About;
 use super::attempts::Outcome;
 use super::evidence::{count_of, some_of};
@@ -26,7 +28,8 @@ pub(super) const ABOUT: About = About {
           others to the same destinations pass before or after; they vanish at the first point, where conntrack looks at \
           a packet for the first time. Repeated SYNs share the fate. A warning where it is one destination, of which three \
           connections lose SYNs there and repetitions pass; an error where others, whose source is translated, do at the \
-          same time.",
+          same time. Or, where nothing is translated, three or more connections lose SYNs between two interfaces of a node, \
+          while others to the same server pass, repetitions do, and connections that are established lose nothing.",
     false_positives: "A policy drops later on the way, after the destination was translated, and always the same \
                       destinations. A clash of translated source ports hits one packet and lets its repetition pass \
                       (NAT003).",
@@ -52,7 +55,11 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         full.entry(world.group(lost.connection.front().orig.addr)).or_default().push(lost);
     }
     let found: Vec<Finding> = full.into_iter().filter_map(|(group, full)| of_group(group, &full, world)).collect();
-    if found.is_empty() { at_one(&all, world) } else { found }
+    if !found.is_empty() {
+        return found;
+    }
+    let found = at_one(&all, world);
+    if found.is_empty() { forwarded::find(&own, world) } else { found }
 }
 
 /// New connections to one destination that vanish before it is translated, where others and repetitions pass: whether a

@@ -75,7 +75,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
         let (from, to) = if by_orig { (orig, resp) } else { (resp, orig) };
         let known = has_finding(world, &["NAT007", "NAT002", "NAT008", "MTU001", "MTU003", "MTU004"], to.addr);
-        if !known && (deaf || !is_counted(from, to, world)) {
+        let known = known || deaf && (world.has_no_way_to(to.addr) || is_way_back(from, to, world));
+        if !known && (deaf || !flows.iter().map(|flow| flow.resp).chain([to]).any(|to| is_counted(from, to, world))) {
             let to = if by_orig { to } else { Endpoint { port: 0, ..to } };
             silent.entry((to, deaf)).or_default().add(flow, by_orig, from);
         }
@@ -86,7 +87,15 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 /// Whether a finding that says since when a server answers nothing new to a client counts what it left unanswered too.
 fn is_counted(from: Endpoint, to: Endpoint, world: &World<'_>) -> bool {
     let cut = |finding: &&Finding| finding.counts.get("cut_connections").is_some_and(|count| *count > 0);
-    world.found(&["SVC004", "SVC008"]).filter(cut).any(|finding| finding.names(&to) && finding.names(&from.addr))
+    world
+        .found(&["SVC001", "SVC004", "SVC005", "SVC008", "NET004"])
+        .filter(cut)
+        .any(|finding| finding.names(&to) && finding.names(&from.addr))
+}
+
+/// Whether it is told that nothing that an end sends to the other arrives, not even what answers a SYN.
+fn is_way_back(from: Endpoint, to: Endpoint, world: &World<'_>) -> bool {
+    world.found(&["SVC007"]).any(|finding| finding.names(&from) && finding.names(&to.addr))
 }
 
 /// Whether another place saw what goes unanswered here. One that did not knows nothing of it, such as that of a pod which

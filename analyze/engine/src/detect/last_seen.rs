@@ -47,7 +47,7 @@ pub(super) fn last_seen(service: &Service, failing: &Failing<'_>, world: &World<
 
 /// The last place of a connection's originator: behind all translations and routers, which use up TTL, and of what shows
 /// the same TTL, as the inside of a tunnel and what comes out of it do, the last to see it.
-fn last<'a>(connection: &'a Connection, kept: &'a Kept) -> Option<(&'a Flow, &'a LegSeen)> {
+pub(super) fn last<'a>(connection: &'a Connection, kept: &'a Kept) -> Option<(&'a Flow, &'a LegSeen)> {
     let flows = connection.stages.iter().enumerate().flat_map(|(at, stage)| stage.flows(kept).map(move |f| (at, f)));
     let legs = flows.flat_map(|(at, flow)| flow.legs().map(move |leg| (at, flow, leg)));
     let sent = legs.filter(|(.., leg)| leg.orig_packets > 0);

@@ -43,6 +43,11 @@ const GUESS: u64 = 3;
 #[derive(Clone, Debug, Default)]
 struct Attempts {
     established: u64,
+    /// When the last began that the server accepted, and when the first that it dropped.
+    accepted_ns: Option<i64>,
+    dropped_ns: Option<i64>,
+    /// Connections that were made and that the server said nothing on: they may fill the queue.
+    waiting: u64,
     /// Attempts whose SYNs next to the server went unanswered, all of them or the first.
     dropped: u64,
     dropped_syns: u64,
@@ -131,7 +136,9 @@ impl Attempts {
     /// Whether the queue is what stops them. Elsewhere than next to the server, SYNs that are answered late show no more
     /// than that something drops them now and then.
     fn are_refused_room(&self) -> bool {
-        let seen = self.dropped >= PATTERN && self.established > 0;
+        // A host that takes nothing any more, and has not before left anybody waiting, is gone or does not hear.
+        let lives = self.accepted_ns > self.dropped_ns || self.waiting > 0;
+        let seen = self.dropped >= PATTERN && self.established > 0 && lives;
         let ignored = self.ignored > 0 && self.ignored + self.dropped + self.late >= PATTERN;
         seen || ignored || self.is_guess()
     }
@@ -143,7 +150,10 @@ impl Attempts {
 
     fn add(&mut self, orig: Endpoint, flows: &[&Flow], near: &Near<'_>) {
         self.services.extend(flows.first().map(|flow| flow.resp));
-        self.established += u64::from(flows.iter().any(|flow| is_accepted(flow)));
+        let accepted = flows.iter().find(|flow| is_accepted(flow));
+        self.established += u64::from(accepted.is_some());
+        self.accepted_ns = self.accepted_ns.max(accepted.map(|flow| flow.first_ns));
+        self.waiting += u64::from(accepted.is_some_and(|flow| flow.from_resp.payload_bytes == 0));
         let ignored = flows.iter().any(|flow| flow.ignored > 0);
         let next_to = flows.iter().find_map(|flow| Some((*flow, near.syns(flow)?)));
         if flows.iter().any(|flow| flow.rejection().is_some() || (flow.reset().is_some() && flow.from_resp.syns == 0)) {
@@ -155,6 +165,9 @@ impl Attempts {
             self.note(orig, first);
         }
         let met = dropped.map(|(flow, _)| flow).or_else(|| flows.first().copied().filter(|_| ignored));
+        if let Some((flow, _)) = dropped {
+            self.dropped_ns = Some(self.dropped_ns.map_or(flow.first_ns, |ns| ns.min(flow.first_ns)));
+        }
         if let Some(flow) = met {
             self.dropped += u64::from(dropped.is_some());
             self.dropped_syns += dropped.map_or(0, |(flow, syns)| flow.early_syns().min(syns).into());

@@ -171,7 +171,7 @@ fn judge(target: Addr, signs: &Signs<'_>, fronts: &BTreeMap<Addr, Addr>, world: 
     }
     let frames = signs.errors.iter().map(|e| e.frame).chain(signs.arps.iter().flat_map(|a| a.frames.iter().copied()));
     finding.cite(world, frames.collect::<Vec<FrameId>>(), &filter(target));
-    finding.explanation = explain(target, signs, requests, &hops);
+    finding.explanation = explain(target, signs, requests, &hops, heard(target, signs, world));
     finding.rule_out("SVC004", "a host on the way says, or shows by ARP, that it cannot reach the address");
     advise(&mut finding, target, signs, &some_of(&hops, 3));
     finding
@@ -203,7 +203,19 @@ fn says(signs: &Signs<'_>) -> String {
     }
 }
 
-fn explain(target: Addr, signs: &Signs<'_>, requests: u32, hops: &BTreeSet<Addr>) -> String {
+/// What is known of the address itself.
+fn heard(target: Addr, signs: &Signs<'_>, world: &World<'_>) -> &'static str {
+    let units: BTreeSet<u32> = signs.errors.iter().map(|error| error.unit).collect();
+    let kept = &world.facts.servers.kept;
+    let flows = kept.connections().iter().flat_map(|connection| connection.flows(kept));
+    if flows.filter(|flow| flow.orig.addr == target).any(|flow| units.contains(&flow.unit)) {
+        "What it sends itself arrives: the way back to it is missing."
+    } else {
+        "Nobody at that address speaks in this capture."
+    }
+}
+
+fn explain(target: Addr, signs: &Signs<'_>, requests: u32, hops: &BTreeSet<Addr>, heard: &str) -> String {
     let mut parts = Vec::new();
     if let Some(error) = signs.errors.first() {
         let errors = count_of(signs.count(), "ICMP error");
@@ -215,7 +227,7 @@ fn explain(target: Addr, signs: &Signs<'_>, requests: u32, hops: &BTreeSet<Addr>
     if requests > 0 {
         parts.push(format!("{} for {target} stay unanswered.", count_of(requests.into(), "ARP request")));
     }
-    parts.push("Nobody at that address speaks in this capture.".to_owned());
+    parts.push(heard.to_owned());
     parts.join(" ")
 }
 

@@ -1,15 +1,20 @@
 //! What happens inside tunnels, by pair of outer ends.
 
+mod outside;
+
+pub(super) use outside::{PASSING_NS, is_next_to_orig};
+
 use super::attempts::Outcome;
 use super::world::World;
 use crate::Addr;
-use crate::packet::{TCP, UDP, is_fresh};
+use crate::packet::{TCP, UDP};
 use crate::time::{union, widen};
-use crate::track::event::{Echo, Flow, LegSeen, Side};
+use crate::track::event::{Echo, Flow, Side};
 use crate::track::tunnels::{Macs, Way};
 use crate::track::{Endpoint, FrameId};
 use crate::wire::TunnelKind;
 use foldhash::fast::RandomState;
+use outside::{is_stuck, passes_unanswered, strays};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Two ends of tunnels of one kind.
@@ -48,6 +53,8 @@ pub(crate) struct Inside {
     pub(crate) silences: VecDeque<Silence>,
     /// When something last came out of the tunnel and got no answer there, by originators behind `a` and behind `b`.
     pub(crate) came_out_ns: [Option<i64>; 2],
+    /// Attempts that came out of it for a link address that the host there does not have, and so no further.
+    pub(crate) strayed: u64,
     /// The latest attempt at each server, of some of them, whose handshake never went on.
     pub(crate) half_open_at: BTreeMap<Endpoint, HalfOpen>,
     pub(crate) frames: Vec<FrameId>,
@@ -103,6 +110,7 @@ impl Overlay {
                     let last_ns = &mut inside.came_out_ns[usize::from(!leg.orig_from_a)];
                     *last_ns = (*last_ns).max(Some(flow.last_ns));
                 } else {
+                    inside.strayed += u64::from(strays(flow, leg));
                     inside.add(flow, leg.orig_from_a);
                 }
             }
@@ -202,6 +210,7 @@ impl Inside {
         self.half_open += other.half_open;
         self.came_back += other.came_back;
         self.stuck += other.stuck;
+        self.strayed += other.strayed;
         self.complete += other.complete;
         self.complete_ns = self.complete_ns.max(other.complete_ns);
         for (own, other) in [(&mut self.late, &other.late), (&mut self.troubled_syns, &other.troubled_syns)] {
@@ -232,39 +241,6 @@ fn goes_well(flow: &Flow) -> bool {
 fn keep_latest<T>(kept: &mut VecDeque<T>, more: impl IntoIterator<Item = T>) {
     kept.extend(more);
     kept.drain(..kept.len().saturating_sub(TIMES));
-}
-
-/// Whether a capture with a connection's tunnel has it outside too, where no router has passed it on and no answer has
-/// come straight from who answers: what it has of answers in the tunnel arrived.
-pub(super) fn is_next_to_orig(flow: &Flow) -> bool {
-    let outside = flow.legs().filter(|leg| leg.tunnel == 0);
-    let sent = outside.clone().any(|leg| is_fresh(leg.orig_ttl));
-    let answered = flow.legs().any(|leg| leg.tunnel != 0 && leg.is_two_way());
-    sent && answered && !outside.clone().any(|leg| is_fresh(leg.resp_ttl))
-}
-
-/// Whether a capture that sees what goes into the tunnel, routed and still outside, sees answers in the tunnel and none
-/// come out: the host drops them before it takes them out.
-fn is_stuck(flow: &Flow) -> bool {
-    let outside = || flow.legs().filter(|leg| leg.tunnel == 0);
-    let enters = outside().any(|leg| leg.orig_ttl.is_some() && !is_fresh(leg.orig_ttl));
-    enters && is_next_to_orig(flow) && outside().all(|leg| leg.resp_packets == 0)
-}
-
-/// A host passes on what comes out of a tunnel in less time than this; a SYN is sent again later.
-const PASSING_NS: i64 = 100_000_000;
-
-/// Whether a connection that got nowhere shows that the tunnel works: what was sent came out of it on the far host and got
-/// no answer there, or none that went back into it.
-fn passes_unanswered(flow: &Flow, leg: &LegSeen) -> bool {
-    let comes_out = |outside: &LegSeen| {
-        let after_ns = outside.first_ns.saturating_sub(leg.first_ns);
-        let passed_on = outside.orig_ttl <= leg.orig_ttl && (1..PASSING_NS).contains(&after_ns);
-        outside.tunnel == 0 && outside.orig_packets > 0 && passed_on
-    };
-    let answers_inside = flow.legs().any(|leg| leg.tunnel != 0 && leg.resp_packets > 0);
-    let no_way_back = flow.from_resp.packets == 0 || flow.is_half_open();
-    no_way_back && !answers_inside && leg.orig_packets > 0 && flow.legs().any(comes_out)
 }
 
 /// Packets of one size that a side repeats before they are SYNs.

@@ -1,11 +1,11 @@
 use super::About;
 use super::evidence::{count_of, some_of};
-use super::overlay::{OneWay, Pair, Units, View, views};
+use super::overlay::{ATTEMPTS, OneWay, Pair, Units, View, views};
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::time::union;
-use crate::track::Endpoint;
+use crate::track::{Endpoint, IcmpError};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ABOUT: About = About {
@@ -47,7 +47,9 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     let witness = witness(*unit, worst, world)?;
     let both = ways.iter().any(|(_, _, way)| way.near == worst.far);
     // One address that does not answer is no tunnel that is down.
-    if !both && worst.asked < 2 || units.values().any(|view| view.delivers(worst.near == pair.a, worst.since_ns)) {
+    let refused = refused(worst, world);
+    let alone = !both && worst.asked < 2 && refused.is_empty();
+    if alone || units.values().any(|view| view.delivers(worst.near == pair.a, worst.since_ns)) {
         return None;
     }
     let kind = pair.kind.name();
@@ -60,7 +62,13 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
     finding.confidence = if both { 0.95 } else { 0.75 };
     describe(&mut finding, pair, &ways, world);
     finding.explanation = explain(pair, &ways, worst, both, &witness);
-    if !both {
+    let strayed = units.values().map(|view| view.inside.strayed).max().unwrap_or_default();
+    if let Some(error) = refused.first() {
+        be_refused(&mut finding, worst, error);
+        finding.cite(world, refused.iter().map(|error| error.frame), "icmp.type == 3 || icmpv6.type == 1");
+    } else if strayed >= ATTEMPTS {
+        be_astray(&mut finding, worst, strayed);
+    } else if !both {
         doubt(&mut finding, worst);
         finding.capture_next = Some(format!(
             "on the physical interface of both {} and {} at the same time: whether the frames arrive at the other",
@@ -68,6 +76,55 @@ fn judge(pair: Pair, units: &Units, world: &World<'_>) -> Option<Finding> {
         ));
     }
     Some(finding)
+}
+
+/// Errors by which the far end refuses what is sent to it, since nothing comes back.
+fn refused<'a>(way: &OneWay, world: &'a World<'_>) -> Vec<&'a IcmpError> {
+    let errors = world.facts.refused_tunnels.get(&(way.near, way.far)).into_iter().flatten();
+    errors.filter(|error| way.since_ns.is_none_or(|since| error.ns >= since)).collect()
+}
+
+/// Says who refuses the packets, and how.
+fn be_refused(finding: &mut Finding, way: &OneWay, error: &IcmpError) {
+    let (near, far, says) = (way.near, way.far, error.icmp.name());
+    let kind = error.quoted_tunnel.map_or("tunnel", |kind| kind.name());
+    finding.confidence = 0.95;
+    finding.title = format!("{far} refuses {kind} from {near}: {says}");
+    let told = format!(" {} answers the tunnel's packets with {}.", error.from, error.icmp);
+    finding.explanation.push_str(&told);
+    let (why, look) = if error.icmp.is_prohibited() {
+        ("A firewall there rejects them", "iptables-save | grep REJECT")
+    } else {
+        (
+            "The tunnel's interface is gone there or has another port, or a firewall rejects it",
+            "ip -d link show; ss -lun",
+        )
+    };
+    finding.fix.text = format!("{why}: see whether the network agent of {far} runs, and what it logs. {}", ABOUT.fix);
+    finding.fix.commands.insert(0, format!("{look}   # on {far}"));
+    finding.rule_out("OVL001", "the packets arrive, and are refused");
+}
+
+/// Says that the packets come to a host that they are not for.
+fn be_astray(finding: &mut Finding, way: &OneWay, strayed: u64) {
+    let (near, far) = (way.near, way.far);
+    finding.confidence = 0.9;
+    finding.title = format!("{near} sends to {far} what is not for it");
+    let why = format!(
+        " {} came out of the tunnel at {far} for a link address that it does not have, so its host drops them: {near} has \
+         a wrong forwarding or neighbour entry.",
+        count_of(strayed, "attempt")
+    );
+    finding.explanation.push_str(&why);
+    finding.fix.text = format!(
+        "Correct the entries of the tunnel's interface on {near}: restart its network agent, which writes them anew, and look \
+         why it was not told which node has the pods now, and with which link address."
+    );
+    finding.fix.commands = vec![
+        format!("bridge fdb show | grep {far}; ip neighbor show nud permanent   # on {near}"),
+        format!("ip -d link show type vxlan; ip -d link show type geneve   # on {far}: its own address"),
+    ];
+    finding.rule_out("SVC004", "what is sent arrives, at a host that it is not for");
 }
 
 /// Says what else it may be, which one end alone cannot tell.

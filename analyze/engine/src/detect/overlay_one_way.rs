@@ -1,3 +1,5 @@
+mod not_sent;
+
 use super::About;
 use super::evidence::count_of;
 use super::overlay::{ATTEMPTS, OneWay, Pair, SENT, SILENCE_NS, Units, View, views};
@@ -8,6 +10,8 @@ use crate::packet::TCP;
 use crate::time::rfc3339;
 use crate::track::event::Flow;
 use crate::track::tunnels::Tunnel;
+use not_sent::{Entrances, Unsent, not_sent};
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 pub(super) const ABOUT: About = About {
@@ -21,7 +25,8 @@ pub(super) const ABOUT: About = About {
     how: "For each pair of outer addresses: frames each way, and what became of the connections inside. Said when one \
           capture sees one direction only and another sees both; when a capture next to the receiver has none of it; when an end that exchanges packets with other nodes \
           sees nothing come back from this one; or when SYNs arrive, SYN-ACKs leave, and every handshake inside, be it \
-          from some moment on, repeats and none completes.",
+          from some moment on, repeats and none completes. Or a node's capture of all interfaces sees attempts go into the \
+          tunnel's interface and nothing leave in the tunnel any more.",
     false_positives: "One-way datagrams such as syslog or metrics are normal: unanswered attempts inside are required. \
                       Handshakes with one server alone may be stopped there: two servers are required. Answers that a \
                       capture next to the client has seen in the tunnel have arrived, and are dropped behind it, unless it \
@@ -43,13 +48,17 @@ struct Loss {
     limit: Option<String>,
     /// Whether captures show what leaves one end and what comes to the other.
     both_ends: bool,
+    /// What went into the tunnel's interface and never left, where that was seen.
+    unsent: Option<Unsent>,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     let pairs = views(world);
     let known = |pair: &Pair| world.knows_pair(&["OVL004"], pair.a, pair.b) || world.has_double_end(pair.a, pair.b);
     let unknown = pairs.iter().filter(|(pair, _)| !known(pair));
-    let lost = unknown.filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units, &pairs, world)?)));
+    let entrances = LazyCell::new(|| Entrances::of(world));
+    let lost = |pair: Pair, units| not_sent(pair, units, &entrances).or_else(|| lost(pair, units, &pairs, world));
+    let lost = unknown.filter_map(|(pair, units)| Some((*pair, units, lost(*pair, units)?)));
     lost.map(|(pair, units, loss)| judge(pair, units, &loss, world)).collect()
 }
 
@@ -90,7 +99,7 @@ fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss>
              firewall rule, or because the identifier, the inner MAC or the checksum is wrong",
             count_of(if worked_ns.is_none() { inside.stuck } else { stuck }, "handshake")
         );
-        return Some(Loss { from, to, how, confidence: 0.85, limit: None, both_ends: true });
+        return Some(Loss { from, to, how, confidence: 0.85, limit: None, both_ends: true, unsent: None });
     }
     let how = format!(
         "{handshakes} inside repeat SYN and SYN-ACK and none completes{since}, so the answers that leave {from} do not arrive \
@@ -100,7 +109,7 @@ fn answers_lost(pair: Pair, view: &View, worked_ns: Option<i64>) -> Option<Loss>
         "that they arrive and {to} drops them before or behind the tunnel looks the same from here: its firewall, reverse \
          path filter or policy, a wrong checksum"
     );
-    Some(Loss { from, to, how, confidence: 0.85, limit: Some(limit), both_ends: false })
+    Some(Loss { from, to, how, confidence: 0.85, limit: Some(limit), both_ends: false, unsent: None })
 }
 
 /// One direction only, with attempts inside that need the other, which another capture has.
@@ -118,7 +127,7 @@ fn nothing_back(pair: Pair, unit: u32, way: &OneWay, units: &Units) -> Option<Lo
         "{sent} from {near} and none from {far} in one capture, both directions in another; {silent} inside stay \
          unanswered"
     );
-    Some(Loss { from: far, to: near, how, confidence: 0.95, limit: None, both_ends: true })
+    Some(Loss { from: far, to: near, how, confidence: 0.95, limit: None, both_ends: true, unsent: None })
 }
 
 /// One direction only, and a capture next to its receiver, or one that had it before, has nothing of it, though it has
@@ -152,6 +161,7 @@ fn nothing_there(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units
         confidence: if shows_tunnels { 0.95 } else { 0.75 },
         limit: None,
         both_ends: true,
+        unsent: None,
     })
 }
 
@@ -187,7 +197,8 @@ fn wait_ns(flow: &Flow, node: Addr, pair: Pair, world: &World<'_>) -> Option<i64
 fn lonely(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units>) -> Option<Loss> {
     let (near, far) = (way.near, way.far);
     let (sent, silent) = (count_of(way.sent, "frame"), count_of(way.silent, "attempt"));
-    let delivers = |view: &View| view.delivers(near == pair.a, way.since_ns);
+    // What is seen to come out at the other end, for it or for another host, is not lost on the way.
+    let delivers = |view: &View| view.delivers(near == pair.a, way.since_ns) || view.inside.strayed > 0;
     if all.get(&pair).is_some_and(|units| units.values().any(delivers)) {
         return None;
     }
@@ -205,7 +216,7 @@ fn lonely(pair: Pair, unit: u32, way: &OneWay, all: &BTreeMap<Pair, Units>) -> O
     let limit = format!(
         "whether {far} gets what {near} sends, and its answers are lost, or gets nothing, cannot be told from here"
     );
-    Some(Loss { from: far, to: near, how, confidence: 0.75, limit: Some(limit), both_ends: false })
+    Some(Loss { from: far, to: near, how, confidence: 0.75, limit: Some(limit), both_ends: false, unsent: None })
 }
 
 /// Clocks of captures differ, and answers take their time.
@@ -220,12 +231,17 @@ fn judge(pair: Pair, units: &Units, loss: &Loss, world: &World<'_>) -> Finding {
     let sum = |count: fn(&View) -> u64| units.values().map(count).max().unwrap_or_default() as i64;
     finding.counts.insert("frames_ab", sum(|view| view.ab.frames));
     finding.counts.insert("frames_ba", sum(|view| view.ba.frames));
-    finding.counts.insert("unanswered", sum(|view| view.inside.silent + view.inside.half_open));
-    let spans: Vec<(i64, i64)> = units.values().filter_map(|view| view.inside.span_ns).collect();
+    let unsent = loss.unsent.as_ref();
+    let unanswered = unsent.map_or(0, |unsent| unsent.attempts as i64);
+    finding.counts.insert("unanswered", sum(|view| view.inside.silent + view.inside.half_open).max(unanswered));
+    let own = unsent.map(|unsent| unsent.span_ns);
+    let spans: Vec<(i64, i64)> =
+        own.map_or_else(|| units.values().filter_map(|view| view.inside.span_ns).collect(), |span| vec![span]);
     if let (Some(first), Some(last)) = (spans.iter().map(|s| s.0).min(), spans.iter().map(|s| s.1).max()) {
         finding.span(first, last);
     }
     let frames = units.values().flat_map(|view| view.inside.frames.iter().copied());
+    let frames = unsent.map_or_else(|| frames.collect(), |unsent| unsent.frames.clone());
     let family = pair.a.family();
     // SYNs are cited where they were seen first, which may be before the tunnel.
     let filter = format!("({family}.addr == {} && {family}.addr == {}) || tcp.flags.syn == 1", pair.a, pair.b);

@@ -66,7 +66,10 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
         let in_tunnel =
             |at: &u32| connection(world, *at).flows(kept(world)).any(|flow| world.is_in_broken_tunnel(flow));
-        dead.retain(|dead| !dead.failed.iter().all(in_tunnel));
+        // What enters a tunnel's interface and never leaves is seen outside alone.
+        let served = |at: &Endpoint| kept(world).sent_to(*at).flat_map(|of| of.flows(kept(world)));
+        let beyond = |at: &Endpoint| served(at).any(|flow| world.is_in_broken_tunnel(flow));
+        dead.retain(|dead| !dead.failed.iter().all(in_tunnel) && !dead.endpoint.as_ref().is_some_and(beyond));
         findings.extend(dead.iter().map(|dead| judge(service, dead, world)));
     }
     findings

@@ -46,8 +46,21 @@ pub(super) fn stuck<'a>(world: &'a World<'a>) -> Vec<Group<'a>> {
     let idle = |pair: &(Endpoint, Endpoint)| groups.get(pair).is_some_and(|all| all.iter().all(Stuck::was_idle));
     let busy: BTreeSet<Endpoint> = endpoints.iter().filter(|pair| !idle(pair)).map(|(service, _)| *service).collect();
     let everywhere = |service: Endpoint| !busy.contains(&service);
-    let groups = groups.into_iter();
+    let groups = groups.into_iter().filter(|((service, _), stuck)| !is_all_stuck(*service, stuck, world));
     groups.map(|((service, at), stuck)| group(service, at, stuck, everywhere(service), world)).collect()
+}
+
+/// Attempts that vanish before it is chosen whom they are for, before nothing passes at all.
+const NOTHING: usize = 2;
+
+/// Whether nothing that is new passes any more either, so that it lies with the node and not with one endpoint.
+fn is_all_stuck(service: Endpoint, stuck: &[Stuck<'_>], world: &World<'_>) -> bool {
+    let kept = &world.facts.servers.kept;
+    let since_ns = stuck.iter().map(Stuck::since_ns).min().unwrap_or_default();
+    let later = |connection: &&Connection| connection.flows(kept).all(|flow| flow.first_ns > since_ns);
+    let new = || kept.sent_to(service).filter(|connection| connection.front().resp == service).filter(later);
+    let vanished = new().filter(|connection| connection.outcome == Outcome::Unanswered);
+    vanished.count() >= NOTHING && new().all(|connection| connection.endpoint().is_none())
 }
 
 fn is_stuck<'a>(connection: &'a Connection, world: &'a World<'a>) -> Option<Stuck<'a>> {

@@ -61,7 +61,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
         }
     }
     let astray = |server: &Endpoint| world.knows(&["NAT001"], server);
-    let lost = servers.iter().filter(|(server, _)| !astray(server));
+    // A host on the way says that it knows no way to them; of errors it sends some.
+    let no_way = |halves: &Halves| halves.clients.iter().any(|client| world.has_no_way_to(*client));
+    let lost = servers.iter().filter(|(server, halves)| !astray(server) && !no_way(halves));
     lost.map(|(server, halves)| judge(*server, halves, world)).collect()
 }
 

@@ -5,14 +5,15 @@ mod together;
 mod words;
 
 use super::attempts::Counts;
-use super::backend_reset::{Attempt, attempts, commands};
+use super::backend_reset::{Attempt, attempts};
 use super::evidence::servers_filter;
 use super::services::Service;
 use super::vantage::Spot;
 use super::world::World;
-use super::{Outcome, connect_timeout, nearer, refused_for_a_while, silent_for_a_while};
+use super::{Outcome, connect_timeout, last_seen, nearer, refused_for_a_while, silent_for_a_while};
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
+use crate::path::Connection;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, FrameId};
 use how::How;
@@ -53,7 +54,9 @@ pub(super) fn find(world: &World<'_>, found: &[Finding]) -> Vec<Finding> {
         if downs.is_empty() {
             found.extend(for_a_while(service, world));
         }
-        down.extend(downs.into_iter().map(|one| (service.clone(), one)));
+        // What finds no way back is told as that.
+        let no_way = |down: &Down| down.failed.iter().any(|at| world.has_no_way_to(at.orig.addr));
+        down.extend(downs.into_iter().filter(|one| !no_way(one)).map(|one| (service.clone(), one)));
     }
     found.extend(together::together(down).iter().map(|(service, down)| judge(service, down, world)));
     found
@@ -86,7 +89,13 @@ fn downs(service: &Service, world: &World<'_>) -> Vec<Down> {
         Some(Down { how, ..down })
     };
     let some: Vec<Down> = service.behind.iter().filter_map(one).collect();
-    if some.is_empty() { for_clients(&of, &all, service, world).into_iter().collect() } else { some }
+    if !some.is_empty() {
+        return some;
+    }
+    let of_all = for_clients(&of, &all, service, world);
+    let of_one =
+        |endpoint: &Endpoint| for_clients(&[*endpoint], &attempts([endpoint].into_iter(), world), service, world);
+    of_all.map_or_else(|| service.behind.iter().filter_map(of_one).collect(), |down| vec![down])
 }
 
 /// Clients of a service looked at one by one.
@@ -196,6 +205,9 @@ impl Down {
             return None;
         }
         down.look_at_those_left(silent);
+        if silent && !dealt_out && stays_on_node(&down, world) {
+            down.how = How::Held;
+        }
         Some(down)
     }
 
@@ -239,6 +251,23 @@ impl Down {
     }
 }
 
+/// Whether all that worked was seen to leave the clients' node, translated or in a tunnel, and of what failed nothing was.
+fn stays_on_node(down: &Down, world: &World<'_>) -> bool {
+    let kept = &world.facts.servers.kept;
+    let Some(service) = down.of.first() else { return false };
+    // Some may be made to an endpoint itself.
+    let all = kept.sent_to(*service).filter(|connection| connection.front().resp == *service);
+    let leaves = |connection: &Connection| {
+        let in_tunnel = last_seen::last(connection, kept).is_some_and(|(_, leg)| leg.tunnel != 0);
+        (connection.front().orig, (connection.endpoint().is_some(), in_tunnel))
+    };
+    let ways: BTreeMap<Endpoint, (bool, bool)> = all.map(leaves).collect();
+    let of = |attempts: &[Attempt]| attempts.iter().filter_map(|at| ways.get(&at.orig).copied()).collect();
+    let (worked, failed): (Vec<_>, Vec<_>) = (of(&down.worked), of(&down.failed));
+    let differs = |way: fn(&(bool, bool)) -> bool| worked.iter().all(way) && !failed.iter().any(way);
+    !worked.is_empty() && !failed.is_empty() && (differs(|way| way.0) || differs(|way| way.1))
+}
+
 /// An answer this long after new connections began to fail shows that the server lives.
 const ALIVE_NS: i64 = 1_000_000_000;
 
@@ -249,8 +278,11 @@ fn is_unserved(flow: &Flow) -> bool {
 
 /// Whether the originator's last words were sent again and never acknowledged.
 fn is_cut(flow: &Flow) -> bool {
-    let resent = flow.from_orig.retransmitted_packets > 0 || flow.stall.is_some() || flow.from_orig.fin;
-    !flow.from_orig.all_acked && resent && !flow.from_resp.fin && flow.reset().is_none()
+    let resent = flow.from_orig.retransmitted_packets > 0 || flow.stall.is_some();
+    // After a FIN of the server, which still has to take what comes, the originator's own may just not have been seen to
+    // be acknowledged.
+    let resent = resent || flow.from_orig.fin && !flow.from_resp.fin;
+    !flow.from_orig.all_acked && resent && flow.reset().is_none()
 }
 
 fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
@@ -275,7 +307,10 @@ fn judge(service: &Service, down: &Down, world: &World<'_>) -> Finding {
     finding.cite(world, frames, &servers_filter([service.server].iter().chain(&service.behind).chain(&down.with)));
     finding.explanation = words::explain(down, &clients);
     reasons(&mut finding, down, world);
-    finding.fix.commands = commands(down.of.last().unwrap_or(&service.server).addr);
+    finding.fix.commands = words::commands(down.how, down.of.last().unwrap_or(&service.server).addr);
+    if let Some(advice) = words::advice(down.how) {
+        advice.clone_into(&mut finding.fix.text);
+    }
     finding
 }
 

@@ -15,7 +15,7 @@ use super::vantage::Vantages;
 use crate::Addr;
 use crate::Directory;
 use crate::context::Vantage;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Role, Severity, Subject};
 use crate::packet::TCP;
 use crate::track::decoded::{Decoded, PointCounts};
 use crate::track::event::{AddressConflict, ArpUnanswered, ConnState, Flow};
@@ -40,6 +40,9 @@ pub(crate) struct Facts {
     pub(crate) fragments: Fragments,
     /// ICMP errors that no route exists, by sender and destination; a few of each.
     pub(crate) no_route: BTreeMap<(Addr, Addr), Vec<IcmpError>>,
+    /// ICMP errors by which the far end of a tunnel, or what stands before it, refuses its packets, by who sent these and
+    /// for whom they were; a few of each.
+    pub(crate) refused_tunnels: BTreeMap<(Addr, Addr), Vec<IcmpError>>,
     pub(crate) silent_arp: Vec<ArpUnanswered>,
     /// Addresses that several link addresses claim.
     pub(crate) conflicts: Vec<AddressConflict>,
@@ -136,6 +139,10 @@ impl Facts {
                 self.dns.flow(flow);
             }
             Event::IcmpError(error) if error.icmp.is_no_route() => self.no_route(error),
+            Event::IcmpError(error) if error.refuses_tunnel() => {
+                let key = (error.orig.addr, error.resp.addr);
+                self.left_out += u64::from(!keep_few(&mut self.refused_tunnels, key, error));
+            }
             Event::IcmpError(error) if error.icmp.is_reassembly_timeout() => self.fragments.gave_up(error),
             Event::IcmpError(error) if error.icmp.is_too_big() => self.path_mtu.too_big(error),
             Event::ArpUnanswered(asked) if self.silent_arp.len() < MAX_FACTS => self.silent_arp.push((**asked).clone()),
@@ -161,15 +168,20 @@ impl Facts {
 
     fn no_route(&mut self, error: &IcmpError) {
         let key = (error.from, error.resp.addr);
-        if self.no_route.len() >= MAX_FACTS && !self.no_route.contains_key(&key) {
-            self.left_out += 1;
-            return;
-        }
-        let known = self.no_route.entry(key).or_default();
-        if known.len() < FEW {
-            known.push(error.clone());
-        }
+        self.left_out += u64::from(!keep_few(&mut self.no_route, key, error));
     }
+}
+
+/// Keeps a few errors of a kind. False where there is no room for another kind.
+fn keep_few(all: &mut BTreeMap<(Addr, Addr), Vec<IcmpError>>, key: (Addr, Addr), error: &IcmpError) -> bool {
+    if all.len() >= MAX_FACTS && !all.contains_key(&key) {
+        return false;
+    }
+    let known = all.entry(key).or_default();
+    if known.len() < FEW {
+        known.push(error.clone());
+    }
+    true
 }
 
 impl FlowFacts {
@@ -289,6 +301,12 @@ impl World<'_> {
     /// Whether a finding of one of these kinds is about an address already.
     pub(crate) fn knows(&self, codes: &[&str], address: &impl ToString) -> bool {
         self.found(codes).any(|finding| finding.names(address))
+    }
+
+    /// Whether a finding says that there is no way to an address.
+    pub(crate) fn has_no_way_to(&self, addr: Addr) -> bool {
+        let target = |subject: &Subject| subject.role == Role::Server && subject.address == addr.to_string();
+        self.found(&["NET004"]).any(|finding| finding.subjects.iter().any(target))
     }
 
     /// From when each unit saw something, to when it did or listened.

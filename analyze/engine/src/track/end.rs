@@ -102,6 +102,7 @@ fn odd(cold: &Cold) -> Option<Box<Odd>> {
         of_orig: icmp.of == cold.orig,
         icmp: icmp.icmp,
         ttl: icmp.ttl,
+        ns: icmp.ns,
         frame: icmp.frame,
         count: icmp.count,
     });
@@ -139,6 +140,7 @@ fn counted(lanes: &[Lane; 2], rare: &[Rare; 2], orig: End) -> LegSeen {
         orig_payload: lanes[from_orig].payload,
         resp_payload: lanes[from_resp].payload,
         syns: rare[from_orig].syns,
+        orig_strays: rare[from_orig].strays,
         orig_ttl: ttl(from_orig),
         resp_ttl: ttl(from_resp),
         ..LegSeen::default()

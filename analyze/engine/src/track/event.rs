@@ -194,6 +194,16 @@ pub struct IcmpError {
     pub flow_known: bool,
 }
 
+impl IcmpError {
+    /// Whether it says that a tunnel's packet is not taken: nobody listens for its port or knows its protocol, or somebody
+    /// forbids it.
+    pub(crate) fn refuses_tunnel(&self) -> bool {
+        let unknown = (self.icmp.v4, self.icmp.kind, self.icmp.code) == (true, 3, 2);
+        let refused = unknown || self.icmp.is_port_unreachable() || self.icmp.is_prohibited();
+        self.quoted_tunnel.is_some() && refused
+    }
+}
+
 /// A ping.
 #[derive(Clone, Debug)]
 pub struct Echo {

@@ -104,7 +104,7 @@ fn mark(flows: &mut Flows, quote: &Quote, icmp: IcmpCode, packet: &Packet, frame
     match known {
         Some(seen) => seen.count += 1,
         None => {
-            *known = Some(IcmpSeen { from: packet.src, of, icmp, ttl: packet.ttl, frame, count: 1 });
+            *known = Some(IcmpSeen { from: packet.src, of, icmp, ttl: packet.ttl, ns: packet.ts_ns, frame, count: 1 });
         }
     }
     flows.charge(slot as usize);

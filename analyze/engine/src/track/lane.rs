@@ -46,6 +46,8 @@ fn takes_a_number(packet: &Packet) -> bool {
 pub(crate) struct Rare {
     /// TTL of the first packet.
     pub(crate) ttl: u8,
+    /// Whether the interface that saw the first packet took it for another host's.
+    pub(crate) strays: bool,
     /// SYN segments.
     pub(crate) syns: u32,
     /// Made when anything is out of order.
@@ -146,6 +148,7 @@ impl Lane {
         }
         if self.packets == 0 {
             rare.ttl = packet.ttl;
+            rare.strays = packet.bits.is_other_host() && !packet.bits.hides_interface();
         }
         self.marks = fingerprint | self.marks & (STARTED | ACKED) | LAST | packet.direction as u32;
         self.packets = self.packets.saturating_add(1);
@@ -375,7 +378,9 @@ pub(crate) fn fingerprint(packet: &Packet) -> u32 {
     let a = u64::from(packet.seq) << 32 | u64::from(packet.ack);
     let b = u64::from(packet.tsval) << 32 | u64::from(packet.payload_len) << 16 | u64::from(packet.ip_id);
     let c = u64::from(packet.flags.0) << 16 | u64::from(packet.window);
-    let mixed = (a ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // Multiplied first: the next segment's number is this one's plus its length, which would often cancel out the lengths.
+    let spread = a.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (spread ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32 | 1
 }
 

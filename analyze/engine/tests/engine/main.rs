@@ -16,6 +16,7 @@ mod findings;
 mod forwarding;
 mod lookups;
 mod merging;
+mod nodes;
 mod outages;
 mod paths;
 mod pipeline;

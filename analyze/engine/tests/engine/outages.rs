@@ -123,6 +123,79 @@ fn connections_that_are_cut_with_a_server_are_counted_there() {
     assert_eq!(alarms(&analyzed([gone, cut(other)].concat())), ["SVC008", "APP005"]);
 }
 
+/// A connection whose server answers a request, and whose client hears nothing of it.
+fn deaf(n: u16) -> Vec<Frame> {
+    let mut talk = client(n);
+    let mut frames = talk.handshake(S);
+    frames.extend([
+        talk.segment(S + 3 * MS, OUT, PSH, (1, 1), 200),
+        talk.segment(S + 5 * MS, BACK, PSH, (1, 201), 1000),
+        talk.segment(S + 6 * MS, OUT, flags::ACK, (201, 1001), 0),
+    ]);
+    for ms in [2000, 2200, 2600, 3400, 5000, 8200] {
+        frames.push(talk.segment(ms * MS, OUT, PSH, (201, 1001), 200));
+        frames.push(talk.segment((ms + 1) * MS, BACK, PSH, (1001, 401), 1000));
+    }
+    frames
+}
+
+#[test]
+fn answers_that_are_lost_on_the_way_back_are_told_once() {
+    let half = |n: u16| {
+        let mut talk = client(100 + n);
+        let ns = |second: u64| 3 * S + u64::from(n) * S + second * S;
+        let answer = flags::SYN | flags::ACK;
+        let pair = |second| [talk.syn(ns(second)), talk.segment(ns(second) + MS, BACK, answer, (0, 1), 0)];
+        [0, 1, 3].map(pair).concat()
+    };
+    let halves = || (0..3).flat_map(half).collect::<Vec<_>>();
+    assert_eq!(alarms(&analyzed([works(10, 5, S), deaf(1), halves()].concat())), ["SVC007"]);
+    // Nothing says that answers to the client are lost but the connection itself.
+    assert_eq!(alarms(&analyzed([works(10, 5, S), deaf(1)].concat())), ["APP005"]);
+}
+
+/// A connection that the server ends, as a pod does that is deleted, and that is asked once more.
+fn left_behind(n: u16) -> Vec<Frame> {
+    let mut talk = client(n);
+    let mut frames = talk.handshake(S);
+    frames.extend([
+        talk.segment(S + 3 * MS, OUT, PSH, (1, 1), 200),
+        talk.segment(S + 5 * MS, BACK, PSH, (1, 201), 1000),
+        talk.segment(1900 * MS, BACK, flags::FIN | flags::ACK, (1001, 201), 0),
+        talk.segment(1901 * MS, OUT, flags::ACK, (201, 1002), 0),
+    ]);
+    let again = [2000, 2200, 2600, 3400, 5000, 8200];
+    frames.extend(again.map(|ms| talk.segment(ms * MS, OUT, PSH, (201, 1002), 200)));
+    frames
+}
+
+#[test]
+fn a_server_that_is_silent_has_no_exit_code_to_look_for() {
+    let silent = |n: u16| client(100 + n).syns(3 * S + u64::from(n) * S, 3);
+    let gone = |told: bool| {
+        let error = |n: u16| silent(n).last().map(|syn| error(6 * S + u64::from(n) * S, NODES[0], 1, syn));
+        let errors = (0..4).filter(|_| told).filter_map(error).collect();
+        let open = [works(10, 5, S), left_behind(1), left_behind(2)].concat();
+        analyzed([open, (0..4).flat_map(silent).collect(), errors].concat())
+    };
+    for (told, met) in [(false, "got no answer"), (true, "met ICMP host unreachable")] {
+        let outcome = gone(told);
+        let finding = outcome.finding("SVC008");
+        assert!(finding.fix.text.starts_with("See what became of the pod and of its node"), "{}", finding.fix.text);
+        assert!(!finding.fix.commands.iter().any(|command| command.contains("logs")), "{:?}", finding.fix.commands);
+        assert!(finding.explanation.contains(met), "{}", finding.explanation);
+        assert!(
+            finding.explanation.contains("2 earlier connections got no answer any more"),
+            "{}",
+            finding.explanation
+        );
+        assert_eq!(alarms(&outcome), ["SVC008"]);
+    }
+    let refused = (0..6).flat_map(|n| client(100 + n).refused(3 * S + u64::from(n) * S)).collect();
+    let killed = analyzed([works(10, 5, S), refused].concat());
+    assert!(killed.finding("SVC008").fix.text.contains("exit code"));
+}
+
 /// Attempts at two pods through a tunnel that gives nothing back.
 fn lost(ports: [u16; 2]) -> Vec<Frame> {
     let one = |n: u8| {
@@ -130,6 +203,34 @@ fn lost(ports: [u16; 2]) -> Vec<Frame> {
         Talk::new((pod(1), 41_000 + u16::from(n)), server).between(NODES[0], NODES[1]).syns(u64::from(n) * S, 4)
     };
     [Talk::new((pod(200), 50_000), (pod(201), 80)).whole(10 * MS), one(1), one(2)].concat()
+}
+
+/// Errors of a tunnel's far end about what comes for it.
+fn refuses_tunnel(by: Ipv4Addr, code: u8) -> Vec<Frame> {
+    let one = |n: u64| {
+        let about = tunnelled(n * S, (NODES[0], by), (pod(1), 41_000), (ip(10, 244, 2, 1), 80));
+        error(n * S + MS, by, code, &about)
+    };
+    (1..4).map(one).collect()
+}
+
+#[test]
+fn an_end_that_refuses_a_tunnel_says_so() {
+    let title = |frames: Vec<Frame>| analyzed(frames).finding("OVL002").title.clone();
+    for (code, says) in [(3, "port unreachable"), (2, "protocol unreachable"), (10, "administratively prohibited")] {
+        let outcome = analyzed([lost([80, 80]), refuses_tunnel(NODES[1], code)].concat());
+        let finding = outcome.finding("OVL002");
+        assert_eq!(finding.title, format!("192.168.0.2 refuses vxlan from 192.168.0.1: {says}"));
+        assert_eq!((finding.severity, finding.limits.len()), (Severity::Critical, 0));
+        assert_eq!(alarms(&outcome), ["OVL002"]);
+    }
+    // Another end does, or the network on the way.
+    assert!(title([lost([80, 80]), refuses_tunnel(ip(192, 168, 0, 3), 3)].concat()).contains("gets no answer"));
+    // One server that does not answer is no tunnel that is down, unless its end says so.
+    let syns = |port: u16| Talk::new((pod(1), port), (ip(10, 244, 2, 1), 80)).between(NODES[0], NODES[1]).syns(S, 4);
+    let one = || [Talk::new((pod(200), 50_000), (pod(201), 80)).whole(10 * MS), syns(41_001), syns(41_002)].concat();
+    assert!(!analyzed(one()).codes().contains(&"OVL002"));
+    assert!(analyzed([one(), refuses_tunnel(NODES[1], 3)].concat()).codes().contains(&"OVL002"));
 }
 
 /// Both hosts that own an address answer a question for it, three times.
@@ -243,4 +344,17 @@ fn ports_that_are_taken_over_in_the_middle() {
     let bytes: Vec<String> =
         analyzed(frames).rows.column("turns", "response_bytes").iter().map(ToString::to_string).collect();
     assert!(bytes.iter().all(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes <= 41)), "{bytes:?}");
+}
+
+#[test]
+fn who_says_at_once_that_it_knows_no_way_has_no_route() {
+    let silent = |n: u16| client(100 + n).syns(3 * S + u64::from(n) * S, 1);
+    let told = |after: u64| {
+        let error = |n: u16| silent(n).first().map(|syn| error(3 * S + u64::from(n) * S + after, NODES[0], 1, syn));
+        let errors = (0..4).filter_map(error).collect();
+        alarms(&analyzed([works(10, 5, S), (0..4).flat_map(silent).collect(), errors].concat()))
+    };
+    assert_eq!(told(MS), ["NET004"]);
+    // A neighbour that is gone is asked for first.
+    assert_eq!(told(2900 * MS), ["SVC008"]);
 }

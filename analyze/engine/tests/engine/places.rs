@@ -1,10 +1,11 @@
 //! Where to capture next: never where a capture was taken.
 
 use crate::support::{Outcome, analyzed, file, run};
-use crate::traffic::{S, Talk, pod};
+use crate::traffic::{BACK, MS, OUT, S, Talk, pod};
 use kcap_analyze::Options;
 use kcap_file::Inputs;
 use kcap_samples::file::Frame;
+use kcap_samples::packet::flags;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -90,4 +91,20 @@ fn the_next_host_is_on_the_side_where_segments_are_lost() {
         let next = sample("net001-random-loss", &[file]).finding("NET001").capture_next.clone();
         assert!(next.as_ref().is_some_and(|next| next.contains(&format!("to {host},"))), "{file}: {next:?}");
     }
+}
+
+#[test]
+fn a_host_that_hears_nothing_any_more_has_no_full_queue() {
+    let dropped = || (0..4).flat_map(|n| client(1, 41_000 + n).syns((2 + u64::from(n)) * S, 3)).collect::<Vec<_>>();
+    let codes = |more: Vec<Frame>| analyzed(at(SERVER, [served(), dropped(), more].concat())).codes();
+    let deaf = codes(Vec::new());
+    assert!(!deaf.contains(&"SVC006") && deaf.contains(&"SVC004"), "{deaf:?}");
+    // It takes some in between at their second SYN, or has left some waiting before.
+    let second = [client(8, 40_100).syns(4 * S, 1), client(8, 40_100).whole(5 * S)].concat();
+    assert!(codes(second).contains(&"SVC006"));
+    let mut talk = client(8, 40_100);
+    let mut waiting = talk.handshake(S);
+    waiting.push(talk.segment(S + 3 * MS, OUT, flags::PSH | flags::ACK, (1, 1), 200));
+    waiting.push(talk.segment(S + 4 * MS, BACK, flags::ACK, (1, 201), 0));
+    assert!(codes(waiting).contains(&"SVC006"));
 }

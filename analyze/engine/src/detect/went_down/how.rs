@@ -6,6 +6,9 @@ use super::super::{About, connect_refused, connect_rejected, connect_timeout, no
 use super::addresses;
 use crate::track::Endpoint;
 
+/// An error that comes so soon was not waited for.
+const AT_ONCE_NS: i64 = 20_000_000;
+
 /// How a server went down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum How {
@@ -18,6 +21,8 @@ pub(super) enum How {
     Gone,
     /// Something drops what is new.
     Filtered,
+    /// The clients' node drops it.
+    Held,
     /// A node says that there are no endpoints.
     Empty,
     /// Something on the way forbids it.
@@ -31,7 +36,7 @@ impl How {
         match self {
             Self::Refuses | Self::Gone => &ABOUT,
             Self::Closed => &connect_refused::ABOUT,
-            Self::Filtered => &connect_timeout::ABOUT,
+            Self::Filtered | Self::Held => &connect_timeout::ABOUT,
             Self::Empty => &no_endpoints::ABOUT,
             Self::Forbidden => &connect_rejected::ABOUT,
             Self::NoRoute => &no_route::ABOUT,
@@ -41,12 +46,17 @@ impl How {
     /// What ICMP errors say, if there are any.
     pub(super) fn told(failed: &[Attempt], service: &Service) -> Option<Self> {
         let of_these = |orig: Endpoint| failed.iter().any(|at| at.orig == orig);
-        let mut failures = service.attempts.failures.iter().filter(|failure| of_these(failure.orig));
-        let (rejection, passed_on) = failures.find_map(|failure| Some((failure.rejection?, failure.passed_on)))?;
+        let failures = service.attempts.failures.iter().filter(|failure| of_these(failure.orig));
+        let mut told = failures.clone().filter_map(|failure| Some((failure.rejection?, failure.passed_on)));
+        let (rejection, passed_on) = told.next()?;
+        // Who asks for a neighbour in vain gives up after three seconds; who has no route says so at once.
+        let mut waits = failures.filter_map(|failure| Some(failure.rejection?.ns - failure.span_ns.0));
+        let at_once = waits.all(|ns| ns < AT_ONCE_NS);
         let by_itself = addresses(service).any(|at| at.addr == rejection.from);
         Some(match (rejection.icmp.v4, rejection.icmp.kind, rejection.icmp.code) {
             _ if rejection.icmp.is_port_unreachable() && !by_itself && !passed_on => Self::Empty,
             (true, 3, 0) | (false, 1, 0) => Self::NoRoute,
+            _ if rejection.icmp.is_host_unreachable() && at_once => Self::NoRoute,
             _ if rejection.icmp.is_no_route() => Self::Gone,
             _ => Self::Forbidden,
         })

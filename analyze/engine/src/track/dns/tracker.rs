@@ -252,7 +252,15 @@ impl Dns {
         });
         if let Some(open) = slot.and_then(|slot| self.slots.get_mut(slot as usize)?.as_mut()) {
             let frame = source.frame(packet);
-            open.reject(Rejection { from: packet.src, of_orig: true, icmp, ttl: packet.ttl, frame, count: 1 });
+            open.reject(Rejection {
+                from: packet.src,
+                of_orig: true,
+                icmp,
+                ttl: packet.ttl,
+                ns: packet.ts_ns,
+                frame,
+                count: 1,
+            });
         }
     }
 

@@ -146,6 +146,8 @@ pub struct Rejection {
     pub icmp: IcmpCode,
     /// Its TTL.
     pub ttl: u8,
+    /// When.
+    pub ns: i64,
     /// Where.
     pub frame: FrameId,
     /// Errors in all.
@@ -209,6 +211,9 @@ pub struct LegSeen {
     pub first_ns: i64,
     /// Whether the originator's packets enter the tunnel at its end `a`.
     pub orig_from_a: bool,
+    /// Whether the interface took the originator's first packet here for another host's, as a bridge's ports do with what
+    /// they pass on, and hosts with what they drop.
+    pub orig_strays: bool,
 }
 
 impl LegSeen {

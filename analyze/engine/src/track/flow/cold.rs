@@ -36,6 +36,7 @@ pub(crate) struct IcmpSeen {
     pub(crate) of: End,
     pub(crate) icmp: IcmpCode,
     pub(crate) ttl: u8,
+    pub(crate) ns: i64,
     pub(crate) frame: FrameId,
     pub(crate) count: u32,
 }

@@ -133,6 +133,9 @@ impl Half {
         let gap_ns = packet.ts_ns.saturating_sub(gap.ns);
         let resend = Resend { original: Some(gap.frame), gap_ns: Some(gap_ns), ..resend };
         if let Some(proof) = self.is_late(&resend, packet, gap, pace) {
+            if let (true, Some(trouble)) = (matches!(proof, Proof::IpId | Proof::Timestamp), &mut self.trouble) {
+                trouble.latest_ns = trouble.latest_ns.max(gap_ns);
+            }
             return Resend { verdict: Verdict::Reordered, proof: Some(proof), ..resend };
         }
         let heard = self.trouble.as_ref().is_some_and(|trouble| trouble.repeat_ns >= gap.ns);
@@ -158,6 +161,11 @@ impl Half {
         let one_tick = || self.tick_ns(gap, pace).is_some_and(|tick_ns| gap_ns > 2 * tick_ns);
         if packet.bits.has_timestamps() && one_tick() {
             return Some(Proof::Timestamp);
+        }
+        // The way is known to hold back what was sent at once for as long: it takes no loss to explain it.
+        let held_back = || self.trouble.as_ref().is_some_and(|trouble| gap_ns <= trouble.latest_ns);
+        if packet.bits.has_timestamps() && held_back() {
+            return Some(Proof::TooSoon);
         }
         let repeated = self.trouble.as_ref().is_some_and(|trouble| trouble.repeat_ns >= gap.ns);
         let too_soon = match resend.rtt_ns {

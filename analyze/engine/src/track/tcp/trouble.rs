@@ -87,6 +87,8 @@ pub(crate) struct Trouble {
     /// When a segment came again in smaller pieces: the sender has learned then what the way takes, though the ICMP error
     /// was not seen, or its quote was cut.
     pub(crate) shrunk_ns: Option<i64>,
+    /// The longest that a segment came behind what overtook it, where its identification or timestamp shows that it did.
+    pub(crate) latest_ns: i64,
     timeout: Option<Timeout>,
     pending: VecDeque<Resend>,
     /// How many of these wait for their acknowledgement.

@@ -221,3 +221,31 @@ fn a_tick_longer_than_the_round_trip_tells_nothing() {
         assert_eq!(overtaken_with_stamps(stamps), ["orig lost_upstream -"], "{stamps:?}");
     }
 }
+
+/// A segment that comes some milliseconds behind what overtook it, and a later one that comes 1.6 ms behind, where a round
+/// trip takes 0.7 ms. The stamps are those of what overtook it and its own.
+fn late_again(first_ms: u64, [over, own]: [u32; 2]) -> Vec<String> {
+    judged_of(&format!(
+        "ip v6
+        0.0000 > S ts=1
+        0.0005 < SA ts=70
+        0.0007 > A ts=2
+        0.0990 > PA len=100 ts=100
+        0.0990 > PA len=100 seq=201 ts=100
+        0.1000 < A ack=101 sack=201-301 ts=170
+        0.1{first_ms:02}0 > PA len=100 seq=101 ts=100
+        0.1200 < A ack=301 ts=190
+        0.2000 > PA len=100 seq=401 ts={over}
+        0.2001 < A ack=301 sack=401-501 ts=270
+        0.2016 > PA len=100 seq=301 ts={own}
+        0.2020 < A ack=501 ts=272"
+    ))
+}
+
+#[test]
+fn a_way_that_holds_segments_back_explains_what_is_late_by_less() {
+    assert_eq!(late_again(8, [201, 201]), ["orig reordered timestamp", "orig reordered too_soon"]);
+    assert_eq!(late_again(8, [201, 202]), ["orig reordered timestamp", "orig lost_upstream -"], "it was sent later");
+    // Nothing came as late before.
+    assert_eq!(late_again(0, [201, 201])[1..], ["orig lost_upstream -"]);
+}
