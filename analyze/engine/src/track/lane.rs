@@ -369,13 +369,15 @@ pub(crate) fn sample(payload: &[u8]) -> u32 {
     (ends.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
-/// What stays equal when one packet is seen twice, and differs between two packets.
+/// What stays equal when one packet is seen twice, and differs between two packets. The numbers are multiplied before the
+/// rest joins them: a segment's number goes on by the length of the one before, so that sums of both may be equal.
 #[inline]
 pub(crate) fn fingerprint(packet: &Packet) -> u32 {
     let a = u64::from(packet.seq) << 32 | u64::from(packet.ack);
     let b = u64::from(packet.tsval) << 32 | u64::from(packet.payload_len) << 16 | u64::from(packet.ip_id);
     let c = u64::from(packet.flags.0) << 16 | u64::from(packet.window);
-    let mixed = (a ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let numbers = a.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (numbers ^ b.rotate_left(17) ^ c.rotate_left(44)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32 | 1
 }
 
