@@ -94,15 +94,16 @@ impl Talk {
         }
     }
 
-    /// The server left before its answer was as long as the head says, though the client was there and took it. Numbers
+    /// The server left before its answer was as long as the head says, or before the last of its chunks, though the client was there and took it. Numbers
     /// of segments count, not what the capture has of them.
     fn breaks_off(&self, own: Option<Parting>, peer: Parting) -> bool {
         let turn = &self.turn;
         let sent = peer.seq.wrapping_sub(turn.identity as u32).cast_signed().max(0).cast_unsigned();
         let is_short = turn.answered.promised.is_some_and(|promised| promised > turn.response_bytes.max(sent));
+        let lacks_end = self.chunks.is_some_and(|chunks| chunks.are_open(peer.seq));
         let left_first = own.is_some_and(|own| own.goodbye.ns <= peer.goodbye.ns);
         let stalled = turn.response_end_ns.is_none_or(|ns| peer.goodbye.ns.saturating_sub(ns) > STALLED_NS);
-        is_short
+        (is_short || lacks_end)
             && !left_first
             && !stalled
             && turn.resent == Resent::No
