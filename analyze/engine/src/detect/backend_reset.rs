@@ -119,6 +119,13 @@ fn down<'a>(service: &'a TurnService, world: &World<'_>) -> Option<Down<'a>> {
     Some(down)
 }
 
+/// Whether a server, or some of those behind it, went down with requests.
+pub(super) fn is_down(server: Endpoint, world: &World<'_>) -> bool {
+    let services = world.facts.turns.services().iter();
+    let mut own = services.filter(|service| service.endpoints().any(|at| *at == server));
+    own.any(|service| lost(service).next().is_some() && down(service, world).is_some())
+}
+
 /// The endpoint that a request was sent to, where that was seen.
 fn endpoint(service: &TurnService, turn: &Turn, world: &World<'_>) -> Option<Endpoint> {
     let translated = turns::endpoint(turn, &world.facts.servers.kept);

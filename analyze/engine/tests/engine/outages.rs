@@ -127,14 +127,7 @@ fn a_server_that_ends_all_at_once_stops() {
 fn a_race_with_a_server_that_stops_is_none_of_its_own() {
     let elsewhere = |talk: Talk, port: u16| Talk { server: (ip(10, 96, 0, 8), port), ..talk };
     let moved = |port: u16| {
-        let stops = |n: u16| {
-            let mut talk = elsewhere(client(n), port);
-            let mut frames = talk.handshake(S);
-            frames.push(talk.segment(20 * S - 9 * MS, OUT, PSH, (1, 1), 200));
-            frames.push(talk.segment(20 * S - 8 * MS, BACK, flags::ACK, (1, 201), 0));
-            frames.push(talk.segment(20 * S, BACK, flags::RST | flags::ACK, (1, 201), 0));
-            frames
-        };
+        let stops = |n: u16| taken_by(elsewhere(client(n), port));
         let refused = |n: u16| elsewhere(client(n), port).refused(20 * S + 300 * MS);
         analyzed([ended(1, 9000), works(50, 20, 21 * S), stops(5), refused(6), refused(7)].concat())
     };
@@ -142,6 +135,29 @@ fn a_race_with_a_server_that_stops_is_none_of_its_own() {
     let mut others = alarms(&moved(5433));
     others.sort_unstable();
     assert_eq!(others, ["APP002", "SVC008"], "another server");
+}
+
+/// A request that its server's host takes, and resets at 20 s.
+fn taken_by(mut talk: Talk) -> Vec<Frame> {
+    let mut frames = talk.handshake(S);
+    frames.push(talk.segment(20 * S - 9 * MS, OUT, PSH, (1, 1), 200));
+    frames.push(talk.segment(20 * S - 8 * MS, BACK, flags::ACK, (1, 201), 0));
+    frames.push(talk.segment(20 * S, BACK, flags::RST | flags::ACK, (1, 201), 0));
+    frames
+}
+
+#[test]
+fn one_of_several_that_goes_down_with_requests_is_told_once() {
+    let refused = |n: u16| client(100 + n).refused(20 * S + u64::from(n) * 700 * MS);
+    let after = || [works(60, 20, 20 * S + 400 * MS), (0..5).flat_map(refused).collect()].concat();
+    let codes = |lost: Vec<Frame>| {
+        let outcome = analyzed([works(10, 3, 2 * S), lost, after()].concat());
+        let findings = outcome.report.findings.iter();
+        findings.map(|finding| (finding.code, finding.severity)).collect::<Vec<_>>()
+    };
+    let went_down = codes([taken_by(client(1)), taken_by(client(2))].concat());
+    assert_eq!(went_down, [("SVC008", Severity::Error), ("SVC002", Severity::Info)]);
+    assert_eq!(codes(Vec::new()), [("SVC002", Severity::Error)], "it may never have served");
 }
 
 /// A request that is sent again for six seconds, and at last reset, if at all.
