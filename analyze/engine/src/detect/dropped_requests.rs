@@ -70,7 +70,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let causes = droppers.iter().filter(|one| {
         let front = behind::addresses(one.service);
         let passes_on = |other: &Dropper<'_>| {
-            other.service.server != one.service.server && behind::pass_on(&one.turns, &front, &other.turns)
+            other.service.server != one.service.server && behind::pass_on(&one.turns, &front, &other.turns, other.count)
         };
         !droppers.iter().any(passes_on) && !behind.is_told(&one.turns, one.service, world)
     });

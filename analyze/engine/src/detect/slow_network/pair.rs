@@ -10,7 +10,7 @@ use crate::track::{FrameId, MaybeNs};
 pub(super) struct Trip {
     /// When its connection began and ended.
     span_ns: (i64, i64),
-    pub(super) trip_ns: i64,
+    whole_ns: i64,
     /// The part of it behind the place that saw it, towards the responder.
     there_ns: i64,
     /// From first request to first response, less the round trip.
@@ -19,14 +19,14 @@ pub(super) struct Trip {
 }
 
 impl Trip {
-    fn of(flow: &Flow, (trip_ns, there_ns): (i64, i64)) -> Self {
+    fn of(flow: &Flow, (whole_ns, there_ns): (i64, i64)) -> Self {
         let thought = match flow.data_ns.map(MaybeNs::get) {
             [Some(asked), Some(answered)] if answered >= asked => Some(answered - asked),
             _ => None,
         };
         Self {
             span_ns: (flow.first_ns, flow.last_ns),
-            trip_ns,
+            whole_ns,
             there_ns,
             think_ns: thought.map(|ns| (ns - there_ns).max(0)),
             frame: flow.syns.as_slice().first().copied(),
@@ -34,7 +34,7 @@ impl Trip {
     }
 
     fn is_slow(&self) -> bool {
-        self.trip_ns >= SLOW_NS
+        self.whole_ns >= SLOW_NS
     }
 }
 
@@ -67,7 +67,7 @@ impl Pair {
     }
 
     pub(super) fn trip_ns(&self) -> Option<i64> {
-        median(self.trips.iter().map(|trip| trip.trip_ns).collect())
+        median(self.trips.iter().map(|trip| trip.whole_ns).collect())
     }
 
     pub(super) fn there_ns(&self) -> Option<i64> {
@@ -108,7 +108,7 @@ impl Pair {
         self.trips.sort_by_key(|trip| trip.span_ns);
         let (from, to) = slowest_stretch(&self.trips);
         let usual = self.trips[..from].iter().chain(&self.trips[to..]);
-        let usual_ns: Vec<i64> = usual.map(|trip| trip.trip_ns).collect();
+        let usual_ns: Vec<i64> = usual.map(|trip| trip.whole_ns).collect();
         let stretch = Self { trips: self.trips[from..to].to_vec(), usual_ns, inside: self.inside };
         stretch.is_clear().then_some(stretch)
     }
@@ -156,7 +156,7 @@ mod tests {
     fn pair(trips: impl IntoIterator<Item = i64>) -> Pair {
         let trip = |(at, ms): (i64, i64)| Trip {
             span_ns: (at * 500 * MS, at * 500 * MS + MS),
-            trip_ns: ms * MS,
+            whole_ns: ms * MS,
             ..Trip::default()
         };
         Pair { trips: (0..).zip(trips).map(trip).collect(), ..Pair::default() }
