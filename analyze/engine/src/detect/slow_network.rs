@@ -1,3 +1,4 @@
+mod load;
 mod pair;
 
 use super::About;
@@ -11,6 +12,7 @@ use crate::finding::{Finding, Role, Severity};
 use crate::path::{SLOW_NS, Signs};
 use crate::track::event::Flow;
 use foldhash::fast::RandomState;
+use load::is_loaded;
 use pair::Pair;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -26,7 +28,8 @@ pub(super) const ABOUT: About = About {
           one stretch of 5 s or more in which nine of ten are slow and outside of which hardly one is. Compared with the \
           time servers take to their first answer.",
     false_positives: "Round trips over the internet are as long as the distance: between hosts of which one is public this \
-                      is information. Handshakes with repeated SYNs are left out, delayed acknowledgements play no part.",
+                      is information, and so is a stretch of time in which far more is transferred than otherwise, which \
+                      fills the way. Handshakes with repeated SYNs are left out, delayed acknowledgements play no part.",
     fix: "Find out where on the way packets wait: capture at both ends and on the nodes between and compare the two parts \
           of the round trip. Place what talks much in one zone.",
     filter: "tcp.flags.syn == 1 || tcp.analysis.initial_rtt",
@@ -142,13 +145,22 @@ impl Slow {
         self.all.usual_ns().map(tell).unwrap_or_default()
     }
 
+    /// How bad it is, and how sure.
+    fn weigh(&self, finding: &mut Finding, world: &World<'_>) {
+        finding.severity = if self.all.inside { ABOUT.severity } else { Severity::Info };
+        finding.confidence = if self.all.trips.len() >= 10 { 0.9 } else { 0.75 };
+        if !self.all.usual_ns.is_empty() && is_loaded(self.all.began_ns(), world) {
+            finding.severity = Severity::Info;
+            finding.limits.push("far more was transferred meanwhile: what fills the way lets all wait".to_owned());
+        }
+    }
+
     fn tell(&self, world: &World<'_>) -> Option<Finding> {
         let count = self.all.trips.len();
         let (trip_ns, there_ns, think_ns) = (self.all.trip_ns()?, self.all.there_ns()?, self.all.think_ns());
         let ms = |ns: i64| ns as f64 / 1e6;
         let mut finding = Finding::of(&ABOUT, self.title(trip_ns));
-        finding.severity = if self.all.inside { ABOUT.severity } else { Severity::Info };
-        finding.confidence = if count >= 10 { 0.9 } else { 0.75 };
+        self.weigh(&mut finding, world);
         self.clients.iter().take(SHOWN).for_each(|client| finding.about(Role::Client, client));
         self.servers.iter().take(SHOWN).for_each(|server| finding.about(Role::Server, server));
         finding.counts.insert("handshakes", count as i64);

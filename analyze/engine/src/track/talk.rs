@@ -220,20 +220,6 @@ impl Hot {
             }
         }
     }
-
-    /// The last turns of a connection that ends.
-    pub(crate) fn last_turns(&self, talk: &mut Talk, ended: &mut dyn FnMut(Turn)) {
-        if let Some(streams) = &talk.streams {
-            let [low, high] = talk.goodbyes;
-            let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };
-            streams.end(own, peer, ended);
-            talk.streams = None;
-        } else if talk.has_request() {
-            talk.close(self, self.last_ns);
-            talk.part_for_ever(self.client());
-            ended(std::mem::take(&mut talk.turn));
-        }
-    }
 }
 
 /// Linux gives clients ports from here on (`ip_local_port_range`).

@@ -89,10 +89,16 @@ impl Pair {
         span.unwrap_or_default()
     }
 
+    /// When the first and the last of its connections began.
+    pub(super) fn began_ns(&self) -> (i64, i64) {
+        let times = || self.trips.iter().map(|trip| trip.span_ns.0);
+        (times().min().unwrap_or_default(), times().max().unwrap_or_default())
+    }
+
     /// How long connections began.
     pub(super) fn lasts_ns(&self) -> i64 {
-        let times = || self.trips.iter().map(|trip| trip.span_ns.0);
-        times().max().unwrap_or_default().saturating_sub(times().min().unwrap_or_default())
+        let (first, last) = self.began_ns();
+        last.saturating_sub(first)
     }
 
     fn is_slow(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::packet::TcpFlags;
 use crate::track::flow::Hot;
 use crate::track::key::End;
 use crate::track::lane::after;
-use crate::track::turn::{Fate, Goodbye, Resent};
+use crate::track::turn::{Fate, Goodbye, Resent, Turn};
 use crate::wire::app::Traits;
 
 /// What a server still says when its client has left while it waited.
@@ -34,6 +34,22 @@ pub(crate) struct Parting {
 const STALLED_NS: i64 = 5_000_000_000;
 /// A client that closes this soon after its last words does not wait for an answer.
 const LAST_WORDS_NS: i64 = 2_000_000;
+
+impl Hot {
+    /// The last turns of a connection that ends.
+    pub(crate) fn last_turns(&self, talk: &mut Talk, ended: &mut dyn FnMut(Turn)) {
+        if let Some(streams) = &talk.streams {
+            let [low, high] = talk.goodbyes;
+            let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };
+            streams.end(own, peer, ended);
+            talk.streams = None;
+        } else if talk.has_request() {
+            talk.close(self, self.last_ns);
+            talk.part_for_ever(self.client());
+            ended(std::mem::take(&mut talk.turn));
+        }
+    }
+}
 
 impl Talk {
     /// An empty segment of the server whose sequence number is ahead of what this point saw of it: it had answered, and
