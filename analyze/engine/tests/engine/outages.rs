@@ -160,6 +160,32 @@ fn one_of_several_that_goes_down_with_requests_is_told_once() {
     assert_eq!(codes(Vec::new()), [("SVC002", Severity::Error)], "it may never have served");
 }
 
+/// As it is seen next to the server: the client's packets have passed a router.
+fn next_to_server(mut frames: Vec<Frame>) -> Vec<Frame> {
+    for frame in frames.iter_mut().filter(|frame| frame.data[26..30] == pod(5).octets()) {
+        frame.data[22] -= 1;
+    }
+    frames
+}
+
+#[test]
+fn a_server_that_answers_nothing_any_more_has_no_full_queue() {
+    let silent = || (0..4).flat_map(|n| client(100 + n).syns(10 * S + u64::from(n) * S, 3)).collect::<Vec<_>>();
+    let codes = |frames: Vec<Frame>| alarms(&analyzed(next_to_server(frames)));
+    let gone = codes([works(1, 20, S), silent()].concat());
+    assert!(!gone.contains(&"SVC006") && gone.contains(&"SVC004"), "{gone:?}");
+    // One gets in at last.
+    let mut waits = client(41);
+    let late = [vec![waits.syn(12 * S)], waits.whole(13 * S)].concat();
+    assert_eq!(codes([works(1, 20, S), silent(), late].concat()), ["SVC006"]);
+    // Its host takes a request that it never answers: it hangs.
+    let mut talk = client(40);
+    let mut hung = talk.handshake(9 * S);
+    hung.push(talk.segment(9 * S + 3 * MS, OUT, PSH, (1, 1), 200));
+    hung.push(talk.segment(9 * S + 4 * MS, BACK, flags::ACK, (1, 201), 0));
+    assert!(codes([works(1, 20, S), hung, silent()].concat()).contains(&"SVC006"));
+}
+
 /// A request that is sent again for six seconds, and at last reset, if at all.
 fn unanswered(mut talk: Talk, reset: Option<u8>) -> Vec<Frame> {
     let mut frames = talk.handshake(S);
