@@ -242,13 +242,15 @@ fn judge(down: &Down<'_>, world: &World<'_>) -> Finding {
 
 fn explain(down: &Down<'_>, clients: &BTreeSet<Addr>, reached: bool, silent: bool) -> String {
     let first = down.goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
+    let is_half = down.lost.iter().any(|turn| turn.fate == Fate::BrokenOff);
     format!(
-        "{} from {} {} when it ended the connection ({}), without an answer or all of one. From {} after the first of them on, {} \
+        "{} from {} {} when it ended the connection ({}), without {}. From {} after the first of them on, {} \
          to it failed ({}): the process was gone, not busy.",
         count_of(down.count(), "request"),
         some_of(clients, 3),
         if reached { "had reached the server" } else { "were on the way to the server" },
         if down.goodbyes().any(|goodbye| goodbye.reset) { "with a reset" } else { "with FIN" },
+        if is_half { "a whole answer" } else { "an answer" },
         millis(down.failed.first().map(|failed| failed.ns.saturating_sub(first).max(0))),
         count_of(down.failed.len() as u64, "new connection"),
         if silent { "not answered at all" } else { "refused" },
