@@ -1,6 +1,8 @@
+mod at_once;
+
 use super::evidence::{count_of, servers_filter, some_of};
 use super::slow_server::millis;
-use super::turns::{self, TurnService};
+use super::turns::{self, Kept, ServerTurns, TurnService};
 use super::world::World;
 use super::{About, Outcome, went_down};
 use crate::Addr;
@@ -26,7 +28,8 @@ pub(super) const ABOUT: About = About {
           accepted again; or three or more are never answered, and those that were open get no answer any more either; or \
           fewer, while two or more that were open still send 3 s later and get no answer. Five refusals are enough where \
           the resets come with more TTL than the server's answers did, from nearer, or where others of the service \
-          accept meanwhile (a warning). One endpoint of several went down if its failures begin where many successes \
+          accept meanwhile (a warning). So is what ends several connections within 50 ms with requests on their way, however \
+          long each was silent. One endpoint of several went down if its failures begin where many successes \
           before are no chance, or lie in one stretch.",
     false_positives: "A reset after a complete exchange, a client that leaves, a request that meets a keep-alive timeout \
                       (APP002), a forgotten translation (NAT002), a restart: after these, new connections succeed.",
@@ -70,17 +73,23 @@ struct Down<'a> {
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
-    let lost = |service: &&TurnService| service.facts.dropped.count + service.facts.races.count > 0;
+    let lost = |service: &&TurnService| lost(service).next().is_some();
     let services = world.facts.turns.services().iter().filter(lost);
     let mut findings: Vec<Finding> =
         services.filter_map(|service| down(service, world)).map(|down| judge(&down, world)).collect();
     findings.extend(went_down::find(world, &findings));
+    findings.extend(at_once::find(world, &findings));
     findings
 }
 
-/// Requests that the server took and dropped, and those that met its goodbye.
+/// Requests that the server took and dropped, those that met its goodbye, and those whose answer it broke off.
 fn lost(service: &TurnService) -> impl Iterator<Item = &Turn> {
-    service.facts.dropped.turns.iter().chain(&service.facts.races.turns)
+    kinds(service).into_iter().flat_map(|kind| &kind.turns)
+}
+
+fn kinds(service: &TurnService) -> [&Kept; 3] {
+    let ServerTurns { dropped, races, broken_off, .. } = &service.facts;
+    [dropped, races, broken_off]
 }
 
 /// The endpoints that lost requests and take no connections after, or the service as a whole.
@@ -108,6 +117,13 @@ fn down<'a>(service: &'a TurnService, world: &World<'_>) -> Option<Down<'a>> {
     }
     down.failed.sort_unstable();
     Some(down)
+}
+
+/// Whether a server, or some of those behind it, went down with requests.
+pub(super) fn is_down(server: Endpoint, world: &World<'_>) -> bool {
+    let services = world.facts.turns.services().iter();
+    let mut own = services.filter(|service| service.endpoints().any(|at| *at == server));
+    own.any(|service| lost(service).next().is_some() && down(service, world).is_some())
 }
 
 /// The endpoint that a request was sent to, where that was seen.
@@ -174,11 +190,14 @@ impl Down<'_> {
 
     /// Requests that were lost with it. Seen from near and far, one may be both dropped and on its way.
     fn count(&self) -> u64 {
-        let (dropped, races) = (&self.service.facts.dropped, &self.service.facts.races);
         let kept: BTreeSet<u64> = self.lost.iter().map(|turn| turn.identity).collect();
         let all = lost(self.service).count();
         let twice = (self.lost.len() - kept.len()) as u64;
-        if self.lost.len() == all { dropped.count + races.count - twice } else { kept.len() as u64 }
+        if self.lost.len() == all {
+            kinds(self.service).map(|kind| kind.count).iter().sum::<u64>() - twice
+        } else {
+            kept.len() as u64
+        }
     }
 
     /// All its addresses.
@@ -208,7 +227,7 @@ fn judge(down: &Down<'_>, world: &World<'_>) -> Finding {
     finding.span(first, last.max(first));
     let frames = down.lost.iter().flat_map(|turn| turn.met_goodbye()).chain(failed.iter().map(|failed| failed.frame));
     finding.cite(world, frames, &servers_filter(down.addresses()));
-    let reached = down.lost.iter().any(|turn| turn.fate == Fate::Dropped);
+    let reached = down.lost.iter().any(|turn| matches!(turn.fate, Fate::Dropped | Fate::BrokenOff));
     finding.explanation = explain(down, &clients, reached, silent > 0);
     if reached {
         finding.rule_out("APP002", "the server had the requests: it acknowledged them");
@@ -223,13 +242,15 @@ fn judge(down: &Down<'_>, world: &World<'_>) -> Finding {
 
 fn explain(down: &Down<'_>, clients: &BTreeSet<Addr>, reached: bool, silent: bool) -> String {
     let first = down.goodbyes().map(|goodbye| goodbye.ns).min().unwrap_or_default();
+    let is_half = down.lost.iter().any(|turn| turn.fate == Fate::BrokenOff);
     format!(
-        "{} from {} {} when it ended the connection ({}), without an answer. From {} after the first of them on, {} \
+        "{} from {} {} when it ended the connection ({}), without {}. From {} after the first of them on, {} \
          to it failed ({}): the process was gone, not busy.",
         count_of(down.count(), "request"),
         some_of(clients, 3),
         if reached { "had reached the server" } else { "were on the way to the server" },
         if down.goodbyes().any(|goodbye| goodbye.reset) { "with a reset" } else { "with FIN" },
+        if is_half { "a whole answer" } else { "an answer" },
         millis(down.failed.first().map(|failed| failed.ns.saturating_sub(first).max(0))),
         count_of(down.failed.len() as u64, "new connection"),
         if silent { "not answered at all" } else { "refused" },

@@ -55,11 +55,22 @@ pub(super) fn is_within(inner: &Turn, outer: &Turn) -> bool {
     inner.asked_ns >= asked_ns && over_ns(inner) <= over_ns(outer) + CLOCKS_NS
 }
 
-/// Whether most of these turns of a server end as they do because it passes them on, as these inner turns.
-pub(super) fn pass_on(outer: &[&Turn], front: &BTreeSet<Addr>, inner: &[&Turn]) -> bool {
-    let own: Vec<_> = inner.iter().filter(|turn| front.contains(&turn.client.addr)).collect();
-    let explained = outer.iter().filter(|outer| own.iter().any(|inner| is_within(inner, outer))).count();
-    !own.is_empty() && explained * 2 >= outer.len()
+/// Turns that are explained by others, one and all, although these come from addresses of another family: nobody else's.
+const MANY: usize = 8;
+
+/// Whether most of these turns of a server end as they do because it passes them on, as these inner turns, which are some
+/// of so many: those that come from an address of its own, or where all of these are of the other family, whichever fit
+/// all of its turns.
+pub(super) fn pass_on(outer: &[&Turn], front: &BTreeSet<Addr>, inner: &[&Turn], of: u64) -> bool {
+    let (own, others): (Vec<&Turn>, Vec<&Turn>) = inner.iter().partition(|turn| front.contains(&turn.client.addr));
+    let explained = |by: &[&Turn]| outer.iter().filter(|outer| by.iter().any(|inner| is_within(inner, outer))).count();
+    let is_other = |turn: &Turn| front.iter().all(|addr| addr.family() != turn.client.addr.family());
+    if own.is_empty() {
+        let all = outer.len() >= MANY && others.iter().all(|turn| is_other(turn));
+        return all && explained(&others) == outer.len();
+    }
+    // Of some of the inner turns as large a share of what they explain is known.
+    explained(&own) as u64 * 2 * of.max(inner.len() as u64) >= (outer.len() * inner.len()) as u64
 }
 
 /// Whether a finding so far, and no mere information, is about an address.
@@ -71,7 +82,7 @@ pub(super) fn is_alarmed(at: &Endpoint, world: &World<'_>) -> bool {
 fn is_passed_on(turns: &[&Turn], service: &TurnService, front: &BTreeSet<Addr>, world: &World<'_>) -> bool {
     let others = world.facts.turns.services().iter().filter(|other| other.server != service.server);
     let mut told = others.filter(|other| other.facts.is_troubled() && is_alarmed(&other.server, world));
-    told.any(|other| pass_on(turns, front, &other.facts.troubled().collect::<Vec<_>>()))
+    told.any(|other| pass_on(turns, front, &other.facts.troubled().collect::<Vec<_>>(), 0))
 }
 
 impl Behind {
@@ -169,10 +180,39 @@ mod tests {
     fn requests_are_passed_on_by_who_has_them() {
         let (outer, inner) = (turn(1, 0, 100, 900), turn(2, 0, 101, 899));
         let front = |n: u8| BTreeSet::from([turn(n, 0, 0, 0).client.addr]);
-        assert!(pass_on(&[&outer], &front(2), &[&inner]));
-        assert!(!pass_on(&[&outer], &front(3), &[&inner]), "somebody else asks");
+        assert!(pass_on(&[&outer], &front(2), &[&inner], 1));
+        assert!(!pass_on(&[&outer], &front(3), &[&inner], 1), "somebody else asks");
         let others = [turn(1, 0, 2000, 2900), turn(1, 0, 4000, 4900)];
-        assert!(!pass_on(&[&outer, &others[0], &others[1]], &front(2), &[&inner]), "it explains one of three");
-        assert!(!pass_on(&[&inner], &front(1), &[&outer]), "one host is both: who is asked last is the cause");
+        assert!(!pass_on(&[&outer, &others[0], &others[1]], &front(2), &[&inner], 1), "it explains one of three");
+        assert!(!pass_on(&[&inner], &front(1), &[&outer], 1), "one host is both: who is asked last is the cause");
+    }
+
+    /// Turns one after another.
+    fn turns(client: u8, count: i64) -> Vec<Turn> {
+        (0..count).map(|n| turn(client, 0, n * 1000 + i64::from(client), n * 1000 + 900)).collect()
+    }
+
+    #[test]
+    fn of_some_inner_turns_a_share_is_expected() {
+        let (outer, inner) = (turns(1, 24), turns(2, 60));
+        let front = BTreeSet::from([inner[0].client.addr]);
+        let (outer, some): (Vec<_>, Vec<_>) = (outer.iter().collect(), inner.iter().step_by(3).take(20).collect());
+        assert!(pass_on(&outer, &front, &some, 60));
+        assert!(!pass_on(&outer, &front, &some, 20), "there are no more");
+    }
+
+    #[test]
+    fn a_gateway_may_ask_in_another_family() {
+        let (outer, inner) = (turns(1, 8), turns(2, 8));
+        let all = |turns: &[Turn], other: &[Turn], front: Addr| {
+            let (outer, inner): (Vec<_>, Vec<_>) = (turns.iter().collect(), other.iter().collect());
+            pass_on(&outer, &BTreeSet::from([front]), &inner, 0)
+        };
+        let v6: Addr = std::net::IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 9]).into();
+        let v4: Addr = std::net::IpAddr::from([10, 0, 0, 9]).into();
+        assert!(all(&outer, &inner, v6));
+        assert!(!all(&outer, &inner, v4), "it would ask from that address");
+        assert!(!all(&outer, &inner[1..], v6), "one is not explained");
+        assert!(!all(&outer[1..], &inner, v6), "too few");
     }
 }

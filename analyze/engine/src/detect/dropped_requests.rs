@@ -21,7 +21,8 @@ pub(super) const ABOUT: About = About {
           request was carried out.",
     how: "FINs or resets of the server that acknowledge a request, or follow its acknowledgement, with no byte of an answer, \
           where the request could be read, was sent to its end, and each is answered (HTTP/1, PostgreSQL, MySQL, Redis); or \
-          FINs or resets of the server before as many bytes as the answer's Content-Length says. Said from three on, \
+          FINs or resets of the server before as many bytes as the answer's Content-Length says, or before the last of its \
+          chunks. Said from three on, \
           at several times, in at least 1 % of the requests, where the server accepts a connection afterwards.",
     false_positives: "A request that its client never sends to its end, a client that leaves in the middle of an answer or \
                       reads no more of it, answers to HEAD and with segments sent again, a reset after an answer, a request that meets an idle connection's end (APP002), a server that goes \
@@ -69,7 +70,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let causes = droppers.iter().filter(|one| {
         let front = behind::addresses(one.service);
         let passes_on = |other: &Dropper<'_>| {
-            other.service.server != one.service.server && behind::pass_on(&one.turns, &front, &other.turns)
+            other.service.server != one.service.server && behind::pass_on(&one.turns, &front, &other.turns, other.count)
         };
         !droppers.iter().any(passes_on) && !behind.is_told(&one.turns, one.service, world)
     });
@@ -167,7 +168,12 @@ impl<'a> Dropper<'a> {
                  whole one. {others}",
                 count_of(self.count, "answer"),
             ),
-            _ => format!(
+            (Loss::BrokenOff, None) => format!(
+                "{server} began {} to {clients} ({names}) in chunks and {how} before the last one, which is empty and says \
+                 that no more comes. Clients have half an answer and may take it for a whole one. {others}",
+                count_of(self.count, "answer"),
+            ),
+            (Loss::Dropped, _) => format!(
                 "The host of {server} acknowledged {} of {clients} ({names}), and the server then {how} their connections, \
                  without a byte of an answer. {others}",
                 count_of(self.count, "request"),

@@ -19,7 +19,7 @@ pub(super) const ABOUT: About = About {
           to look.",
     how: "Connections seen before and behind the translation, grouped by endpoint: five or more at each of two or more \
           endpoints; the median from SYN to SYN-ACK is five times and 20 ms above that of every sibling, or 3 % of packets \
-          are sent again and ten times the share of every sibling. Or by requests: half of an endpoint's answers take the \
+          are sent again, not for nothing, and ten times the share of every sibling. Or by requests: half of an endpoint's answers take the \
           application half a second or more, half of each sibling's at most a tenth of that, and a sibling answered the \
           same requests at once.",
     false_positives: "An endpoint in another zone is some milliseconds away, which is below the threshold. Requests that \
@@ -129,7 +129,7 @@ fn is_slower(usage: &Usage, sibling: &Usage) -> bool {
 }
 
 fn is_lossier(usage: &Usage, sibling: &Usage) -> bool {
-    let lost = |usage: &Usage| usage.retransmitted.saturating_sub(usage.unheard);
+    let lost = |usage: &Usage| usage.retransmitted.saturating_sub(usage.unheard + usage.needless);
     let (own, other) = (lost(usage) * sibling.packets, lost(sibling) * usage.packets);
     lost(usage) >= RESENT && lost(usage) * 100 >= usage.packets * 3 && own >= other * 10
 }
@@ -164,4 +164,18 @@ fn judge(service: Endpoint, endpoint: Endpoint, of: &[(Endpoint, &Usage)], lossy
         "kubectl top pods -n NAMESPACE".to_owned(),
     ];
     finding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_only_overtaken_is_no_loss() {
+        let usage = |retransmitted, needless| Usage { packets: 1000, retransmitted, needless, ..Usage::default() };
+        assert!(is_lossier(&usage(100, 0), &usage(5, 0)));
+        assert!(is_lossier(&usage(100, 20), &usage(5, 0)));
+        assert!(!is_lossier(&usage(100, 80), &usage(5, 0)), "2 %");
+        assert!(!is_lossier(&usage(100, 100), &usage(0, 0)));
+    }
 }

@@ -5,6 +5,7 @@ use super::turns::TurnService;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Severity};
+use crate::rfc3339;
 use crate::track::event::Flow;
 use crate::track::{Endpoint, Fate, Goodbye, Turn};
 use crate::wire::app::Protocol;
@@ -39,6 +40,9 @@ struct Races<'a> {
     turns: Vec<&'a Turn>,
 }
 
+/// What a process leaves open when it ends is closed within this time.
+const AT_ONCE_NS: i64 = 50_000_000;
+
 impl<'a> Races<'a> {
     fn of(service: &'a TurnService, world: &World<'_>) -> Option<Self> {
         let all = &service.facts.races;
@@ -54,6 +58,23 @@ impl<'a> Races<'a> {
     /// Whether the clients had the server's FIN in all of them, so that nothing was on the way.
     fn are_stale(&self) -> bool {
         self.turns.iter().all(|turn| turn.fate == Fate::Stale)
+    }
+
+    /// Whether all of them met the moment at which a server on the same port went down: one process, at another address
+    /// of its pod.
+    fn are_of_stop(&self, service: &TurnService, world: &World<'_>) -> bool {
+        let ports: Vec<String> = service.endpoints().map(|at| format!(":{}", at.port)).collect();
+        let is_its = |finding: &&Finding| {
+            finding.subjects.iter().any(|who| ports.iter().any(|port| who.address.ends_with(port.as_str())))
+        };
+        let mut stops = world.found(&["SVC008"]).filter(is_its);
+        stops.any(|finding| {
+            let meets = |ns: i64| {
+                let (from, to) = (ns.saturating_sub(AT_ONCE_NS), ns.saturating_add(AT_ONCE_NS));
+                (rfc3339(from)..=rfc3339(to)).contains(&finding.first)
+            };
+            self.closed_ns().all(meets)
+        })
     }
 
     fn clients(&self) -> BTreeSet<Addr> {
@@ -114,7 +135,8 @@ fn idle_ns(turn: &Turn) -> Option<i64> {
 fn find(world: &World<'_>) -> Vec<Finding> {
     let races = world.facts.turns.services().iter().filter_map(|service| Some((service, Races::of(service, world)?)));
     // A server that goes down closes everything: its connections are that finding's.
-    let own = races.filter(|(service, _)| !service.is_subject("SVC008", world));
+    let own =
+        races.filter(|(service, races)| !service.is_subject("SVC008", world) && !races.are_of_stop(service, world));
     own.map(|(service, races)| judge(service, &races, world)).collect()
 }
 

@@ -43,11 +43,6 @@ const GUESS: u64 = 3;
 #[derive(Clone, Debug, Default)]
 struct Attempts {
     established: u64,
-    /// When the last began that the server accepted, and when the first that it dropped.
-    accepted_ns: Option<i64>,
-    dropped_ns: Option<i64>,
-    /// Connections that were made and that the server said nothing on: they may fill the queue.
-    waiting: u64,
     /// Attempts whose SYNs next to the server went unanswered, all of them or the first.
     dropped: u64,
     dropped_syns: u64,
@@ -61,6 +56,11 @@ struct Attempts {
     services: BTreeSet<Endpoint>,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
+    /// When the last that was accepted began, and the first whose SYNs were dropped.
+    accepted_ns: Option<i64>,
+    dropped_ns: Option<i64>,
+    /// Whether a host took requests that its server never answered, or answered a SYN at last: it is there.
+    is_there: bool,
 }
 
 fn find(world: &World<'_>) -> Vec<Finding> {
@@ -122,6 +122,11 @@ fn is_accepted(flow: &Flow) -> bool {
     flow.from_resp.packets > flow.from_resp.syns
 }
 
+/// Whether its host took all of a request that was never answered.
+fn is_unserved(flow: &Flow) -> bool {
+    flow.from_orig.payload_bytes > 0 && flow.from_orig.all_acked && flow.from_resp.payload_bytes == 0
+}
+
 /// Places where a server's packets have passed no router and its clients' have, as at no other place of that capture: next
 /// to the server, not to a client.
 fn places_next_to_servers(world: &World<'_>) -> Places {
@@ -136,11 +141,14 @@ impl Attempts {
     /// Whether the queue is what stops them. Elsewhere than next to the server, SYNs that are answered late show no more
     /// than that something drops them now and then.
     fn are_refused_room(&self) -> bool {
-        // A host that takes nothing any more, and has not before left anybody waiting, is gone or does not hear.
-        let lives = self.accepted_ns > self.dropped_ns || self.waiting > 0;
-        let seen = self.dropped >= PATTERN && self.established > 0 && lives;
+        let seen = self.dropped >= PATTERN && self.established > 0 && self.lives();
         let ignored = self.ignored > 0 && self.ignored + self.dropped + self.late >= PATTERN;
         seen || ignored || self.is_guess()
+    }
+
+    /// Whether the server is still there when SYNs are dropped: what accepts none from some moment on may be gone.
+    fn lives(&self) -> bool {
+        self.is_there || self.ignored > 0 || self.late > 0 || self.accepted_ns > self.dropped_ns
     }
 
     fn is_guess(&self) -> bool {
@@ -153,7 +161,7 @@ impl Attempts {
         let accepted = flows.iter().find(|flow| is_accepted(flow));
         self.established += u64::from(accepted.is_some());
         self.accepted_ns = self.accepted_ns.max(accepted.map(|flow| flow.first_ns));
-        self.waiting += u64::from(accepted.is_some_and(|flow| flow.from_resp.payload_bytes == 0));
+        self.is_there |= flows.iter().any(|flow| is_unserved(flow));
         let ignored = flows.iter().any(|flow| flow.ignored > 0);
         let next_to = flows.iter().find_map(|flow| Some((*flow, near.syns(flow)?)));
         if flows.iter().any(|flow| flow.rejection().is_some() || (flow.reset().is_some() && flow.from_resp.syns == 0)) {
@@ -165,11 +173,12 @@ impl Attempts {
             self.note(orig, first);
         }
         let met = dropped.map(|(flow, _)| flow).or_else(|| flows.first().copied().filter(|_| ignored));
-        if let Some((flow, _)) = dropped {
-            self.dropped_ns = Some(self.dropped_ns.map_or(flow.first_ns, |ns| ns.min(flow.first_ns)));
-        }
         if let Some(flow) = met {
             self.dropped += u64::from(dropped.is_some());
+            if let Some((flow, _)) = dropped {
+                self.dropped_ns = Some(self.dropped_ns.map_or(flow.first_ns, |first| first.min(flow.first_ns)));
+                self.is_there |= flow.from_resp.packets > 0;
+            }
             self.dropped_syns += dropped.map_or(0, |(flow, syns)| flow.early_syns().min(syns).into());
             self.ignored += u64::from(ignored);
             self.note(orig, flow);

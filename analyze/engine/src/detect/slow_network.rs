@@ -1,15 +1,19 @@
+mod load;
+mod pair;
+
 use super::About;
 use super::evidence::{count_of, some_of};
 use super::losses::{connections, connections_with};
+use super::slow_server::millis;
 use super::vantage::Spot;
 use super::world::World;
 use crate::Addr;
 use crate::finding::{Finding, Role, Severity};
 use crate::path::{SLOW_NS, Signs};
-use crate::time::widen;
 use crate::track::event::Flow;
-use crate::track::{FrameId, MaybeNs};
 use foldhash::fast::RandomState;
+use load::is_loaded;
+use pair::Pair;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub(super) const ABOUT: About = About {
@@ -20,31 +24,20 @@ pub(super) const ABOUT: About = About {
     what: "Between these two hosts a packet and its answer take long, before any server has begun to think.",
     why: "Every connection pays the round trip once, every request again, and lookups and TLS several times.",
     how: "Time from SYN to SYN-ACK and from SYN-ACK to ACK, which kernels answer at once, both parts seen from here added \
-          up; the median over the connections of a pair, of handshakes in which nothing was repeated. Compared with the \
+          up; the median over the connections of a pair, of handshakes in which nothing was repeated, or over those of \
+          one stretch of 5 s or more in which nine of ten are slow and outside of which hardly one is. Compared with the \
           time servers take to their first answer.",
     false_positives: "Round trips over the internet are as long as the distance: between hosts of which one is public this \
-                      is information. Handshakes with repeated SYNs are left out, delayed acknowledgements play no part.",
+                      is information, and so is a stretch of time in which far more is transferred than otherwise, which \
+                      fills the way. Handshakes with repeated SYNs are left out, delayed acknowledgements play no part.",
     fix: "Find out where on the way packets wait: capture at both ends and on the nodes between and compare the two parts \
           of the round trip. Place what talks much in one zone.",
     filter: "tcp.flags.syn == 1 || tcp.analysis.initial_rtt",
     judge: find,
 };
 
-/// A round trip within a cluster that is too long to be its wires: within a zone 1 ms, between zones 2 ms, and a busy
 /// Handshakes before a median means something.
 const ENOUGH: usize = 3;
-
-/// Connections of one pair of hosts.
-#[derive(Clone, Debug, Default)]
-struct Pair {
-    /// Round trips, and the part of them behind the place that saw it, towards the responder.
-    trips_ns: Vec<(i64, i64)>,
-    /// From first request to first response, less the round trip.
-    thinks_ns: Vec<i64>,
-    frames: Vec<FrameId>,
-    inside: bool,
-    span_ns: Option<(i64, i64)>,
-}
 
 fn find(world: &World<'_>) -> Vec<Finding> {
     // Most pairs of hosts have no slow trip at all.
@@ -59,7 +52,8 @@ fn find(world: &World<'_>) -> Vec<Finding> {
             pairs.entry((orig.addr, resp.addr)).or_default().add(flow, trip);
         }
     }
-    pairs.retain(|_, pair| pair.is_slow());
+    let slow = pairs.into_iter().filter_map(|(ends, pair)| Some((ends, pair.slow()?)));
+    let mut pairs: BTreeMap<(Addr, Addr), Pair> = slow.collect();
     let mut findings = Vec::new();
     while let Some(slow) = Slow::most_shared(&mut pairs) {
         findings.extend(slow.tell(world));
@@ -71,55 +65,6 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn slowest<'a>(flows: &[&'a Flow]) -> Option<(&'a Flow, (i64, i64))> {
     let trips = flows.iter().filter_map(|flow| Some((*flow, flow.trip_ns()?)));
     trips.max_by_key(|(_, trip)| trip.0)
-}
-
-impl Pair {
-    fn add(&mut self, flow: &Flow, trip: (i64, i64)) {
-        self.trips_ns.push(trip);
-        if let [Some(asked), Some(answered)] = flow.data_ns.map(MaybeNs::get)
-            && answered >= asked
-        {
-            self.thinks_ns.push((answered - asked - trip.1).max(0));
-        }
-        self.frames.extend(flow.syns.as_slice().first());
-        self.inside |=
-            flow.legs().any(|leg| leg.tunnel != 0) || flow.orig.addr.is_private() && flow.resp.addr.is_private();
-        widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
-    }
-}
-
-fn median(values: &mut [i64]) -> Option<i64> {
-    values.sort_unstable();
-    values.get(values.len() / 2).copied()
-}
-
-impl Pair {
-    fn trip_ns(&self) -> Option<i64> {
-        median(&mut self.trips_ns.iter().map(|trip| trip.0).collect::<Vec<_>>())
-    }
-
-    fn there_ns(&self) -> Option<i64> {
-        median(&mut self.trips_ns.iter().map(|trip| trip.1).collect::<Vec<_>>())
-    }
-
-    fn think_ns(&self) -> i64 {
-        median(&mut self.thinks_ns.clone()).unwrap_or(0)
-    }
-
-    fn is_slow(&self) -> bool {
-        self.trips_ns.len() >= ENOUGH
-            && self.trip_ns().is_some_and(|trip_ns| trip_ns >= SLOW_NS && self.think_ns() <= trip_ns)
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.trips_ns.extend(other.trips_ns);
-        self.thinks_ns.extend(other.thinks_ns);
-        self.frames.extend(other.frames);
-        self.inside |= other.inside;
-        if let Some((first, last)) = other.span_ns {
-            widen(&mut self.span_ns, first, last);
-        }
-    }
 }
 
 /// Hosts named in a filter; of more it says nothing.
@@ -182,22 +127,49 @@ impl Slow {
         few.chain(["tcp.flags.syn == 1".to_owned()]).collect::<Vec<_>>().join(" && ")
     }
 
+    fn title(&self, trip_ns: i64) -> String {
+        let trip = format!("{:.0} ms round trip between {}", trip_ns as f64 / 1e6, self.between());
+        let lasts_s = self.all.lasts_ns() as f64 / 1e9;
+        self.all
+            .usual_ns()
+            .map_or(trip.clone(), |usual_ns| format!("{trip} for {lasts_s:.0} s, {} otherwise", millis(Some(usual_ns))))
+    }
+
+    /// What the round trip is at other times, where only a stretch of time is slow.
+    fn otherwise(&self) -> String {
+        let others = count_of(self.all.usual_ns.len() as u64, "other connection");
+        let tell = |usual_ns| {
+            let (usual, lasts) = (millis(Some(usual_ns)), millis(Some(self.all.lasts_ns())));
+            format!(" These began within {lasts}; in {others}, before or after, it took {usual}.")
+        };
+        self.all.usual_ns().map(tell).unwrap_or_default()
+    }
+
+    /// How bad it is, and how sure.
+    fn weigh(&self, finding: &mut Finding, world: &World<'_>) {
+        finding.severity = if self.all.inside { ABOUT.severity } else { Severity::Info };
+        finding.confidence = if self.all.trips.len() >= 10 { 0.9 } else { 0.75 };
+        if !self.all.usual_ns.is_empty() && is_loaded(self.all.began_ns(), world) {
+            finding.severity = Severity::Info;
+            finding.limits.push("far more was transferred meanwhile: what fills the way lets all wait".to_owned());
+        }
+    }
+
     fn tell(&self, world: &World<'_>) -> Option<Finding> {
-        let count = self.all.trips_ns.len();
+        let count = self.all.trips.len();
         let (trip_ns, there_ns, think_ns) = (self.all.trip_ns()?, self.all.there_ns()?, self.all.think_ns());
         let ms = |ns: i64| ns as f64 / 1e6;
-        let mut finding = Finding::of(&ABOUT, format!("{:.0} ms round trip between {}", ms(trip_ns), self.between()));
-        finding.severity = if self.all.inside { ABOUT.severity } else { Severity::Info };
-        finding.confidence = if count >= 10 { 0.9 } else { 0.75 };
+        let mut finding = Finding::of(&ABOUT, self.title(trip_ns));
+        self.weigh(&mut finding, world);
         self.clients.iter().take(SHOWN).for_each(|client| finding.about(Role::Client, client));
         self.servers.iter().take(SHOWN).for_each(|server| finding.about(Role::Server, server));
         finding.counts.insert("handshakes", count as i64);
         finding.counts.insert("rtt_p50_us", trip_ns / 1000);
         finding.counts.insert("rtt_to_server_p50_us", there_ns / 1000);
         finding.counts.insert("server_p50_us", think_ns / 1000);
-        let (first, last) = self.all.span_ns.unwrap_or_default();
+        let (first, last) = self.all.span_ns();
         finding.span(first, last);
-        finding.cite(world, self.all.frames.iter().copied().take(16), &self.filter(world));
+        finding.cite(world, self.all.trips.iter().filter_map(|trip| trip.frame).take(16), &self.filter(world));
         let range = match self.medians_ns {
             (shortest, longest) if self.clients.len() + self.servers.len() > 2 => {
                 format!(" ({:.0} to {:.0} ms by pair of hosts)", ms(shortest), ms(longest))
@@ -206,11 +178,12 @@ impl Slow {
         };
         finding.explanation = format!(
             "The handshake of {} took {:.1} ms in the median{range}, in which no application has a part; {}. The server \
-             then took {:.1} ms to its first answer.",
+             then took {:.1} ms to its first answer.{}",
             count_of(count as u64, "connection"),
             ms(trip_ns),
             side(there_ns, trip_ns),
             ms(think_ns),
+            self.otherwise(),
         );
         finding.rule_out("APP001", "the server answers faster than the round trip takes");
         let ends = self.clients.iter().take(1).chain(self.servers.iter().take(1));

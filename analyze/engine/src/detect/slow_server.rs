@@ -121,7 +121,7 @@ impl<'a> Slow<'a> {
     /// Whether the turns of another server are slow because it asks this one and waits.
     fn explains(&self, other: &Self) -> bool {
         let is_same = self.service.server == other.service.server;
-        !is_same && behind::pass_on(&other.turns, &behind::addresses(other.service), &self.turns)
+        !is_same && behind::pass_on(&other.turns, &behind::addresses(other.service), &self.turns, 0)
     }
 
     fn judge(&self, symptoms: &[&Self], world: &World<'_>) -> Finding {

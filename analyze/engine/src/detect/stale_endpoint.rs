@@ -2,6 +2,7 @@ mod met;
 
 use super::About;
 use super::attempts::{Counts, Outcome};
+use super::backend_reset;
 use super::connection_limit::limit;
 use super::evidence::{count_of, server_filter, some_of};
 use super::lot::{depends_on_client, is_lot, is_spell, served};
@@ -261,7 +262,7 @@ fn judge(service: &Service, dead: &Dead, world: &World<'_>) -> Finding {
         finding.severity = Severity::Warning;
     }
     // It went down while clients were there (SVC008); that it is still listed is what follows.
-    if dead.served {
+    if dead.served || dead.endpoint.is_none() && backend_reset::is_down(server, world) {
         finding.severity = Severity::Info;
     }
     name(&mut finding, service, dead, world);

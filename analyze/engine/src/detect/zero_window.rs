@@ -36,8 +36,8 @@ const LONG_NS: i64 = 1_000_000_000;
 const SUM_NS: i64 = 3_000_000_000;
 const PROBES: u32 = 3;
 
-/// Who does not read, the server of its connections, and whether the reader is the client.
-type Key = (Addr, Endpoint, bool);
+/// Who does not read, and as what server, or as a client: of whomever, its own reasons are the same.
+type Key = (Addr, Option<Endpoint>);
 
 /// A side that closed its window.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +47,10 @@ struct Stalled {
     probes: u64,
     total_ns: i64,
     longest_ns: i64,
-    peers: Vec<Endpoint>,
+    /// Clients of a server, or servers of a client.
+    peers: BTreeSet<Endpoint>,
+    /// Ports of servers, as they were seen.
+    ports: BTreeSet<u16>,
     frames: Vec<FrameId>,
     span_ns: Option<(i64, i64)>,
 }
@@ -57,8 +60,9 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     for (orig, resp, flows) in connections_with(Signs::CLOSED, world) {
         for reader_is_orig in [true, false] {
             if let Some(flow) = worst(&flows, reader_is_orig) {
-                let reader = if reader_is_orig { orig } else { resp };
-                stalled.entry((reader.addr, resp, reader_is_orig)).or_default().add(flow, reader_is_orig, orig);
+                let (key, peer) =
+                    if reader_is_orig { ((orig.addr, None), resp) } else { ((resp.addr, Some(resp)), orig) };
+                stalled.entry(key).or_default().add(flow, reader_is_orig, peer);
             }
         }
     }
@@ -71,7 +75,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
 fn waits_for(key: Key, one: &Stalled, of: Key, other: &Stalled) -> bool {
     let meanwhile = one.span_ns.zip(other.span_ns).is_some_and(|(one, other)| one.0 <= other.1 && other.0 <= one.1);
     let is_less = one.connections <= other.connections && one.longest_ns <= other.longest_ns + LONG_NS;
-    meanwhile && is_less && other.writers(of).any(|writer| writer == key.0) && !one.writers(key).any(|by| by == of.0)
+    meanwhile && is_less && other.hears(key.0) && !one.hears(of.0)
 }
 
 /// Reader and writer.
@@ -98,33 +102,33 @@ fn takes_steps(flow: &Flow, reader: &Side) -> bool {
 }
 
 impl Stalled {
-    /// Who has something to say to this reader.
-    fn writers(&self, (_, server, reader_is_orig): Key) -> impl Iterator<Item = Addr> {
-        let peers = self.peers.iter().filter(move |_| !reader_is_orig).map(|peer| peer.addr);
-        peers.chain(reader_is_orig.then_some(server.addr))
+    /// Whether somebody has something to say to this reader.
+    fn hears(&self, writer: Addr) -> bool {
+        self.peers.iter().any(|peer| peer.addr == writer)
     }
 
-    fn add(&mut self, flow: &Flow, reader_is_orig: bool, orig: Endpoint) {
+    fn add(&mut self, flow: &Flow, reader_is_orig: bool, peer: Endpoint) {
         let (reader, writer) = sides(flow, reader_is_orig);
         self.connections += 1;
         self.times += u64::from(reader.tcp.closed().times);
         self.probes += writer.tcp.losses.as_deref().map_or(0, |losses| u64::from(losses.near.sum.persist));
         self.total_ns += reader.tcp.closed().ns;
         self.longest_ns = self.longest_ns.max(reader.tcp.closed().longest_ns);
-        self.peers.push(orig);
+        self.peers.insert(peer);
+        self.ports.insert(flow.resp.port);
         self.frames.extend(Some(reader.tcp.closed()).filter(|closed| closed.times > 0).map(|closed| closed.frame));
         widen(&mut self.span_ns, flow.first_ns, flow.last_ns);
     }
 }
 
-fn judge((reader, server, reader_is_orig): Key, stalled: &Stalled, world: &World<'_>) -> Finding {
+fn judge((reader, server): Key, stalled: &Stalled, world: &World<'_>) -> Finding {
     let mut finding = Finding::of(&ABOUT, title(reader, stalled));
-    let (role, other) = if reader_is_orig { (Role::Client, Role::Server) } else { (Role::Server, Role::Client) };
-    finding.about(role, &reader);
-    if reader_is_orig {
-        finding.about(other, &server);
+    if server.is_none() {
+        finding.about(Role::Client, &reader);
+        stalled.peers.iter().take(PEERS).for_each(|peer| finding.about(Role::Server, peer));
     } else {
-        stalled.peers.iter().take(4).for_each(|peer| finding.about(other, &peer.addr));
+        finding.about(Role::Server, &reader);
+        stalled.peers.iter().take(PEERS).for_each(|peer| finding.about(Role::Client, &peer.addr));
     }
     finding.counts.insert("connections", stalled.connections as i64);
     finding.counts.insert("zero_windows", stalled.times as i64);
@@ -133,13 +137,21 @@ fn judge((reader, server, reader_is_orig): Key, stalled: &Stalled, world: &World
     finding.counts.insert("longest_ms", stalled.longest_ns / 1_000_000);
     let (first, last) = stalled.span_ns.unwrap_or_default();
     finding.span(first, last);
-    let family = reader.family();
-    let filter = format!("{family}.src == {reader} && tcp.port == {} && tcp.window_size_value == 0", server.port);
-    finding.cite(world, stalled.frames.iter().copied(), &filter);
-    finding.explanation = explain(reader, reader_is_orig.then_some(server), stalled);
+    finding.cite(world, stalled.frames.iter().copied(), &filter(reader, stalled));
+    finding.explanation = explain(reader, stalled);
     finding.rule_out("NET001", "nothing was lost: the probes and the window are answered");
     finding.rule_out("APP001", "the sender was ready, the receiver was not");
     finding
+}
+
+/// Peers named.
+const PEERS: usize = 4;
+
+fn filter(reader: Addr, stalled: &Stalled) -> String {
+    let family = reader.family();
+    let ports: Vec<String> = stalled.ports.iter().map(|port| format!("tcp.port == {port}")).collect();
+    let ports = if ports.len() > 1 { format!("({})", ports.join(" || ")) } else { ports.concat() };
+    format!("{family}.src == {reader} && {ports} && tcp.window_size_value == 0")
 }
 
 fn title(reader: Addr, stalled: &Stalled) -> String {
@@ -150,16 +162,14 @@ fn title(reader: Addr, stalled: &Stalled) -> String {
     format!("{reader} reads too slowly: it can take nothing for {:.1} s in all ({what})", seconds(stalled.total_ns))
 }
 
-/// `server` is the one that sends, where the reader is a client.
-fn explain(reader: Addr, server: Option<Endpoint>, stalled: &Stalled) -> String {
-    let peers: BTreeSet<Endpoint> = stalled.peers.iter().map(|peer| server.unwrap_or(*peer)).collect();
+fn explain(reader: Addr, stalled: &Stalled) -> String {
     format!(
         "{reader} announced that it can take nothing more, {} in {} with {}, for up to {:.1} s. Meanwhile the sender had \
          data and probed the window {}. The network delivered everything: the application on {reader} did not read what \
          had arrived.",
         count_of(stalled.times, "time"),
         count_of(stalled.connections, "connection"),
-        some_of(peers, 3),
+        some_of(&stalled.peers, 3),
         seconds(stalled.longest_ns),
         count_of(stalled.probes, "time"),
     )
@@ -177,41 +187,43 @@ mod tests {
         Endpoint { addr: std::net::IpAddr::from([10, 0, 0, host]).into(), port }
     }
 
-    fn stalled(client: u8, longest_ns: i64) -> Stalled {
-        Stalled {
-            connections: 1,
-            longest_ns,
-            peers: vec![at(client, 40_000)],
-            span_ns: Some((0, 9)),
-            ..Stalled::default()
-        }
+    fn stalled(peer: Endpoint, longest_ns: i64) -> Stalled {
+        Stalled { connections: 1, longest_ns, peers: [peer].into(), span_ns: Some((0, 9)), ..Stalled::default() }
+    }
+
+    /// A key of a client, and of a server.
+    fn client(host: u8) -> Key {
+        (at(host, 0).addr, None)
+    }
+
+    fn server(of: Endpoint) -> Key {
+        (of.addr, Some(of))
     }
 
     #[test]
     fn a_proxy_waits_for_who_it_hands_data_on_to() {
-        let (client, proxy) = (stalled(1, 5 * LONG_NS), stalled(2, 5 * LONG_NS));
-        let (of_client, of_proxy) = ((at(1, 0).addr, at(2, 80), true), (at(2, 0).addr, at(3, 8080), true));
-        assert!(waits_for(of_proxy, &proxy, of_client, &client));
-        assert!(!waits_for(of_client, &client, of_proxy, &proxy));
-        let longer = stalled(2, 9 * LONG_NS);
-        assert!(!waits_for(of_proxy, &longer, of_client, &client), "it has reasons of its own");
-        let later = Stalled { span_ns: Some((10, 19)), ..stalled(2, LONG_NS) };
-        assert!(!waits_for(of_proxy, &later, of_client, &client), "at another time");
+        let (reader, proxy) = (stalled(at(2, 80), 5 * LONG_NS), stalled(at(3, 8080), 5 * LONG_NS));
+        assert!(waits_for(client(2), &proxy, client(1), &reader));
+        assert!(!waits_for(client(1), &reader, client(2), &proxy));
+        let longer = stalled(at(3, 8080), 9 * LONG_NS);
+        assert!(!waits_for(client(2), &longer, client(1), &reader), "it has reasons of its own");
+        let later = Stalled { span_ns: Some((10, 19)), ..stalled(at(3, 8080), LONG_NS) };
+        assert!(!waits_for(client(2), &later, client(1), &reader), "at another time");
     }
 
     #[test]
     fn an_upload_stands_still_from_its_end_on() {
-        let (server, proxy) = (stalled(2, 5 * LONG_NS), stalled(1, 5 * LONG_NS));
-        let (of_server, of_proxy) = ((at(3, 0).addr, at(3, 8080), false), (at(2, 0).addr, at(2, 80), false));
-        assert!(waits_for(of_proxy, &proxy, of_server, &server));
-        assert!(!waits_for(of_server, &server, of_proxy, &proxy));
+        let (end, proxy) = (stalled(at(2, 40_000), 5 * LONG_NS), stalled(at(1, 40_000), 5 * LONG_NS));
+        let (of_end, of_proxy) = (server(at(3, 8080)), server(at(2, 80)));
+        assert!(waits_for(of_proxy, &proxy, of_end, &end));
+        assert!(!waits_for(of_end, &end, of_proxy, &proxy));
     }
 
     #[test]
     fn two_that_do_not_read_what_the_other_says_are_two() {
-        let both = stalled(1, 5 * LONG_NS);
-        let (of_client, of_server) = ((at(1, 0).addr, at(2, 80), true), (at(2, 0).addr, at(2, 80), false));
-        assert!(!waits_for(of_client, &both, of_server, &both));
-        assert!(!waits_for(of_server, &both, of_client, &both));
+        let (asking, asked) = (stalled(at(2, 80), 5 * LONG_NS), stalled(at(1, 40_000), 5 * LONG_NS));
+        let (of_client, of_server) = (client(1), server(at(2, 80)));
+        assert!(!waits_for(of_client, &asking, of_server, &asked));
+        assert!(!waits_for(of_server, &asked, of_client, &asking));
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Usage {
     pub(crate) retransmitted: u64,
     /// Of these, those of segments that nobody ever acknowledged: the endpoint or its way was gone, not lossy.
     pub(crate) unheard: u64,
+    /// Of the segments sent again, those that had arrived: overtaken ones, mostly.
+    pub(crate) needless: u64,
 }
 
 /// A service with one of its endpoints.
@@ -60,6 +62,8 @@ impl Usage {
         self.packets += flow.packets();
         let again = |side: &Side| u64::from(side.retransmitted_packets);
         self.retransmitted += again(&flow.from_orig) + again(&flow.from_resp);
+        let needless = |side: &Side| side.tcp.losses.as_deref().map_or(0, |losses| u64::from(losses.spurious()));
+        self.needless += needless(&flow.from_orig) + needless(&flow.from_resp);
         self.unheard += flow.stall.as_deref().map_or(0, |stall| stall.resent.into());
     }
 

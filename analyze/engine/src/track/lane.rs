@@ -372,7 +372,8 @@ pub(crate) fn sample(payload: &[u8]) -> u32 {
     (ends.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
-/// What stays equal when one packet is seen twice, and differs between two packets.
+/// What stays equal when one packet is seen twice, and differs between two packets. The numbers are multiplied before the
+/// rest joins them: a segment's number goes on by the length of the one before, so that sums of both may be equal.
 #[inline]
 pub(crate) fn fingerprint(packet: &Packet) -> u32 {
     let a = u64::from(packet.seq) << 32 | u64::from(packet.ack);

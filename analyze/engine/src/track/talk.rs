@@ -12,10 +12,12 @@ use super::turn::{Resent, Turn};
 use crate::packet::{Packet, TcpFlags};
 use crate::wire::app::{Part, Protocol, Said, Text, Traits, http1};
 
+mod chunks;
 mod fate;
 mod label;
 mod streams;
 
+use chunks::Chunks;
 use fate::After;
 pub(crate) use fate::Parting;
 
@@ -37,7 +39,8 @@ impl Bit {
     const OFF: u8 = 32;
     /// The client left while it waited: what the server still sends tells whether it had answered.
     const LEFT: u8 = 64;
-    /// The two talk in streams that are readable; `OFF` is set too.
+    /// The two talk in streams that are readable, and `OFF` is set too; or the server answers in chunks, and it is not.
+    /// Either way the talk hears all of it.
     const STREAMS: u8 = 128;
 
     fn spoken_by(end: End) -> u8 {
@@ -65,6 +68,8 @@ pub(crate) struct Talk {
     refused_answer: bool,
     /// What the server still said when the client had left.
     after: After,
+    /// How far an answer in chunks was heard.
+    chunks: Option<Chunks>,
     /// Requests and responses in streams of their own (HTTP/2).
     streams: Option<Box<Streams>>,
 }
@@ -103,7 +108,7 @@ impl Hot {
             return ends || turns && all;
         }
         self.note_resent(packet, end, taken);
-        if ends || turns {
+        if ends || turns || self.talk & Bit::STREAMS != 0 {
             return true;
         }
         self.spoken(packet, end);
@@ -120,7 +125,7 @@ impl Hot {
     /// Whether the talk need not hear a segment in order, neither the first nor the last of its end.
     #[inline]
     pub(super) fn is_same_turn(&self, packet: &Packet, end: End) -> bool {
-        self.talk & Bit::OFF == 0 && !self.turns(packet, end)
+        self.talk & (Bit::OFF | Bit::STREAMS) == 0 && !self.turns(packet, end)
     }
 
     /// Notes whether a segment with payload was sent before, or comes late.
@@ -195,13 +200,14 @@ impl Hot {
             *talk = Some(spare.boxed(Talk::new(self, cold, heard.unit)));
         }
         let Some(talk) = talk.as_mut() else { return };
-        if self.talk & Bit::STREAMS != 0 {
+        if talk.streams.is_some() {
             talk.hear_streams(self, heard, ended);
         } else if heard.packet.payload_len == 0 {
             talk.acknowledge(self, heard.packet.ts_ns, heard.end, heard.packet.ack);
             talk.reveal(self, heard);
         } else if self.speaker() == Some(heard.end) {
             self.spoken(heard.packet, heard.end);
+            talk.go_on(self, heard);
         } else if talk.is_new(self, heard) {
             talk.turn(self, heard, ended);
             self.talk = self.talk & !Bit::SPEAKER | Bit::spoken_by(heard.end);
@@ -212,20 +218,6 @@ impl Hot {
             if heard.end == self.client() && self.speaker() == Some(heard.end) {
                 self.talk |= Bit::LEFT;
             }
-        }
-    }
-
-    /// The last turns of a connection that ends.
-    pub(crate) fn last_turns(&self, talk: &mut Talk, ended: &mut dyn FnMut(Turn)) {
-        if let Some(streams) = &talk.streams {
-            let [low, high] = talk.goodbyes;
-            let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };
-            streams.end(own, peer, ended);
-            talk.streams = None;
-        } else if talk.has_request() {
-            talk.close(self, self.last_ns);
-            talk.part_for_ever(self.client());
-            ended(std::mem::take(&mut talk.turn));
         }
     }
 }
@@ -249,6 +241,7 @@ impl Talk {
             goodbyes: [None; 2],
             refused_answer: false,
             after: After::default(),
+            chunks: None,
             streams: None,
         }
     }
@@ -297,6 +290,7 @@ impl Talk {
         }
         let now_ns = heard.packet.ts_ns;
         let is_first = !self.has_request();
+        self.close_chunks(hot);
         if !is_first {
             self.close(hot, now_ns);
         }
@@ -340,6 +334,9 @@ impl Talk {
         self.turn.answered_ns = Some(now_ns);
         self.turn.response = Some(heard.frame);
         self.turn.resent = if hot.talk & Bit::RESENT == 0 { Resent::No } else { Resent::Before };
+        if said.traits.has(Traits::CHUNKS) {
+            self.open_chunks(hot, heard);
+        }
         self.turn.answered = said;
         if self.turn.protocol == Protocol::Unknown {
             self.turn.protocol = self.protocol;

@@ -1,7 +1,7 @@
 //! Questions that come back as ICMP errors, and questions of which none is answered: what each is called.
 
 use crate::support::{Outcome, analyzed};
-use crate::traffic::{MS, S, datagram, error, ip, lookup, pod};
+use crate::traffic::{MS, S, Talk, datagram, error, ip, lookup, pod};
 use kcap_analyze::finding::Severity;
 use kcap_samples::file::Frame;
 use std::net::Ipv4Addr;
@@ -115,4 +115,25 @@ fn a_server_that_was_away_is_no_dead_backend() {
     let outcome = analyzed([away, meanwhile].concat());
     assert_eq!(title(&outcome, "DNS017"), "10.96.0.53:53 is down for 7 questions: ICMP unreachable");
     assert!(outcome.finding("DNS017").explanation.contains("one of several backends"));
+}
+
+/// Of one direction no answer is there to see, however long resolvers wait for reasons of their own.
+#[test]
+fn a_capture_of_one_direction_lacks_all_answers() {
+    let asked = |number: u16| [0, 5].map(|second| question((1 + second) * S + u64::from(number) * MS, number, SERVICE));
+    let asked: Vec<Frame> = (1..20).flat_map(asked).collect();
+    let whole = |port: u16| Talk::new((pod(10), port), (ip(10, 96, 0, 80), 80)).whole(u64::from(port) * MS);
+    let half = |port: u16| whole(port).into_iter().filter(is_of_client).collect::<Vec<_>>();
+    let codes = |of: &dyn Fn(u16) -> Vec<Frame>| {
+        let others: Vec<Frame> = [20_001, 20_002, 21_003].into_iter().flat_map(of).collect();
+        analyzed([asked.clone(), others].concat()).codes()
+    };
+    assert!(!codes(&half).contains(&"DNS004"), "{:?}", codes(&half));
+    assert!(codes(&whole).iter().any(|code| ["DNS003", "DNS004"].contains(code)), "{:?}", codes(&whole));
+    assert!(analyzed(asked.clone()).codes().contains(&"DNS004"), "nothing else shows that answers are left out");
+}
+
+/// Whether it comes from the client's address.
+fn is_of_client(frame: &Frame) -> bool {
+    frame.data[26..30] == pod(10).octets()
 }

@@ -146,6 +146,23 @@ fn who_asks_a_silent_server_fails_for_it() {
     assert_eq!(alone.iter().map(|(severity, _)| *severity).collect::<Vec<_>>(), [Severity::Error]);
 }
 
+/// The cache asks from another address, of its other family or behind source NAT.
+#[test]
+fn who_asks_a_silent_server_from_another_address_fails_for_it() {
+    let fails = || failing([(CLIENT, CACHE), (CLIENT, CACHE)]);
+    let severities = |from: u8, names: &str, count: u16| {
+        let ask = |n: u16| silent(1000 + u64::from(n) * 50, from, UPSTREAM, &format!("{names}{n}.example"));
+        let silence: Vec<Frame> = (0..count).flat_map(ask).collect();
+        let frames = [fails(), answered(10, from, UPSTREAM).to_vec(), silence].concat();
+        titles(frames, "DNS006").into_iter().map(|(severity, _)| severity).collect::<Vec<_>>()
+    };
+    assert_eq!(severities(OTHER, "n", 6), [Severity::Info]);
+    assert_eq!(severities(OTHER, "n", 2), [Severity::Info], "replicas elsewhere asked the rest");
+    assert_eq!(severities(OTHER, "n", 1), [Severity::Error], "one may be chance");
+    assert_eq!(severities(OTHER, "x", 6), [Severity::Error], "other names");
+    assert_eq!(severities(CLIENT, "n", 6), [Severity::Error], "the client asks that one itself");
+}
+
 #[test]
 fn answers_that_one_client_lacks_are_told_once() {
     let address = Answer::Address(Ipv4Addr::new(10, 9, 9, 9).into(), 30);

@@ -29,7 +29,9 @@ pub(crate) const ABOUT: About = About {
           elsewhere is lost on its way back, and for the rest the server was silent, or the place is not known.",
     false_positives: "Questions of the last seconds of a capture are not counted. A point that shows no answers to \
                       anybody, nor other traffic both ways, may have them filtered away: that alone is information \
-                      only, unless a resolver waited its seconds and asked the same again, as is what no client asked again for want of an answer: the capture may have lost it. \
+                      only, unless a resolver waited its seconds and asked the same again; one that has one direction of \
+                      all that passes says nothing. What no client asked again for want of an answer is information \
+                      too: the capture may have lost it. \
                       Ports pinned to a dead backend, one family that is never answered, the race of pairs, what a \
                       probed server leaves unanswered meanwhile, and what waits for a question that its server passed \
                       on, are other findings.",
@@ -59,7 +61,7 @@ fn find(world: &World<'_>) -> Vec<Finding> {
     let dead = upstream::dead(world);
     let known = Known { unheeded: unheeded(world), ends_ns: ends_ns(world) };
     for query in world.facts.dns.queries() {
-        if query.unanswered == 0 {
+        if query.unanswered == 0 || world.facts.dns.is_half(query.unit, world) {
             continue;
         }
         // A server that is known to answer late may have answered behind the end of the capture.
@@ -268,7 +270,9 @@ impl Grade {
         Self {
             visible: queries.iter().any(|query| dns.sees_answers(query) || world.has_both_ways(query.unit))
                 || known.stays_silent(server, queries, world),
-            waited: queries.iter().any(|query| is_waited_for(query) && known.is_old(query)),
+            // Where none of many answers is there, those that nobody asks again for came.
+            waited: queries.iter().any(|query| is_waited_for(query) && known.is_old(query))
+                && queries.iter().filter(|query| known.is_heeded(query)).count() * 2 >= queries.len(),
             minded: queries.iter().any(|query| known.is_heeded(query))
                 || many && queries.iter().all(|query| !world.facts.flows.holes.contains(&query.unit)),
             dropped: world.lacks_packets() && is_few,

@@ -11,6 +11,7 @@ mod heeded;
 mod lookups;
 pub(super) mod loss;
 mod merge;
+mod others;
 mod over_tcp;
 pub(super) mod rate_limited;
 mod rcodes;
@@ -34,6 +35,7 @@ use crate::track::{Endpoint, FrameId};
 use crate::wire::dns::PORT;
 use cases::{Cases, OfServer};
 use foldhash::fast::RandomState;
+use others::{Elsewhere, Halves};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;
 
@@ -95,26 +97,6 @@ pub(crate) struct Story {
     pub(super) stranger: Option<Endpoint>,
 }
 
-/// What passes between a client and others besides DNS.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Elsewhere {
-    pub(super) two_way: u64,
-    /// Connections that were not answered at once, or never.
-    pub(super) stalled: u64,
-    /// Sum and count of the times from SYN to SYN-ACK.
-    rtt_ns: (i64, i64),
-}
-
-/// Other traffic flows where so many times as many connections show both directions as were not answered at once.
-const MOSTLY: u64 = 4;
-
-impl Elsewhere {
-    /// Mean time from SYN to SYN-ACK.
-    pub(super) fn mean_rtt_ns(&self) -> Option<i64> {
-        self.rtt_ns.0.checked_div(self.rtt_ns.1)
-    }
-}
-
 /// Counts by client and server.
 type Folded = HashMap<(Addr, Endpoint), u64, RandomState>;
 
@@ -134,6 +116,7 @@ pub(crate) struct Dns {
     pub(in crate::detect) cut: BTreeSet<Addr>,
     /// Points at which both a question and its answer were seen.
     answering: Answering,
+    halves: Halves,
     /// Answered queries that are not kept one by one any more, by client, server.
     pub(super) folded: Folded,
     /// Transactions, those that were answered and those that failed; what several units saw counts once.
@@ -175,6 +158,7 @@ impl Dns {
             self.silent += u64::from(matches!(told.outcome, Outcome::Unanswered | Outcome::Lost | Outcome::Rejected));
         }
         if told.attempt_count == 0 {
+            self.halves.add(told.unit);
             return;
         }
         if told.name_cut && self.cut.len() < MAX_PAIRS {
@@ -236,6 +220,7 @@ impl Dns {
 
     /// Takes a connection.
     pub(crate) fn flow(&mut self, flow: &Flow) {
+        self.halves.flow(flow);
         if flow.resp.port == PORT {
             // One about an answer says that its client has given up.
             let unreachable = flow.rejection().is_some_and(|error| error.of_orig && error.icmp.is_unreachable());
@@ -243,12 +228,7 @@ impl Dns {
                 self.rejected.insert(flow.orig);
             }
         } else if self.elsewhere.len() < MAX_PAIRS || self.elsewhere.contains_key(&flow.orig.addr) {
-            let of_client = self.elsewhere.entry(flow.orig.addr).or_default();
-            of_client.two_way += u64::from(flow.is_two_way());
-            of_client.stalled += u64::from(flow.proto == TCP && flow.from_orig.syns > 1);
-            if let Some(rtt) = flow.rtt_resp_ns.get() {
-                of_client.rtt_ns = (of_client.rtt_ns.0.saturating_add(rtt), of_client.rtt_ns.1 + 1);
-            }
+            self.elsewhere.entry(flow.orig.addr).or_default().add(flow);
         }
     }
 
@@ -304,7 +284,12 @@ impl Dns {
 
     /// Whether a client's other traffic has both directions here, nearly all of it, so that answers would be seen too.
     fn hears_others(&self, client: Addr) -> bool {
-        self.elsewhere.get(&client).is_some_and(|other| other.two_way > other.stalled * MOSTLY)
+        self.elsewhere.get(&client).is_some_and(Elsewhere::is_heard)
+    }
+
+    /// Whether a unit has one direction of what passes, so that answers are not there to see.
+    pub(super) fn is_half(&self, unit: u32, world: &World<'_>) -> bool {
+        world.is_one_sided(unit) || self.halves.are_all_of(unit) && world.two_way(unit) == 0
     }
 
     /// Whether answers can be seen where a query was, as some were.

@@ -5,7 +5,7 @@ use crate::packet::TcpFlags;
 use crate::track::flow::Hot;
 use crate::track::key::End;
 use crate::track::lane::after;
-use crate::track::turn::{Fate, Goodbye, Resent};
+use crate::track::turn::{Fate, Goodbye, Resent, Turn};
 use crate::wire::app::Traits;
 
 /// What a server still says when its client has left while it waited.
@@ -34,6 +34,22 @@ pub(crate) struct Parting {
 const STALLED_NS: i64 = 5_000_000_000;
 /// A client that closes this soon after its last words does not wait for an answer.
 const LAST_WORDS_NS: i64 = 2_000_000;
+
+impl Hot {
+    /// The last turns of a connection that ends.
+    pub(crate) fn last_turns(&self, talk: &mut Talk, ended: &mut dyn FnMut(Turn)) {
+        if let Some(streams) = &talk.streams {
+            let [low, high] = talk.goodbyes;
+            let (own, peer) = if self.client() == End::Low { (low, high) } else { (high, low) };
+            streams.end(own, peer, ended);
+            talk.streams = None;
+        } else if talk.has_request() {
+            talk.close(self, self.last_ns);
+            talk.part_for_ever(self.client());
+            ended(std::mem::take(&mut talk.turn));
+        }
+    }
+}
 
 impl Talk {
     /// An empty segment of the server whose sequence number is ahead of what this point saw of it: it had answered, and
@@ -94,15 +110,16 @@ impl Talk {
         }
     }
 
-    /// The server left before its answer was as long as the head says, though the client was there and took it. Numbers
+    /// The server left before its answer was as long as the head says, or before the last of its chunks, though the client was there and took it. Numbers
     /// of segments count, not what the capture has of them.
     fn breaks_off(&self, own: Option<Parting>, peer: Parting) -> bool {
         let turn = &self.turn;
         let sent = peer.seq.wrapping_sub(turn.identity as u32).cast_signed().max(0).cast_unsigned();
         let is_short = turn.answered.promised.is_some_and(|promised| promised > turn.response_bytes.max(sent));
+        let lacks_end = self.chunks.is_some_and(|chunks| chunks.are_open(peer.seq));
         let left_first = own.is_some_and(|own| own.goodbye.ns <= peer.goodbye.ns);
         let stalled = turn.response_end_ns.is_none_or(|ns| peer.goodbye.ns.saturating_sub(ns) > STALLED_NS);
-        is_short
+        (is_short || lacks_end)
             && !left_first
             && !stalled
             && turn.resent == Resent::No

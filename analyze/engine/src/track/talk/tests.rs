@@ -128,9 +128,28 @@ fn an_answer_that_ends_before_its_length() {
     assert_eq!(get(HEAD, "0.040 > FA\n0.050 < FA"), Fate::Finished, "the client left first");
     assert_eq!(get(HEAD, "0.040 > A win=0\n60.0 < RA"), Fate::Finished, "the client read no more");
     assert_eq!(get(HEAD, ""), Fate::GoesOn, "the rest may follow");
-    assert_eq!(get("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked", "0.040 < FA"), Fate::Finished, "not told");
     assert_eq!(get("HTTP/1.1 304 Not Modified\r\ncontent-length: 100", "0.040 < FA"), Fate::Finished, "no body");
     assert_eq!(fate_of_half("HEAD / HTTP/1.1", HEAD, "0.040 < FA"), Fate::Finished, "the length of what is not sent");
+}
+
+#[test]
+fn an_answer_that_ends_before_its_last_chunk() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked";
+    let get = |end: &str| fate_of_half("GET / HTTP/1.1", HEAD, end);
+    let (more, last) = (hex("\r\n3\r\nabc\r\n"), hex("\r\n0\r\n\r\n"));
+    assert_eq!(get("0.040 < FA"), Fate::BrokenOff);
+    assert_eq!(get(&format!("0.035 < PA hex={more}\n0.040 < RA")), Fate::BrokenOff);
+    assert_eq!(get(&format!("0.035 < PA hex={last}\n0.040 < FA")), Fate::Finished);
+    assert_eq!(get(&format!("0.035 < PA hex={more}\n0.036 < PA hex={}\n0.040 < FA", &last[4..])), Fate::Finished);
+    let in_two = format!("0.035 < PA hex={}\n0.036 < PA hex={}\n0.040 < FA", &last[..8], &last[8..]);
+    assert_eq!(get(&in_two), Fate::Finished);
+    assert_eq!(get("0.035 < PA len=40\n0.040 < FA seq=300"), Fate::Finished, "the capture lacks the rest");
+    assert_eq!(get("0.040 > FA\n0.050 < FA"), Fate::Finished, "the client left first");
+    let events = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked";
+    assert_eq!(fate_of_half("GET / HTTP/1.1", events, "0.040 < FA"), Fate::Finished, "it has no end");
+    assert_eq!(fate_of_half("HEAD / HTTP/1.1", HEAD, "0.040 < FA"), Fate::Finished, "no body");
+    let next = format!("0.035 < PA hex={last}\n0.5 > PA len=100\n0.6 < A\n0.7 < FA");
+    assert_eq!(get(&next), Fate::Dropped, "that of the next request is another");
 }
 
 /// A record of TLS 1.3 that is encrypted.

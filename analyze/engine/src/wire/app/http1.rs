@@ -78,8 +78,22 @@ pub(super) fn response(bytes: &[u8]) -> Option<Said> {
         _ => Traits::default(),
     };
     // Without a body, whatever the head says (RFC 9112 6.3).
-    let promised = if matches!(status, 100..200 | 204 | 304) { None } else { length(bytes, None) };
-    Some(Said { status: Some(status), traits, promised, ..Said::default() })
+    let has_body = !matches!(status, 100..200 | 204 | 304);
+    let promised = if has_body { length(bytes, None) } else { None };
+    let said = Said { status: Some(status), traits, promised, ..Said::default() };
+    Some(said.with(Traits::CHUNKS.only_if(has_body && comes_in_chunks(bytes))))
+}
+
+/// Whether a body comes in chunks, and is to end: a stream of events goes on until somebody leaves.
+fn comes_in_chunks(bytes: &[u8]) -> bool {
+    let head = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).take_while(|line| !line.is_empty());
+    let says = |line: &[u8], name: &[u8], word: &[u8]| is_named(line, name) && contains(line, word);
+    let (mut chunks, mut events) = (false, false);
+    for line in head {
+        chunks |= says(line, b"transfer-encoding:", b"chunked");
+        events |= says(line, b"content-type:", b"event-stream");
+    }
+    chunks && !events
 }
 
 /// Bytes of a message, where all of its head is there and says it, or says nothing and `silent` is what that means. Of a

@@ -46,6 +46,8 @@ impl Traits {
     pub const RESTARTS: Self = Self(256);
     /// It answers a request for a certificate (TLS 1.3), maybe with none.
     pub const AUTHENTICATES: Self = Self(512);
+    /// It comes in chunks of which the last is empty (HTTP/1).
+    pub const CHUNKS: Self = Self(1024);
 
     /// Whether all of `other` hold.
     pub const fn has(self, other: Self) -> bool {
