@@ -11,6 +11,7 @@ mod cutting;
 mod delays;
 mod dns;
 mod dns_errors;
+mod endings;
 mod filters;
 mod findings;
 mod forwarding;
