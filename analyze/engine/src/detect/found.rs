@@ -48,6 +48,9 @@ pub(crate) struct Judged {
     pub(crate) left_out: BTreeMap<&'static str, usize>,
 }
 
+/// Threads that judge, at most: few detectors take long.
+const MOST: usize = 4;
+
 /// Judges with a number of threads, on which the result does not depend: each detector waits for those before it that it
 /// asks about, and the first that has not judged never waits.
 pub(crate) fn judge(world: &World<'_>, threads: usize) -> Judged {
@@ -61,7 +64,7 @@ pub(crate) fn judge(world: &World<'_>, threads: usize) -> Judged {
         }
     };
     thread::scope(|scope| {
-        for _ in 1..threads {
+        for _ in 1..threads.min(MOST) {
             scope.spawn(judge_some);
         }
         judge_some();

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// Chunks on their way at once; each is some hundred KiB.
 const IN_FLIGHT: usize = 6;
+/// As many let nobody wait: what is read is tracked before more is.
+const ENOUGH: usize = 5;
 
 /// What the threads of a crew share.
 pub(super) struct State<'a> {
@@ -112,9 +114,9 @@ impl<'a> State<'a> {
     }
 
     /// Whether so few chunks are on their way that others may soon wait for more. That is also when a reader that waits
-    /// is woken, which costs as much as decoding a tenth of a chunk.
+    /// is woken: not for each chunk, because it costs as much as decoding a tenth of one.
     pub(super) fn has_little(&self) -> bool {
-        self.flights.len() < IN_FLIGHT / 2
+        self.flights.len() < ENOUGH
     }
 
     /// A chunk to read into.
