@@ -94,7 +94,7 @@ fn conclude(
     restricted: bool,
     threads: usize,
 ) -> Result<Report, SinkError> {
-    collector.facts.settle(threads);
+    collector.facts.settle();
     finished.captures.iter().for_each(|info| collector.facts.names.add_resolved(&info.names));
     let mut findings = judge(&world(finished, collector, restricted), threads);
     findings.kept.iter_mut().for_each(|finding| name_subjects(finding, &collector.facts.names));

@@ -25,7 +25,6 @@ use crate::track::{Event, IcmpError, Quic, Turn};
 use kcap_file::CaptureInfo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
-use std::thread;
 
 /// Facts of all units that more than one detector needs.
 #[derive(Default)]
@@ -118,15 +117,9 @@ impl Facts {
     }
 
     /// Puts together what several units saw, once all are read.
-    pub(crate) fn settle(&mut self, threads: usize) {
-        let Self { dns, turns, servers, .. } = self;
-        thread::scope(|scope| {
-            match threads {
-                0 | 1 => dns.settle(),
-                _ => drop(scope.spawn(|| dns.settle())),
-            }
-            turns.settle(&servers.kept);
-        });
+    pub(crate) fn settle(&mut self) {
+        self.dns.settle();
+        self.turns.settle(&self.servers.kept);
     }
 
     /// Takes note of an event; of turns see [`Self::turn`].
