@@ -17,7 +17,7 @@ pub(crate) struct Events {
 }
 
 /// Places kept to be used again.
-const SPARE: usize = 128;
+const SPARE: usize = 512;
 
 impl Events {
     /// A turn ended.
